@@ -1,0 +1,2 @@
+//! The program `sdas`.
+fn main() {}

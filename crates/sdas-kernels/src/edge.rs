@@ -1,0 +1,136 @@
+//! The edge: the unit of work.
+
+use crate::expression::{Expression, Extent, Padding};
+use crate::weights::{Layout, layout, strided, volume};
+use crate::{Statistic, Weight, portable};
+use burn::tensor::Tensor;
+use std::ops::Range;
+
+/// What the batch norms of an edge have besides normalising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Norm {
+    /// Nothing: the search phase. Pools, too, are normalised.
+    Plain,
+    /// A learnt scale and shift: derived networks.
+    Affine,
+    /// There are no norms at all.
+    Absent,
+}
+
+/// The statistics that batch norms normalise by.
+#[derive(Debug, Clone)]
+pub enum Mode {
+    /// Those of the batch; the output reports them.
+    Batch,
+    /// Running ones, flat, laid out as [`Edge::statistics`] says: evaluation.
+    Running(Option<Tensor<1>>),
+}
+
+/// What an edge gives.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The activation, `[N, T', H', W', outputs]`.
+    pub activation: Tensor<5>,
+    /// In [`Mode::Batch`], the batch's means and unbiased variances, flat, laid out as [`Edge::statistics`] says and
+    /// outside autodiff; `None` where the edge has no norms.
+    pub statistics: Option<Tensor<1>>,
+}
+
+/// One edge: every operation that it runs on the same input, and how they are summed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Channels read.
+    pub inputs: usize,
+    /// Channels written; differs from `inputs` only where the operation is a [`Expression::Project`],
+    /// [`Expression::Convolve`] or factorized reduce.
+    pub outputs: usize,
+    /// Stride along time, height and width.
+    pub stride: Extent,
+    /// The operations.
+    pub operations: Vec<Expression>,
+    /// Its batch norms.
+    pub norm: Norm,
+}
+
+impl Edge {
+    /// Computes the edge.
+    ///
+    /// `input` is `[N, T, H, W, inputs]`; `weights` is flat, as [`Edge::weights`] lays it out, and `None` where that is
+    /// empty; `mix` holds one factor per operation, and `None` means that the operations are summed as they are.
+    /// Gradients are computed for what is tracked, and for nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If a shape does not fit the edge.
+    pub fn forward(&self, input: Tensor<5>, weights: Option<Tensor<1>>, mix: Option<Tensor<1>>, mode: Mode) -> Output {
+        let channels = input.dims()[4];
+        assert_eq!(channels, self.inputs, "an edge of {} input channels was given {channels}", self.inputs);
+        if let Some(mix) = &mix {
+            assert_eq!(mix.dims()[0], self.operations.len(), "one factor per operation");
+        }
+        portable::forward(self, input, weights, mix, mode)
+    }
+
+    /// The weights in the order in which they lie in the flat tensor.
+    pub fn weights(&self) -> Vec<Weight> {
+        self.layout([1; 3]).weights
+    }
+
+    /// The batch norms in the order in which their statistics lie in the flat tensor.
+    pub fn statistics(&self) -> Vec<Statistic> {
+        self.layout([1; 3]).statistics
+    }
+
+    /// Elements of the flat tensor of weights.
+    pub fn weight_count(&self) -> usize {
+        self.weights().last().map_or(0, |weight| weight.range.end)
+    }
+
+    /// Elements of the flat tensor of statistics.
+    pub fn statistic_count(&self) -> usize {
+        self.statistics().last().map_or(0, |statistic| statistic.range.end)
+    }
+
+    /// Multiply-adds of the edge's convolutions for one sample of size `input`.
+    pub fn multiply_adds(&self, input: Extent) -> usize {
+        self.layout(input).multiply_adds
+    }
+
+    /// Size of the output for an input of size `input`.
+    ///
+    /// # Panics
+    ///
+    /// If the input is smaller than the window of a convolution without padding.
+    pub fn output_extent(&self, input: Extent) -> Extent {
+        match self.operations.as_slice() {
+            [Expression::Convolve { kernel, padding: Padding::Valid, .. }] => {
+                std::array::from_fn(|axis| (input[axis] - kernel[axis]) / self.stride[axis] + 1)
+            }
+            _ => strided(input, self.stride),
+        }
+    }
+
+    /// The edge when only `operation` is left, with where its weights and its statistics lay in this edge's tensors.
+    pub fn decide(&self, operation: usize) -> (Edge, Range<usize>, Range<usize>) {
+        let Layout { weights, statistics, .. } = self.layout([1; 3]);
+        let span = |ranges: Vec<Range<usize>>| match (ranges.first(), ranges.last()) {
+            (Some(first), Some(last)) => first.start..last.end,
+            _ => 0..0,
+        };
+        let own = |index: usize| index == operation;
+        (
+            Edge { operations: vec![self.operations[operation].clone()], ..self.clone() },
+            span(weights.into_iter().filter(|w| own(w.operation)).map(|w| w.range).collect()),
+            span(statistics.into_iter().filter(|s| own(s.operation)).map(|s| s.range).collect()),
+        )
+    }
+
+    /// Whether [`Expression::Skip`] is the identity here rather than a factorized reduce.
+    pub(crate) fn is_identity(&self) -> bool {
+        volume(self.stride) == 1 && self.inputs == self.outputs
+    }
+
+    fn layout(&self, extent: Extent) -> Layout {
+        layout(self, extent)
+    }
+}

@@ -1,0 +1,15 @@
+//! What an edge of a cell computes, forward and backward, on Burn tensors.
+//!
+//! Activations are channels-last everywhere, `[N, T, H, W, C]`; an image is a clip of one frame. An [`Edge`] maps one
+//! activation to another: the sum of its operations, each an [`Expression`], weighted by α or, once decided, alone. The
+//! layers around the cells (preprocessing, stems) are edges of a single operation, so that a whole network is made of
+//! one kind of block whose parameters lie in one flat tensor.
+
+mod edge;
+mod expression;
+mod portable;
+mod weights;
+
+pub use edge::{Edge, Mode, Norm, Output};
+pub use expression::{Expression, Extent, Padding, Pool, Stage};
+pub use weights::{Statistic, Weight, WeightKind};

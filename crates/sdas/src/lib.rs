@@ -1,0 +1,4 @@
+//! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
+
+pub mod genotype;
+pub mod space;
