@@ -1,4 +1,12 @@
 //! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
 
+pub mod batch;
+pub mod draw;
 pub mod genotype;
+pub mod network;
+pub mod optimizer;
+pub mod parameters;
+pub mod schedule;
+pub mod search;
 pub mod space;
+pub mod supernet;

@@ -1,7 +1,7 @@
 //! Search spaces: the candidate operations as data, and the topology of a cell.
 //!
 //! An operation is a name and an expression over stages; the supernet, the derived network, parameter counts and the
-//! drawing all read the same value, so that a new operation is a new line in [`image`] or [`video`].
+//! drawing all read the same value, so that a new operation is a new line in `image` or `video`.
 
 mod image;
 mod topology;

@@ -1,0 +1,297 @@
+//! What can be wrong with data: what it is, where, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why pictures could not be loaded. Every message names the place and ends with a remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// No kind of data has this name.
+    #[error("there is no kind of data called `{name}`\n  remedy: choose `shapes`, `cifar10`, `cifar100` or `folder`")]
+    UnknownKind {
+        /// The name.
+        name: String,
+    },
+
+    /// The source needs a path and has none.
+    #[error("data of kind `{kind}` needs a path\n  remedy: set `path` to {expected}")]
+    NoPath {
+        /// Name of the kind.
+        kind: &'static str,
+        /// What the path should lead to.
+        expected: &'static str,
+    },
+
+    /// Pictures of no size, or larger than anything this program is for.
+    #[error("pictures cannot be {size} pixels wide\n  remedy: set `size` to a number from {least} to {most}")]
+    Size {
+        /// The size asked for.
+        size: usize,
+        /// The smallest that is possible.
+        least: usize,
+        /// The largest that is possible.
+        most: usize,
+    },
+
+    /// Fewer generated pictures than classes.
+    #[error(
+        "{count} {split} pictures of `shapes` are fewer than its {classes} classes\n  \
+         remedy: ask for at least {classes}"
+    )]
+    TooFew {
+        /// Name of the split.
+        split: &'static str,
+        /// The number asked for.
+        count: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A file or folder could not be read.
+    #[error("cannot read {}: {source}\n  remedy: check that it is there and that you may read it", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// The cache could not be written.
+    #[error(
+        "cannot write the cache {}: {source}\n  \
+         remedy: set `cache` to a folder that you may write to, with enough free space, or leave it out to keep \
+         pictures in memory", path.display()
+    )]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// The path leads to something other than a data set of this kind.
+    #[error(
+        "{} is not a data set of kind `{kind}`: expected {expected}, found {found}\n  remedy: {remedy}",
+        path.display()
+    )]
+    NotADataset {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Name of the kind.
+        kind: &'static str,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// Pictures to train on, but none to test on.
+    #[error(
+        "{} has no pictures to test on: expected a folder `test` or `val` beside `train`, found {found}\n  \
+         remedy: move a part of every class's pictures to `{}`", path.display(),
+        path.join("val").join("<class>").display()
+    )]
+    NoTest {
+        /// The data set's folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+
+    /// The two splits disagree about the classes.
+    #[error(
+        "the classes of {} are not those of `train`: {}\n  \
+         remedy: give both the same folders, one per class, each named as its class", path.display(),
+        difference(missing, extra)
+    )]
+    Classes {
+        /// The test split's folder.
+        path: PathBuf,
+        /// Classes of `train` that it lacks.
+        missing: Vec<String>,
+        /// Classes that `train` lacks.
+        extra: Vec<String>,
+    },
+
+    /// More classes than labels can tell apart.
+    #[error(
+        "{} has {classes} classes, more than the {} that are possible\n  remedy: check that this is the right folder",
+        path.display(), u16::MAX
+    )]
+    TooManyClasses {
+        /// The folder of classes.
+        path: PathBuf,
+        /// How many there are.
+        classes: usize,
+    },
+
+    /// A class without pictures.
+    #[error("class `{class}` has no pictures in {}\n  remedy: {remedy}", path.display())]
+    EmptyClass {
+        /// Where they should be.
+        path: PathBuf,
+        /// Name of the class.
+        class: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// A file of records that ends inside one, or holds none.
+    #[error(
+        "{} is {bytes} bytes long, which is not a whole number of records of {record} bytes: it is truncated or not \
+         the binary version\n  remedy: unpack the archive again; if that does not help, download it again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: u64,
+        /// The length of one record in bytes.
+        record: usize,
+    },
+
+    /// A label that no class belongs to.
+    #[error(
+        "{}: record {record} has label {label}, but there are only {classes} classes\n  \
+         remedy: check that this is the right kind of data; if it is, the file is damaged: get it again",
+        path.display()
+    )]
+    LabelOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The record's number in it, from 0.
+        record: usize,
+        /// The label.
+        label: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A list of class names of the wrong length.
+    #[error(
+        "{} names {found} classes instead of {expected}\n  \
+         remedy: unpack the archive again, or delete this file to use the usual names", path.display()
+    )]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// How many names it has.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+
+    /// Files that are not the pictures their names promise.
+    #[error(
+        "{count} of {total} pictures cannot be decoded:{}\n  remedy: replace or delete {}", listing(first, *count),
+        if *count == 1 { "this file" } else { "these files" }
+    )]
+    Undecodable {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// The first ten, each with the decoder's words.
+        first: Vec<(PathBuf, String)>,
+    },
+
+    /// Pictures of several sizes and no size to bring them to.
+    #[error(
+        "pictures differ in size: {} is {}, {} is {}\n  \
+         remedy: set `size` to the side in pixels that all should be brought to",
+        paths[0].display(), sides(sizes[0]), paths[1].display(), sides(sizes[1])
+    )]
+    Sizes {
+        /// Two files that differ.
+        paths: [PathBuf; 2],
+        /// Their heights and widths.
+        sizes: [[usize; 2]; 2],
+    },
+
+    /// More pictures than there is memory for.
+    #[error(
+        "{bytes} bytes of decoded pictures do not fit into memory\n  \
+         remedy: set `cache` to a folder to keep them on disk, or choose a smaller `size`"
+    )]
+    Memory {
+        /// How much memory they need.
+        bytes: usize,
+    },
+
+    /// Pictures handed over in memory that do not have the shape they are said to have.
+    #[error(
+        "{bytes} bytes are not pictures of shape {shape:?}\n  \
+         remedy: pass exactly count × height × width × channels bytes"
+    )]
+    Layout {
+        /// How many bytes there are.
+        bytes: usize,
+        /// Count, height, width, channels.
+        shape: [usize; 4],
+    },
+}
+
+impl DataError {
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Read { path: path.into(), source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Write { path: path.into(), source }
+    }
+}
+
+fn sides([height, width]: [usize; 2]) -> String {
+    format!("{width}×{height}")
+}
+
+fn difference(missing: &[String], extra: &[String]) -> String {
+    let quoted = |names: &[String]| {
+        let mut text = names.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        if names.len() > 10 {
+            text += &format!(" and {} more", names.len() - 10);
+        }
+        text
+    };
+    match (missing, extra) {
+        (missing, []) => format!("missing {}", quoted(missing)),
+        ([], extra) => format!("unknown {}", quoted(extra)),
+        (missing, extra) => format!("missing {}; unknown {}", quoted(missing), quoted(extra)),
+    }
+}
+
+fn listing(first: &[(PathBuf, String)], count: usize) -> String {
+    let mut text = String::new();
+    for (path, words) in first {
+        text += &format!("\n  {}: {words}", path.display());
+    }
+    if count > first.len() {
+        text += &format!("\n  and {} more", count - first.len());
+    }
+    text
+}
+
+/// What is at `path`, in words for a message: the first few names of a folder.
+pub(crate) fn found_at(path: &Path) -> String {
+    let Ok(entries) = path.read_dir() else {
+        return if path.exists() { "a file".into() } else { "nothing".into() };
+    };
+    let mut names: Vec<_> = entries
+        .flatten()
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| {
+            let slash = if entry.path().is_dir() { "/" } else { "" };
+            format!("`{}{slash}`", entry.file_name().to_string_lossy())
+        })
+        .collect();
+    names.sort();
+    match names.len() {
+        0 => "an empty folder".into(),
+        1..=6 => names.join(", "),
+        count => format!("{} and {} more", names[..5].join(", "), count - 5),
+    }
+}

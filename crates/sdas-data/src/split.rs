@@ -1,0 +1,165 @@
+//! Dividing a dataset by class and seed.
+
+use crate::random::{shuffle, stream};
+
+/// Two halves, sorted: every class is divided as evenly as possible, and so is the whole. Random
+/// stream `split`.
+pub fn halves(labels: &[u16], seed: u64) -> [Vec<usize>; 2] {
+    halves_of(&all(labels), labels, seed)
+}
+
+/// As [`halves`], of the pictures `indices` only; `labels` are those of the whole dataset.
+///
+/// # Panics
+/// If an index has no label.
+pub fn halves_of(indices: &[usize], labels: &[u16], seed: u64) -> [Vec<usize>; 2] {
+    let mut halves = [vec![], vec![]];
+    // Of classes with an odd number, every other gives its extra picture to the second half.
+    let mut larger = 0;
+    for mut class in shuffled_classes(indices, labels, seed, "split") {
+        let extra = class.split_off(class.len() / 2);
+        let (large, small) = (extra, class);
+        let odd = large.len() != small.len();
+        halves[larger].extend(large);
+        halves[1 - larger].extend(small);
+        larger ^= usize::from(odd);
+    }
+    halves.iter_mut().for_each(|half| half.sort_unstable());
+    halves
+}
+
+/// At most `limit` pictures, sorted, with the classes in proportion: everything if `limit` allows,
+/// else exactly `limit`, of which every class gets at least one as long as there are enough to go
+/// round. Random stream `limit`.
+pub fn subset(labels: &[u16], limit: usize, seed: u64) -> Vec<usize> {
+    let mut classes = shuffled_classes(&all(labels), labels, seed, "limit");
+    let sizes: Vec<_> = classes.iter().map(Vec::len).collect();
+    for (class, share) in classes.iter_mut().zip(shares(&sizes, limit)) {
+        class.truncate(share);
+    }
+    let mut chosen = classes.concat();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// How many of `limit` each class of these sizes gets: the largest remainder method, with at least
+/// one each.
+fn shares(sizes: &[usize], limit: usize) -> Vec<usize> {
+    let total: usize = sizes.iter().sum();
+    if limit >= total {
+        return sizes.to_vec();
+    }
+    let mut shares: Vec<_> = sizes
+        .iter()
+        .map(|&size| ((limit as u128 * size as u128 / total as u128) as usize).max(usize::from(size > 0)))
+        .collect();
+    // How far a class is from its exact share, in units of 1 / total; positive if it has too
+    // little.
+    let lack = |class: usize, share: usize| limit as i128 * sizes[class] as i128 - share as i128 * total as i128;
+    let classes = 0..sizes.len();
+    loop {
+        let given: usize = shares.iter().sum();
+        // Ties go to the first class, in both directions.
+        if given < limit {
+            let open = classes.clone().filter(|&class| shares[class] < sizes[class]).rev();
+            let poorest = open.max_by_key(|&class| lack(class, shares[class])).expect("limit is below total");
+            shares[poorest] += 1;
+        } else if given > limit {
+            let least = if limit >= sizes.iter().filter(|&&size| size > 0).count() { 1 } else { 0 };
+            let open = classes.clone().filter(|&class| shares[class] > least);
+            let richest = open.min_by_key(|&class| lack(class, shares[class])).expect("more than limit are given");
+            shares[richest] -= 1;
+        } else {
+            return shares;
+        }
+    }
+}
+
+fn all(labels: &[u16]) -> Vec<usize> {
+    (0..labels.len()).collect()
+}
+
+/// The indices of every class, each in an order of its own stream, so that no class depends on
+/// another.
+fn shuffled_classes(indices: &[usize], labels: &[u16], seed: u64, name: &str) -> Vec<Vec<usize>> {
+    let count = labels.iter().max().map_or(0, |&last| usize::from(last) + 1);
+    let mut classes = vec![vec![]; count];
+    for &i in indices {
+        classes[usize::from(labels[i])].push(i);
+    }
+    for (label, class) in (0..).zip(&mut classes) {
+        class.sort_unstable();
+        shuffle(class, &mut stream(seed, name, [label, 0]));
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn count(chosen: &[usize], labels: &[u16], class: u16) -> usize {
+        chosen.iter().filter(|&&i| labels[i] == class).count()
+    }
+
+    proptest! {
+        #[test]
+        fn halves_are_even_disjoint_and_complete(
+            labels in prop::collection::vec(0u16..7, 0..200), seed: u64, keep in prop::collection::vec(any::<bool>(), 200),
+        ) {
+            let indices: Vec<_> = (0..labels.len()).filter(|&i| keep[i]).collect();
+            for (indices, halves) in [
+                (all(&labels), halves(&labels, seed)),
+                (indices.clone(), halves_of(&indices, &labels, seed)),
+            ] {
+                let [one, two] = &halves;
+                prop_assert!(one.is_sorted() && two.is_sorted());
+                let mut both = [one.as_slice(), two].concat();
+                both.sort();
+                prop_assert_eq!(&both, &indices);
+                prop_assert!(one.len().abs_diff(two.len()) <= 1);
+                for class in 0..7 {
+                    prop_assert!(count(one, &labels, class).abs_diff(count(two, &labels, class)) <= 1);
+                }
+            }
+        }
+
+        #[test]
+        fn subsets_are_exact_and_proportional(
+            labels in prop::collection::vec(0u16..7, 0..200), limit in 0usize..250, seed: u64,
+        ) {
+            let chosen = subset(&labels, limit, seed);
+            prop_assert_eq!(chosen.len(), limit.min(labels.len()));
+            prop_assert!(chosen.windows(2).all(|pair| pair[0] < pair[1]));
+            let classes = (0..7).filter(|class| labels.contains(class)).count();
+            for class in 0..7 {
+                let (of, got) = (count(&all(&labels), &labels, class), count(&chosen, &labels, class));
+                prop_assert!(got <= of);
+                if limit >= classes {
+                    prop_assert_eq!(got > 0, of > 0);
+                    let exact = limit.min(labels.len()) as f64 * of as f64 / labels.len().max(1) as f64;
+                    // Giving one to classes whose exact share is less takes from the others, at
+                    // most one per class.
+                    prop_assert!((got as f64 - exact).abs() < 1.0 + classes as f64, "{} of {}, {}", got, of, exact);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_classes_get_equal_shares() {
+        let labels: Vec<u16> = (0..1000).map(|i| i % 10).collect();
+        let chosen = subset(&labels, 200, 3);
+        assert!((0..10).all(|class| count(&chosen, &labels, class) == 20));
+    }
+
+    #[test]
+    fn seeds_differ_and_repeat() {
+        let labels: Vec<u16> = (0..100).map(|i| i % 10).collect();
+        assert_eq!(halves(&labels, 1), halves(&labels, 1));
+        assert_ne!(halves(&labels, 1), halves(&labels, 2));
+        assert_ne!(subset(&labels, 50, 1), subset(&labels, 50, 2));
+    }
+}

@@ -1,0 +1,375 @@
+//! The way there: one pass per level of units, a reduction of the norms' sums behind each, and one pass for the sum.
+
+use super::correlate::{Row, correlate_row};
+use super::grid::Grid;
+use super::memory::{Scratch, first, with_scratch};
+use super::normal::Normal;
+use super::pack::Packed;
+use super::plan::{Body, Plan, Product, Rows, Unit};
+use super::pool::start;
+use super::product::{Results, Strip, Sums, multiply};
+use super::rows::{Place, gather};
+use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
+use crate::weights::volume;
+use crate::width::{Registers, Task, Width, run};
+use rayon::prelude::*;
+
+/// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
+const GROUPS: usize = 16;
+
+/// Pixels that a product works on at once, where rows are shorter.
+const STRIP: usize = 64;
+
+/// Everything that the passes over an edge read.
+pub(crate) struct Pass<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) width: Width,
+    pub(crate) input: &'a [f32],
+    pub(crate) weights: &'a [f32],
+    /// One factor per operation.
+    pub(crate) mix: &'a [f32],
+}
+
+impl Pass<'_> {
+    /// Images per task.
+    pub(crate) fn group(&self) -> usize {
+        self.plan.images.div_ceil(GROUPS.min(self.plan.images))
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.plan.images.div_ceil(self.group())
+    }
+
+    /// Input values of one image.
+    pub(crate) fn image(&self) -> usize {
+        volume(self.plan.input) * self.plan.inputs
+    }
+
+    /// Computes the units of a level into `kept`, `[images, plan.kept]`; returns per unit of the plan the sums and the
+    /// sums of squares of its results, `[blocks × LANES]` each, empty for other levels.
+    pub(crate) fn level(
+        &self,
+        level: usize,
+        packed: &[Packed],
+        normals: &[Normal],
+        kept: &mut [Lanes],
+    ) -> Vec<[Vec<f64>; 2]> {
+        let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
+        let per_group = plan.units.len() * 2 * lanes;
+        let mut sums = vec![0.0; self.groups() * per_group];
+        kept.par_chunks_mut(group * plan.kept)
+            .zip(sums.par_chunks_mut(per_group))
+            .zip(self.input.par_chunks(group * self.image()))
+            .for_each(|((kept, sums), input)| {
+                with_scratch(|scratch| {
+                    run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
+                });
+            });
+        let of_unit = |unit: usize, which: usize| {
+            let mut total = vec![0.0; lanes];
+            for sums in sums.chunks_exact(per_group) {
+                let part = &sums[(unit * 2 + which) * lanes..][..lanes];
+                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+            }
+            total
+        };
+        (0..plan.units.len()).map(|unit| [of_unit(unit, 0), of_unit(unit, 1)]).collect()
+    }
+
+    /// The edge's output, `[images, pixels, outputs]`: the sum of its terms.
+    pub(crate) fn combine(&self, normals: &[Normal], kept: &[Lanes]) -> Vec<f32> {
+        let (plan, group) = (self.plan, self.group());
+        let mut output = vec![0.0; plan.images * volume(plan.output) * plan.outputs];
+        let factor = |operation: usize| Lanes::splat(self.mix[operation]);
+        let mut constants = vec![Lanes::ZERO; plan.blocks()];
+        let mut scales = Vec::new();
+        for term in &plan.terms {
+            for (block, constant) in constants.iter_mut().enumerate() {
+                let factor = factor(term.operation);
+                scales.push(term.unit.map_or(factor, |unit| normals[unit].scale[block].times(factor)));
+                if let Some(unit) = term.unit {
+                    *constant = constant.plus(normals[unit].shift[block].times(factor));
+                }
+            }
+        }
+        output
+            .par_chunks_mut(group * volume(plan.output) * plan.outputs)
+            .zip(self.input.par_chunks(group * self.image()))
+            .enumerate()
+            .for_each(|(index, (output, input))| {
+                let kept = &kept[index * group * plan.kept..];
+                run(self.width, Combine { plan, constants: &constants, scales: &scales, input, kept, output });
+            });
+        output
+    }
+}
+
+/// The units of one level for a group of images.
+struct Level<'a> {
+    plan: &'a Plan,
+    level: usize,
+    packed: &'a [Packed],
+    normals: &'a [Normal],
+    input: &'a [f32],
+    kept: &'a mut [Lanes],
+    sums: &'a mut [f64],
+    scratch: &'a mut Scratch,
+}
+
+impl Task for Level<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(mut self) {
+        let images = self.kept.len() / self.plan.kept;
+        let values = self.input.len() / images;
+        for image in 0..images {
+            let input = Pixels { values: &self.input[image * values..][..values], channels: self.plan.inputs };
+            self.image::<R>(image, input);
+        }
+    }
+}
+
+impl Level<'_> {
+    #[inline(always)]
+    fn image<R: Registers>(&mut self, image: usize, input: Pixels) {
+        let plan = self.plan;
+        let kept = &mut self.kept[image * plan.kept..][..plan.kept];
+        let own_start = plan.level(self.level).map(|(_, unit)| unit.kept).min().unwrap_or(0);
+        let (earlier, own) = kept.split_at_mut(own_start);
+        if self.level == 0 {
+            fill_input_grids(plan, input, self.scratch);
+        }
+        let lanes = plan.blocks() * LANES;
+        for (index, unit) in plan.level(self.level) {
+            let packed = &self.packed[index];
+            let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
+            let (values, squares) = self.sums[index * 2 * lanes..][..2 * lanes].split_at_mut(lanes);
+            match &unit.body {
+                Body::Product(product) => {
+                    if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
+                        let normal = &self.normals[source];
+                        let source = &earlier[plan.units[source].kept..];
+                        fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.grid);
+                    }
+                    product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
+                }
+                Body::Pool(pool) => {
+                    let grid = &plan.raw;
+                    for (block, results) in results.chunks_exact_mut(unit.pixels()).enumerate() {
+                        let source = &mut self.scratch.raw[block * grid.plane()..][..grid.plane()];
+                        grid.fill_border(source, pool.border());
+                        pool.forward::<R>((grid, unit.output), source, &packed.depthwise, results);
+                        let at = block * LANES..(block + 1) * LANES;
+                        for strip in results.chunks(STRIP) {
+                            let (mut sum, mut square) = (Lanes::ZERO, Lanes::ZERO);
+                            for result in strip {
+                                sum = sum.plus(*result);
+                                square = square.add_product::<R>(*result, *result);
+                            }
+                            add_to_doubles(&mut values[at.clone()], sum);
+                            add_to_doubles(&mut squares[at.clone()], square);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Fills the grids that units of the first level read: the input after its ReLU, and as it is (its border left open).
+#[inline(always)]
+pub(crate) fn fill_input_grids(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+    let any = |wanted: fn(&Body) -> bool| plan.level(0).any(|(_, unit)| wanted(&unit.body));
+    if any(|body| matches!(body, Body::Product(Product { rows: Rows::Depthwise(_), .. }))) {
+        fill_activated_grid(plan, input, scratch);
+    }
+    if any(|body| matches!(body, Body::Pool(_))) {
+        let grid = &plan.raw;
+        let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
+        for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
+            for_rows(grid, |pixel, at, width| {
+                for (x, to) in to[at..at + width].iter_mut().enumerate() {
+                    *to = input.load(pixel + x, block);
+                }
+            });
+        }
+    }
+}
+
+/// Fills the grid of the input after its ReLU.
+#[inline(always)]
+pub(crate) fn fill_activated_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+    let grid = &plan.activated;
+    let to = first(&mut scratch.activated, blocks(plan.inputs) * grid.plane());
+    for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
+        grid.fill_border(to, Lanes::ZERO);
+        for_rows(grid, |pixel, at, width| {
+            for (x, to) in to[at..at + width].iter_mut().enumerate() {
+                *to = input.load(pixel + x, block).relu();
+            }
+        });
+    }
+}
+
+/// Fills a grid with an earlier unit's results, `[blocks, pixels]`, after their norm and a ReLU.
+#[inline(always)]
+pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], normal: &Normal, to: &mut Vec<Lanes>) {
+    let pixels = volume(grid.inner);
+    let to = first(to, normal.scale.len() * grid.plane());
+    for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
+        let (scale, shift) = (normal.scale[block], normal.shift[block]);
+        let source = &source[block * pixels..][..pixels];
+        grid.fill_border(to, Lanes::ZERO);
+        for_rows(grid, |pixel, at, width| {
+            for (to, result) in to[at..at + width].iter_mut().zip(&source[pixel..]) {
+                *to = shift.add_product::<R>(*result, scale).relu();
+            }
+        });
+    }
+}
+
+/// Calls `body` for every row of the inner part of a grid, with its first pixel, where that lies, and its length.
+#[inline(always)]
+pub(crate) fn for_rows(grid: &Grid, mut body: impl FnMut(usize, usize, usize)) {
+    let [frames, height, width] = grid.inner;
+    for t in 0..frames {
+        for h in 0..height {
+            body((t * height + h) * width, grid.at(t, h, 0), width);
+        }
+    }
+}
+
+/// The strips of a unit's output: whole rows, as their first pixel and their number of pixels.
+#[inline(always)]
+pub(crate) fn strips(unit: &Unit) -> (usize, usize) {
+    let width = unit.output[2];
+    (unit.pixels(), width * (STRIP / width).max(1))
+}
+
+/// Fills `rows`, `[blocks, pixels]`, with the rows of the strip from `pixel` on.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn fill_rows<R: Registers>(
+    unit: &Unit,
+    product: &Product,
+    packed: &Packed,
+    channels: usize,
+    input: Pixels,
+    source: &[Lanes],
+    (pixel, pixels): (usize, usize),
+    rows: &mut [Lanes],
+) {
+    let Rows::Depthwise(depthwise) = &product.rows else {
+        let place = Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
+        return gather(&product.rows, place, input, rows);
+    };
+    let [_, height, width] = unit.output;
+    let [st, sh, sw] = depthwise.window.stride;
+    let taps = depthwise.taps.len();
+    for block in 0..blocks(channels) {
+        let source = &source[block * depthwise.grid.plane()..][..depthwise.grid.plane()];
+        let weights = &packed.depthwise[block * taps..][..taps];
+        for row in 0..pixels / width {
+            let y = pixel / width + row;
+            let from = start(&depthwise.grid, y / height * st, y % height * sh);
+            let to = Row { start: block * pixels + row * width, step: 1, length: width };
+            correlate_row::<R, false>(source, (from, sw), &depthwise.taps, weights, rows, to);
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn product_unit<R: Registers>(
+    plan: &Plan,
+    unit: &Unit,
+    product: &Product,
+    packed: &Packed,
+    input: Pixels,
+    results: &mut [Lanes],
+    (values, squares): (&mut [f64], &mut [f64]),
+    scratch: &mut Scratch,
+) {
+    let (plane, strip) = strips(unit);
+    let row_blocks = blocks(product.inputs);
+    let Scratch { activated, grid, rows, row_gradients, .. } = scratch;
+    let source: &[Lanes] = if unit.source.is_some() { grid } else { activated };
+    let sums = first(row_gradients, 2 * plan.blocks());
+    let mut pixel = 0;
+    while pixel < plane {
+        let pixels = strip.min(plane - pixel);
+        let rows = first(rows, row_blocks * pixels);
+        fill_rows::<R>(unit, product, packed, plan.outputs, input, source, (pixel, pixels), rows);
+        sums.fill(Lanes::ZERO);
+        let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
+        multiply::<R, true>(
+            Strip { lanes: rows, pixels },
+            product.inputs,
+            &packed.product,
+            Results { lanes: results, start: pixel, plane },
+            Sums { values: sum_values, squares: sum_squares },
+        );
+        for block in 0..plan.blocks() {
+            add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
+            add_to_doubles(&mut squares[block * LANES..][..LANES], sum_squares[block]);
+        }
+        pixel += pixels;
+    }
+}
+
+/// Single precision within a strip, double beyond it: a variance is a difference of sums.
+#[inline(always)]
+pub(crate) fn add_to_doubles(doubles: &mut [f64], lanes: Lanes) {
+    for (double, lane) in doubles.iter_mut().zip(lanes.0) {
+        *double += f64::from(lane);
+    }
+}
+
+/// The sum of the terms for a group of images.
+struct Combine<'a> {
+    plan: &'a Plan,
+    /// `[blocks]`.
+    constants: &'a [Lanes],
+    /// `[terms, blocks]`.
+    scales: &'a [Lanes],
+    input: &'a [f32],
+    kept: &'a [Lanes],
+    output: &'a mut [f32],
+}
+
+impl Task for Combine<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let (plan, pixels, blocks) = (self.plan, volume(self.plan.output), self.plan.blocks());
+        let values = volume(plan.input) * plan.inputs;
+        for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
+            let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
+            let kept = &self.kept[image * plan.kept..][..plan.kept];
+            for block in 0..blocks {
+                let mut pixel = 0;
+                while pixel < pixels {
+                    let count = (pixels - pixel).min(4);
+                    let mut sums = [self.constants[block]; 4];
+                    for (term, scale) in plan.terms.iter().zip(self.scales[block..].iter().step_by(blocks)) {
+                        match term.unit {
+                            Some(unit) => {
+                                let from = plan.units[unit].kept + block * pixels + pixel;
+                                for (sum, result) in sums.iter_mut().zip(&kept[from..from + count]) {
+                                    *sum = sum.add_product::<R>(*result, *scale);
+                                }
+                            }
+                            None => {
+                                for (x, sum) in sums.iter_mut().enumerate().take(count) {
+                                    *sum = sum.add_product::<R>(input.load(pixel + x, block), *scale);
+                                }
+                            }
+                        }
+                    }
+                    for (x, sum) in sums.iter().enumerate().take(count) {
+                        store(output, plan.outputs, pixel + x, block, *sum);
+                    }
+                    pixel += count;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Memory that is used again: what a forward pass keeps for the way back, and each thread's scratch.
+
+use crate::lanes::Lanes;
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Buffers that nobody used during so many requests are given back to the system: edges vanish during a search.
+const PATIENCE: u64 = 4096;
+
+/// A buffer out of the pool, which it returns to when dropped.
+pub(crate) struct Buffer {
+    lanes: Vec<Lanes>,
+    used: usize,
+}
+
+impl Buffer {
+    /// A buffer of `length` with arbitrary numbers in it.
+    pub(crate) fn take(length: usize) -> Self {
+        let mut pool = pool();
+        pool.clock += 1;
+        let fits = |lanes: &Vec<Lanes>| lanes.len() >= length && lanes.len() <= length + length / 4;
+        let best = (0..pool.idle.len())
+            .filter(|&at| fits(&pool.idle[at].lanes))
+            .min_by_key(|&at| pool.idle[at].lanes.len());
+        let found = best.map(|at| pool.idle.swap_remove(at).lanes);
+        if pool.clock.is_multiple_of(PATIENCE / 16) {
+            let now = pool.clock;
+            pool.idle.retain(|idle| now - idle.since < PATIENCE);
+        }
+        drop(pool);
+        Buffer { lanes: found.unwrap_or_else(|| vec![Lanes::ZERO; length]), used: length }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [Lanes];
+
+    fn deref(&self) -> &[Lanes] {
+        &self.lanes[..self.used]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [Lanes] {
+        &mut self.lanes[..self.used]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.used > 0 {
+            let mut pool = pool();
+            let since = pool.clock;
+            pool.idle.push(Idle { lanes: std::mem::take(&mut self.lanes), since });
+        }
+    }
+}
+
+struct Pool {
+    idle: Vec<Idle>,
+    /// Requests so far.
+    clock: u64,
+}
+
+struct Idle {
+    lanes: Vec<Lanes>,
+    since: u64,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), clock: 0 });
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // A panic elsewhere leaves the pool whole: nothing in it is ever half done.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Working memory of one thread.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The input after its ReLU, in a grid.
+    pub(crate) activated: Vec<Lanes>,
+    /// The input as it is, in a grid.
+    pub(crate) raw: Vec<Lanes>,
+    /// An earlier unit's result after norm and ReLU, or a gradient, in a grid.
+    pub(crate) grid: Vec<Lanes>,
+    /// What a product reads: `[blocks, pixels of a strip]`.
+    pub(crate) rows: Vec<Lanes>,
+    /// Gradient of a product's result: `[blocks, pixels of a strip]`.
+    pub(crate) results: Vec<Lanes>,
+    /// Gradient of what a product reads.
+    pub(crate) row_gradients: Vec<Lanes>,
+    /// Gradient of the input after its ReLU: `[blocks, pixels]`.
+    pub(crate) activated_gradient: Vec<Lanes>,
+    /// Gradient of the input where it is read as it is.
+    pub(crate) raw_gradient: Vec<Lanes>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Runs `body` with this thread's scratch.
+pub(crate) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
+    SCRATCH.with_borrow_mut(body)
+}
+
+/// The first `length` of a scratch vector, which grows where it is too short; arbitrary numbers.
+#[inline(always)]
+pub(crate) fn first(scratch: &mut Vec<Lanes>, length: usize) -> &mut [Lanes] {
+    if scratch.len() < length {
+        scratch.resize(length, Lanes::ZERO);
+    }
+    &mut scratch[..length]
+}

@@ -1,0 +1,153 @@
+//! Weights in the order in which the loops read them, and their gradients back in the flat tensor's order.
+
+use super::plan::{Body, Plan, Product, Rows, Segment};
+use crate::lanes::{LANES, Lanes, blocks};
+use crate::weights::volume;
+
+/// A unit's weights, padded with zeros to whole blocks.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    /// `[blocks, taps]`.
+    pub(crate) depthwise: Vec<Lanes>,
+    /// `[output blocks, inputs]`.
+    pub(crate) product: Vec<Lanes>,
+    /// `[input blocks, outputs]`.
+    pub(crate) transposed: Vec<Lanes>,
+}
+
+/// Where the gradients of the units' weights lie among a group of images' partial sums, in the packed order: per unit
+/// first those of the depthwise weights, then those of the product, its inputs padded to whole blocks.
+#[derive(Debug)]
+pub(crate) struct GradientLayout {
+    /// Per unit: where the depthwise part starts, and where the product's.
+    pub(crate) starts: Vec<[usize; 2]>,
+    pub(crate) length: usize,
+}
+
+/// Packs the weights of all units for the way there, or for the way back.
+pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
+    let unit = |product: &Product| {
+        let mut packed = Packed::default();
+        if let Rows::Depthwise(depthwise) = &product.rows {
+            let taps = volume(depthwise.window.kernel);
+            packed.depthwise = vec![Lanes::ZERO; plan.blocks() * taps];
+            for tap in 0..taps {
+                let channels = &weights[depthwise.weights + tap * plan.outputs..][..plan.outputs];
+                for (block, values) in channels.chunks(LANES).enumerate() {
+                    packed.depthwise[block * taps + tap].0[..values.len()].copy_from_slice(values);
+                }
+            }
+        }
+        packed.product = vec![Lanes::ZERO; plan.blocks() * product.inputs];
+        for segment in &product.segments {
+            for input in 0..segment.inputs {
+                let values = row(weights, segment, input);
+                for_blocks(segment, |block, lanes, of| {
+                    let to = &mut packed.product[block * product.inputs + segment.first_input + input];
+                    to.0[lanes].copy_from_slice(&values[of]);
+                });
+            }
+        }
+        if back {
+            packed.transposed = vec![Lanes::ZERO; blocks(product.inputs) * plan.outputs];
+            for segment in &product.segments {
+                for input in 0..segment.inputs {
+                    let (block, lane) = split(segment.first_input + input);
+                    let to = &mut packed.transposed[block * plan.outputs + segment.first_output..];
+                    for (to, value) in to.iter_mut().zip(row(weights, segment, input)) {
+                        to.0[lane] = *value;
+                    }
+                }
+            }
+        }
+        packed
+    };
+    let all = plan.units.iter().map(|of| match &of.body {
+        Body::Product(product) => unit(product),
+        Body::Pool(pool) => Packed {
+            // A sum is a depthwise convolution by ones, the same for every block.
+            depthwise: vec![Lanes::splat(1.0); volume(pool.window.kernel)],
+            ..Packed::default()
+        },
+    });
+    all.collect()
+}
+
+impl GradientLayout {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut length = 0;
+        let mut next = |count: usize| {
+            length += count;
+            length - count
+        };
+        let starts = plan.units.iter().map(|unit| match &unit.body {
+            Body::Product(product) => {
+                let taps = match &product.rows {
+                    Rows::Depthwise(depthwise) => volume(depthwise.window.kernel),
+                    _ => 0,
+                };
+                let depthwise = next(plan.blocks() * taps);
+                [depthwise, next(plan.blocks() * blocks(product.inputs) * LANES)]
+            }
+            Body::Pool(_) => [0, 0],
+        });
+        GradientLayout { starts: starts.collect(), length }
+    }
+
+    /// Writes packed gradients into the flat tensor's order.
+    pub(crate) fn unpack(&self, plan: &Plan, packed: &[Lanes], flat: &mut [f32]) {
+        for (unit, [depthwise_start, product_start]) in plan.units.iter().zip(&self.starts) {
+            let Body::Product(product) = &unit.body else { continue };
+            if let Rows::Depthwise(depthwise) = &product.rows {
+                let taps = volume(depthwise.window.kernel);
+                for tap in 0..taps {
+                    let channels = &mut flat[depthwise.weights + tap * plan.outputs..][..plan.outputs];
+                    for (block, values) in channels.chunks_mut(LANES).enumerate() {
+                        let lanes = &packed[depthwise_start + block * taps + tap].0;
+                        values.copy_from_slice(&lanes[..values.len()]);
+                    }
+                }
+            }
+            let inputs = blocks(product.inputs) * LANES;
+            for segment in &product.segments {
+                for input in 0..segment.inputs {
+                    let at = segment.weights + input * segment.outputs;
+                    let values = &mut flat[at..at + segment.outputs];
+                    for_blocks(segment, |block, lanes, of| {
+                        let from = &packed[product_start + block * inputs + segment.first_input + input];
+                        values[of].copy_from_slice(&from.0[lanes]);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A per-channel part of the flat weights in blocks, zeros beyond the last channel.
+pub(crate) fn pack_channels(values: &[f32]) -> Vec<Lanes> {
+    let lanes = values.chunks(LANES).map(|chunk| {
+        let mut lanes = Lanes::ZERO;
+        lanes.0[..chunk.len()].copy_from_slice(chunk);
+        lanes
+    });
+    lanes.collect()
+}
+
+fn row<'a>(weights: &'a [f32], segment: &Segment, input: usize) -> &'a [f32] {
+    &weights[segment.weights + input * segment.outputs..][..segment.outputs]
+}
+
+fn split(channel: usize) -> (usize, usize) {
+    (channel / LANES, channel % LANES)
+}
+
+/// The blocks that a segment's outputs fall into: the block, its lanes, and the outputs they hold.
+fn for_blocks(segment: &Segment, mut body: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>)) {
+    let mut done = 0;
+    while done < segment.outputs {
+        let (block, lane) = split(segment.first_output + done);
+        let count = (LANES - lane).min(segment.outputs - done);
+        body(block, lane..lane + count, done..done + count);
+        done += count;
+    }
+}

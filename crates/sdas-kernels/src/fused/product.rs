@@ -1,0 +1,147 @@
+//! Matrix products over the rows of a strip of pixels.
+
+use crate::lanes::{LANES, Lanes};
+use crate::width::Registers;
+
+/// Rows of a strip, `[blocks, pixels]` with `pixels` elements from one block to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Strip<'a> {
+    pub(crate) lanes: &'a [Lanes],
+    pub(crate) pixels: usize,
+}
+
+/// Where results go: `[blocks, ...]` with `plane` elements from one block to the next, from `start` on.
+pub(crate) struct Results<'a> {
+    pub(crate) lanes: &'a mut [Lanes],
+    pub(crate) start: usize,
+    pub(crate) plane: usize,
+}
+
+/// Sums and sums of squares of the results, by block.
+pub(crate) struct Sums<'a> {
+    pub(crate) values: &'a mut [Lanes],
+    pub(crate) squares: &'a mut [Lanes],
+}
+
+/// `results = rows × weights`, `weights` being `[output blocks, inputs]`; with `sums`, the results are summed, too.
+#[inline(always)]
+pub(crate) fn multiply<R: Registers, const SUM: bool>(
+    rows: Strip,
+    inputs: usize,
+    weights: &[Lanes],
+    results: Results,
+    sums: Sums,
+) {
+    let blocks = weights.len() / inputs;
+    let mut product = Multiply { rows, inputs, weights, results, sums };
+    let mut pixel = 0;
+    while pixel < rows.pixels {
+        let left = rows.pixels - pixel;
+        if R::ACCUMULATORS >= 16 && left >= 8 {
+            let mut block = 0;
+            while block + 2 <= blocks {
+                product.tile::<R, SUM, 8, 2>(pixel, block);
+                block += 2;
+            }
+            if block < blocks {
+                product.tile::<R, SUM, 8, 1>(pixel, block);
+            }
+            pixel += 8;
+        } else if R::ACCUMULATORS >= 4 && left >= 4 {
+            for block in 0..blocks {
+                product.tile::<R, SUM, 4, 1>(pixel, block);
+            }
+            pixel += 4;
+        } else if left >= 2 {
+            for block in 0..blocks {
+                product.tile::<R, SUM, 2, 1>(pixel, block);
+            }
+            pixel += 2;
+        } else {
+            for block in 0..blocks {
+                product.tile::<R, SUM, 1, 1>(pixel, block);
+            }
+            pixel += 1;
+        }
+    }
+}
+
+struct Multiply<'a> {
+    rows: Strip<'a>,
+    inputs: usize,
+    weights: &'a [Lanes],
+    results: Results<'a>,
+    sums: Sums<'a>,
+}
+
+impl Multiply<'_> {
+    #[inline(always)]
+    fn tile<R: Registers, const SUM: bool, const P: usize, const B: usize>(&mut self, pixel: usize, block: usize) {
+        let mut sums = [[Lanes::ZERO; P]; B];
+        let mut first = 0;
+        let mut at = pixel;
+        while first < self.inputs {
+            let count = (self.inputs - first).min(LANES);
+            let rows: &[Lanes; P] = self.rows.lanes[at..at + P].try_into().expect("a tile has P pixels");
+            let weights: [&[Lanes]; B] =
+                std::array::from_fn(|b| &self.weights[(block + b) * self.inputs + first..][..count]);
+            for lane in 0..count {
+                for b in 0..B {
+                    let weight = weights[b][lane];
+                    for p in 0..P {
+                        sums[b][p] = sums[b][p].add_product::<R>(Lanes::splat(rows[p].0[lane]), weight);
+                    }
+                }
+            }
+            first += LANES;
+            at += self.rows.pixels;
+        }
+        for b in 0..B {
+            let start = self.results.start + (block + b) * self.results.plane + pixel;
+            self.results.lanes[start..start + P].copy_from_slice(&sums[b]);
+            if SUM {
+                let (mut values, mut squares) = (self.sums.values[block + b], self.sums.squares[block + b]);
+                for result in sums[b] {
+                    values = values.plus(result);
+                    squares = squares.add_product::<R>(result, result);
+                }
+                (self.sums.values[block + b], self.sums.squares[block + b]) = (values, squares);
+            }
+        }
+    }
+}
+
+/// `gradients += rowsᵀ × results`; `gradients` is `[output blocks, input blocks × LANES]`.
+#[inline(always)]
+pub(crate) fn weight_gradients<R: Registers>(rows: Strip, results: &[Lanes], gradients: &mut [Lanes]) {
+    let pixels = rows.pixels;
+    let input_blocks = rows.lanes.len() / pixels;
+    for (output, results) in results.chunks_exact(pixels).enumerate() {
+        for (input, rows) in rows.lanes.chunks_exact(pixels).enumerate() {
+            let gradients = &mut gradients[(output * input_blocks + input) * LANES..][..LANES];
+            if R::ACCUMULATORS >= 16 {
+                outer_tile::<R, 16>(rows, 0, results, gradients);
+            } else if R::ACCUMULATORS >= 4 {
+                for part in 0..4 {
+                    outer_tile::<R, 4>(rows, 4 * part, results, gradients);
+                }
+            } else {
+                for part in 0..8 {
+                    outer_tile::<R, 2>(rows, 2 * part, results, gradients);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn outer_tile<R: Registers, const I: usize>(rows: &[Lanes], first: usize, results: &[Lanes], gradients: &mut [Lanes]) {
+    let gradients: &mut [Lanes; I] = (&mut gradients[first..first + I]).try_into().expect("a tile has I inputs");
+    let mut sums = *gradients;
+    for (row, result) in rows.iter().zip(results) {
+        for i in 0..I {
+            sums[i] = sums[i].add_product::<R>(Lanes::splat(row.0[first + i]), *result);
+        }
+    }
+    *gradients = sums;
+}

@@ -1,0 +1,125 @@
+//! A batch on its device, and what is measured on one.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// Pictures or clips with their labels.
+#[derive(Debug, Clone)]
+pub struct DeviceBatch {
+    /// `[N, T, H, W, C]`.
+    pub input: Tensor<5>,
+    /// `[N]`.
+    pub labels: Tensor<1, Int>,
+    /// The labels on the host.
+    pub host_labels: Vec<usize>,
+}
+
+impl DeviceBatch {
+    /// Moves a loaded batch to `device`.
+    pub fn new(batch: sdas_data::Batch, device: &Device) -> Self {
+        let host_labels: Vec<usize> = batch.labels.iter().map(|&label| label as usize).collect();
+        let count = batch.labels.len();
+        DeviceBatch {
+            input: Tensor::from_data(TensorData::new(batch.pixels, batch.shape), device),
+            labels: Tensor::from_data(TensorData::new(batch.labels, [count]), device),
+            host_labels,
+        }
+    }
+}
+
+/// Mean cross-entropy of `logits` `[N, classes]` against `labels` `[N]`.
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    let count = logits.dims()[0];
+    log_softmax(logits, 1).gather(1, labels.reshape([count, 1])).mean().neg()
+}
+
+/// Sums over samples, from which means are taken: the running account of an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    /// Samples.
+    pub count: usize,
+    /// Σ cross-entropy.
+    pub loss: f64,
+    /// Samples whose best class is right.
+    pub top1: usize,
+    /// Samples whose class is among the best five.
+    pub top5: usize,
+}
+
+impl Tally {
+    /// The account of one batch, from its logits `[N, classes]`. Equal logits rank by class, the first first.
+    pub fn of(logits: Tensor<2>, labels: &[usize]) -> Self {
+        let classes = logits.dims()[1];
+        let values: Vec<f32> = logits.into_data().convert::<f32>().iter::<f32>().collect();
+        let mut tally = Tally::default();
+        for (row, &label) in values.chunks_exact(classes).zip(labels) {
+            tally.add_sample(row, label);
+        }
+        tally
+    }
+
+    /// Adds one sample; returns its best class.
+    pub fn add_sample(&mut self, logits: &[f32], label: usize) -> usize {
+        let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = logits.iter().map(|&v| f64::from(v - high).exp()).sum();
+        self.loss += sum.ln() - f64::from(logits[label] - high);
+        let above = |class: usize| {
+            let ahead =
+                |other: &usize| logits[*other] > logits[class] || (logits[*other] == logits[class] && *other < class);
+            (0..logits.len()).filter(ahead).count()
+        };
+        let rank = above(label);
+        self.count += 1;
+        self.top1 += usize::from(rank == 0);
+        self.top5 += usize::from(rank < 5);
+        (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap_or(0)
+    }
+
+    /// Adds another account.
+    pub fn add(&mut self, other: Tally) {
+        self.count += other.count;
+        self.loss += other.loss;
+        self.top1 += other.top1;
+        self.top5 += other.top5;
+    }
+
+    /// Mean cross-entropy.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.count.max(1) as f64
+    }
+
+    /// Share of samples whose best class is right.
+    pub fn accuracy(&self) -> f64 {
+        self.top1 as f64 / self.count.max(1) as f64
+    }
+
+    /// Share of samples whose class is among the best five.
+    pub fn top5_accuracy(&self) -> f64 {
+        self.top5 as f64 / self.count.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_ranks_and_averages() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.add_sample(&[0.0, 2.0, 1.0, -1.0, -2.0, -3.0], 1), 1);
+        assert_eq!(tally.add_sample(&[0.0, 2.0, 1.0, -1.0, -2.0, -3.0], 5), 1);
+        assert_eq!((tally.top1, tally.top5, tally.count), (1, 1, 2));
+        let normaliser = [0.0, 2.0, 1.0, -1.0, -2.0, -3.0f64].iter().map(|v| v.exp()).sum::<f64>().ln();
+        assert!((tally.mean_loss() - (normaliser - 2.0 + normaliser + 3.0) / 2.0).abs() < 1e-6);
+        assert_eq!(Tally::default().add_sample(&[1.0, 1.0], 1), 0);
+    }
+
+    #[test]
+    fn cross_entropy_agrees_with_the_tally() {
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_floats([[1.0, -0.5, 0.25], [0.0, 3.0, -2.0]], &device);
+        let labels = Tensor::<1, Int>::from_ints([2, 0], &device);
+        let loss: f32 = cross_entropy(logits.clone(), labels).into_scalar();
+        assert!((f64::from(loss) - Tally::of(logits, &[2, 0]).mean_loss()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,163 @@
+//! The genotype file: JSON with a format and a version, checked on reading.
+
+use super::{Draft, Gene, Genes, Genotype, GenotypeError, Origin, published};
+use crate::space::CellKind;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+pub(super) const FORMAT: &str = "sdas-genotype";
+pub(super) const VERSION: u64 = 1;
+/// The file's name in a run's folder.
+const IN_RUN: &str = "genotype.json";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileForm {
+    // Read before, by `from_json`; here, to be known fields.
+    #[serde(rename = "format")]
+    _format: IgnoredAny,
+    #[serde(rename = "version")]
+    _version: IgnoredAny,
+    space: String,
+    normal: CellForm,
+    reduction: CellForm,
+    #[serde(default)]
+    origin: Option<Origin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CellForm {
+    nodes: Vec<Vec<GeneForm>>,
+    concat: Vec<i64>,
+}
+
+// Signed, so that "-1" is refused by the check, which names the place, and not by the JSON reader, which cannot.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GeneForm {
+    from: i64,
+    op: String,
+}
+
+impl From<CellForm> for Draft {
+    fn from(form: CellForm) -> Self {
+        let pair = |gene: GeneForm| (gene.op, gene.from);
+        Draft {
+            nodes: form.nodes.into_iter().map(|edges| edges.into_iter().map(pair).collect()).collect(),
+            concat: form.concat,
+        }
+    }
+}
+
+impl Genotype {
+    /// The genotype file's text: JSON with one node a line and a newline at the end.
+    pub fn to_json(&self) -> String {
+        // Laid out by hand, because the usual indentation spends four lines on an edge.
+        let mut parts = vec![
+            format!("  \"format\": \"{FORMAT}\""),
+            format!("  \"version\": {VERSION}"),
+            format!("  \"space\": \"{}\"", self.space),
+            format!("  \"normal\": {}", cell_json(&self.normal)),
+            format!("  \"reduction\": {}", cell_json(&self.reduction)),
+        ];
+        if let Some(origin) = &self.origin {
+            let text = serde_json::to_string_pretty(origin).expect("strings and numbers are always JSON");
+            parts.push(format!("  \"origin\": {}", text.replace('\n', "\n  ")));
+        }
+        format!("{{\n{}\n}}\n", parts.join(",\n"))
+    }
+
+    /// Reads a genotype file's text.
+    ///
+    /// # Errors
+    ///
+    /// Anything but version 1 of the format with exactly its fields, and cells that cannot be; the message names the
+    /// place.
+    pub fn from_json(text: &str) -> Result<Genotype, GenotypeError> {
+        // Format and version first: of another version, the other fields mean nothing.
+        let value: serde_json::Value = serde_json::from_str(text).map_err(GenotypeError::Json)?;
+        let found = |key: &str| value.get(key).map_or("missing".to_owned(), |value| value.to_string());
+        if value.get("format").and_then(|value| value.as_str()) != Some(FORMAT) {
+            return Err(GenotypeError::Format { found: found("format") });
+        }
+        if value.get("version").and_then(|value| value.as_u64()) != Some(VERSION) {
+            return Err(GenotypeError::Version { found: found("version") });
+        }
+        let form: FileForm = serde_json::from_str(text).map_err(GenotypeError::Json)?;
+        let space = form.space.parse().map_err(GenotypeError::Space)?;
+        Ok(Genotype {
+            space,
+            normal: Draft::from(form.normal).check(CellKind::Normal, space)?,
+            reduction: Draft::from(form.reduction).check(CellKind::Reduction, space)?,
+            origin: form.origin,
+        })
+    }
+
+    /// Reads a file, as JSON or as DARTS text.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, and those of [`Genotype::parse`] with the path.
+    pub fn read(path: impl AsRef<Path>) -> Result<Genotype, GenotypeError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| GenotypeError::Read { path: path.to_owned(), error })?;
+        Genotype::parse(&text).map_err(|fault| GenotypeError::In { path: path.to_owned(), fault: Box::new(fault) })
+    }
+
+    /// Writes a genotype file: beside, then renamed, so that a file of that name is whole at every moment.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), GenotypeError> {
+        let path = path.as_ref();
+        write_beside(path, &self.to_json()).map_err(|error| GenotypeError::Write { path: path.to_owned(), error })
+    }
+
+    /// The published cell of that name, else the genotype in the file of that name; a run's folder stands for the
+    /// `genotype.json` in it. A file called like a published cell is reached as `./darts_v2`.
+    ///
+    /// # Errors
+    ///
+    /// Neither a file nor a published cell (the message lists those), and those of [`Genotype::read`].
+    pub fn resolve(file_or_name: &str) -> Result<Genotype, GenotypeError> {
+        if let Some(genotype) = published(file_or_name) {
+            return Ok(genotype);
+        }
+        let path = Path::new(file_or_name);
+        if path.is_dir() {
+            Genotype::read(path.join(IN_RUN))
+        } else if path.exists() {
+            Genotype::read(path)
+        } else {
+            Err(GenotypeError::Unknown { name: file_or_name.to_owned() })
+        }
+    }
+}
+
+fn cell_json(genes: &Genes) -> String {
+    // Operations' names are plain words: nothing in them needs escaping.
+    let edge = |gene: &Gene| format!("{{\"from\": {}, \"op\": \"{}\"}}", gene.from, gene.operation.name);
+    let nodes = genes.nodes.each_ref().map(|[a, b]| format!("      [{}, {}]", edge(a), edge(b)));
+    format!("{{\n    \"nodes\": [\n{}\n    ],\n    \"concat\": {:?}\n  }}", nodes.join(",\n"), genes.concat)
+}
+
+fn write_beside(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // The first error is the one to report; there may be nothing to remove.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}

@@ -1,0 +1,188 @@
+//! The schedule: when edges are decided, which one goes next, and what a decision is.
+//!
+//! A search is a schedule × a criterion: DAS decides everything at the end, SDAS one edge after another while the search
+//! runs. Both are values in a recipe.
+
+mod criterion;
+mod decision;
+
+pub use criterion::{Criterion, Scores, certainty, others};
+pub use decision::{Candidate, Decision, EdgeState, Plan};
+
+use serde::{Deserialize, Serialize};
+
+/// Decisions that are due for each kind of cell: two for each of its four nodes.
+pub const DECISIONS: usize = 8;
+
+/// How many edges must be decided at a given progress of the search. Our reading of SDAS; the paper's own schedule is not
+/// public.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Evenly between two points: decision k of 8 at `start + (end − start)·k/8`.
+    Linear {
+        /// Progress from which decisions fall, in [0, 1].
+        #[serde(default = "Schedule::default_start")]
+        start: f64,
+        /// Progress at which the last one falls, in [0, 1].
+        #[serde(default = "Schedule::default_end")]
+        end: f64,
+    },
+    /// As `linear`, along half a cosine: slowly, then fast, then slowly.
+    Cosine {
+        /// Progress from which decisions fall, in [0, 1].
+        #[serde(default = "Schedule::default_start")]
+        start: f64,
+        /// Progress at which the last one falls, in [0, 1].
+        #[serde(default = "Schedule::default_end")]
+        end: f64,
+    },
+    /// One after epoch `from`, then one every `every` epochs (the pattern of SGAS).
+    Step {
+        /// Epochs between decisions, at least 1.
+        every: usize,
+        /// Epochs completed before the first decision.
+        from: usize,
+    },
+    /// All at the end: DAS.
+    AtEnd {},
+}
+
+/// A moment of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Steps done.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// Epochs of the search.
+    pub epochs: usize,
+}
+
+impl Moment {
+    /// Share of the search that is done, in [0, 1].
+    pub fn progress(&self) -> f64 {
+        self.step as f64 / (self.steps_per_epoch * self.epochs) as f64
+    }
+}
+
+/// Slack for schedules' comparisons, so that 0.1 + 0.2 reaches 0.3; far below one step of any search.
+const SLACK: f64 = 1e-9;
+
+impl Schedule {
+    fn default_start() -> f64 {
+        0.1
+    }
+
+    fn default_end() -> f64 {
+        0.7
+    }
+
+    /// How many of each kind of cell's 8 decisions must have been taken at `moment`.
+    pub fn due(&self, moment: Moment) -> usize {
+        let between = |start: f64, end: f64| {
+            let progress = moment.progress();
+            if progress + SLACK >= end { 1.0 } else { ((progress - start) / (end - start)).clamp(0.0, 1.0) }
+        };
+        let of_all = |share: f64| (share * DECISIONS as f64 + SLACK).floor() as usize;
+        match *self {
+            Schedule::Linear { start, end } => of_all(between(start, end)),
+            Schedule::Cosine { start, end } => of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0),
+            Schedule::Step { every, from } => {
+                let completed = moment.step / moment.steps_per_epoch;
+                completed.checked_sub(from).map_or(0, |since| (1 + since / every).min(DECISIONS))
+            }
+            Schedule::AtEnd {} => usize::from(moment.progress() + SLACK >= 1.0) * DECISIONS,
+        }
+    }
+
+    /// What is wrong with the schedule's numbers for a search of `epochs` epochs, as (key below `search.schedule`, what
+    /// would be right).
+    pub fn fault(&self, epochs: usize) -> Option<(&'static str, String)> {
+        let unit = 0.0..=1.0;
+        match *self {
+            Schedule::Linear { start, end } | Schedule::Cosine { start, end } => {
+                if !unit.contains(&start) {
+                    Some(("start", format!("must lie in 0 to 1, not {start}")))
+                } else if !unit.contains(&end) {
+                    Some(("end", format!("must lie in 0 to 1, not {end}")))
+                } else if start > end {
+                    Some(("end", format!("must not come before start = {start}, but is {end}")))
+                } else {
+                    None
+                }
+            }
+            Schedule::Step { every: 0, .. } => Some(("every", "must be at least 1".to_owned())),
+            Schedule::Step { every, from } => {
+                let last = from + (DECISIONS - 1) * every;
+                (last > epochs).then(|| {
+                    let needed = format!("the last of the 8 decisions would fall after epoch {last} of {epochs}");
+                    ("every", format!("is too large: {needed}; decide from an earlier epoch, or more often"))
+                })
+            }
+            Schedule::AtEnd {} => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decisions due after each tenth of a search of ten epochs of ten steps.
+    fn by_tenths(schedule: Schedule) -> Vec<usize> {
+        (0..=10).map(|tenth| schedule.due(Moment { step: tenth * 10, steps_per_epoch: 10, epochs: 10 })).collect()
+    }
+
+    #[test]
+    fn linear_spreads_decisions_evenly() {
+        // 8·(p − 0.2)/0.6, rounded down: 0.3 gives 1.33, 0.4 gives 2.67, 0.5 gives 4.
+        assert_eq!(by_tenths(Schedule::Linear { start: 0.2, end: 0.8 }), [0, 0, 0, 1, 2, 4, 5, 6, 8, 8, 8]);
+        assert_eq!(by_tenths(Schedule::Linear { start: 0.5, end: 0.5 }), [0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8]);
+        assert_eq!(by_tenths(Schedule::Linear { start: 0.0, end: 1.0 }), [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn cosine_starts_and_ends_slowly() {
+        // 8·(1 − cos πp)/2: 0.1 → 0.20, 0.2 → 0.76, 0.3 → 1.65, 0.4 → 2.76, 0.5 → 4, and symmetric.
+        assert_eq!(by_tenths(Schedule::Cosine { start: 0.0, end: 1.0 }), [0, 0, 0, 1, 2, 4, 5, 6, 7, 7, 8]);
+    }
+
+    #[test]
+    fn step_decides_after_whole_epochs() {
+        assert_eq!(by_tenths(Schedule::Step { from: 2, every: 1 }), [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8]);
+        let schedule = Schedule::Step { from: 9, every: 5 };
+        let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 50 });
+        assert_eq!([due(89), due(90), due(139), due(140), due(440), due(500)], [0, 1, 1, 2, 8, 8]);
+    }
+
+    #[test]
+    fn at_end_decides_nothing_before() {
+        assert_eq!(by_tenths(Schedule::AtEnd {}), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8]);
+    }
+
+    #[test]
+    fn every_schedule_that_has_no_fault_decides_all_by_the_end() {
+        let schedules = [
+            Schedule::Linear { start: 0.3, end: 0.3 },
+            Schedule::Linear { start: 1.0, end: 1.0 },
+            Schedule::Cosine { start: 0.1, end: 0.9 },
+            Schedule::Step { from: 3, every: 1 },
+            Schedule::AtEnd {},
+        ];
+        for schedule in schedules {
+            assert_eq!(schedule.fault(10), None, "{schedule:?}");
+            assert_eq!(by_tenths(schedule)[10], DECISIONS, "{schedule:?}");
+            assert!(by_tenths(schedule).is_sorted(), "{schedule:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_numbers_are_faults() {
+        let key = |schedule: Schedule| schedule.fault(10).map(|(key, _)| key);
+        assert_eq!(key(Schedule::Linear { start: -0.1, end: 0.5 }), Some("start"));
+        assert_eq!(key(Schedule::Cosine { start: 0.5, end: 0.4 }), Some("end"));
+        assert_eq!(key(Schedule::Step { from: 9, every: 5 }), Some("every"));
+        assert_eq!(key(Schedule::Step { from: 0, every: 0 }), Some("every"));
+    }
+}

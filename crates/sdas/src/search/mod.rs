@@ -1,0 +1,5 @@
+//! The search.
+
+mod step;
+
+pub use step::{AlphaGradient, Order, SearchState, WeightStep};

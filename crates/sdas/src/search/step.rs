@@ -1,0 +1,172 @@
+//! One step of the bilevel optimization (Liu, Simonyan, Yang, 2018): α on one half of the data, then the weights on the
+//! other. What a half-step does not need is not tracked, so its gradient is never computed.
+
+use crate::batch::{DeviceBatch, Tally, cross_entropy};
+use crate::network::{Forward, Pass};
+use crate::optimizer::{Sgd, SgdSettings};
+use crate::parameters::Parameters;
+use crate::supernet::{Alpha, Supernet};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Gradients, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How α's gradient is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// At the weights as they are.
+    First,
+    /// At the weights after one step, through that step (equation 7 of the paper, with the finite differences of
+    /// equation 8).
+    Second,
+}
+
+/// What a step's mathematics reads and writes.
+#[derive(Debug, Clone)]
+pub struct SearchState {
+    /// The structure.
+    pub supernet: Supernet,
+    /// Its weights.
+    pub weights: Parameters,
+    /// Running statistics of its norms.
+    pub statistics: Parameters,
+    /// The weights' optimizer.
+    pub sgd: Sgd,
+    /// α and its optimizer.
+    pub alpha: Alpha,
+}
+
+/// Gradients of both α, row-major `[edges, operations]`, and the validation loss they were taken of.
+pub struct AlphaGradient {
+    /// Of the normal and the reduction cells.
+    pub values: [Vec<f32>; 2],
+    /// On the batch of the second half.
+    pub tally: Tally,
+}
+
+/// What a weight step did.
+pub struct WeightStep {
+    /// On the batch of the first half.
+    pub tally: Tally,
+    /// The gradient's norm before clipping.
+    pub gradient_norm: f64,
+}
+
+/// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
+const STATISTICS_SHARE: f64 = 0.1;
+
+impl SearchState {
+    /// α's gradient on `validation`; `training` and the weights' `rate` are used by [`Order::Second`] alone.
+    pub fn alpha_gradient(
+        &self,
+        order: Order,
+        training: &DeviceBatch,
+        validation: &DeviceBatch,
+        rate: f64,
+        settings: &SgdSettings,
+    ) -> AlphaGradient {
+        match order {
+            Order::First => self.alpha_gradient_at(&self.weights, validation),
+            Order::Second => self.unrolled_alpha_gradient(training, validation, rate, settings),
+        }
+    }
+
+    /// Updates the weights by one step of SGD on `training`.
+    pub fn weight_step(&mut self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> WeightStep {
+        let mixes = self.mixes(&training.input.device());
+        let (gradients, forward) = self.weight_gradients(&self.weights, training, mixes);
+        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, rate, settings);
+        let tally = Tally::of(forward.logits.inner(), &training.host_labels);
+        if tally.loss.is_finite() && gradient_norm.is_finite() {
+            self.weights = weights;
+            self.statistics = self.statistics.approach(&forward.statistics, STATISTICS_SHARE);
+        }
+        WeightStep { tally, gradient_norm }
+    }
+
+    /// Logits `[N, classes]` in evaluation mode.
+    pub fn evaluate(&self, input: Tensor<5>) -> Tensor<2> {
+        let mixes = self.mixes(&input.device());
+        let pass = Pass { mixes, ..Pass::evaluation(&self.weights, &self.statistics) };
+        self.supernet.network.forward(pass, input).logits
+    }
+
+    /// softmax(α) as constants, while anything is mixed.
+    fn mixes(&self, device: &Device) -> Option<[Tensor<2>; 2]> {
+        (!self.supernet.is_decided()).then(|| self.alpha.mix_tensors(device))
+    }
+
+    fn weight_gradients(
+        &self,
+        weights: &Parameters,
+        batch: &DeviceBatch,
+        mixes: Option<[Tensor<2>; 2]>,
+    ) -> (Parameters, Forward) {
+        let tracked = weights.tracked();
+        let forward = self.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input.clone());
+        let mut gradients = cross_entropy(forward.logits.clone(), batch.labels.clone()).backward();
+        (tracked.gradients(&mut gradients), forward)
+    }
+
+    fn alpha_gradient_at(&self, weights: &Parameters, batch: &DeviceBatch) -> AlphaGradient {
+        let alpha = self.tracked_alpha(batch);
+        let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
+        let pass = Pass { mixes, ..Pass::training(weights) };
+        let logits = self.supernet.network.forward(pass, batch.input.clone()).logits;
+        let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
+        let tally = Tally::of(logits.inner(), &batch.host_labels);
+        AlphaGradient { values: self.take_alpha(alpha, &mut gradients), tally }
+    }
+
+    /// w′ = w − ξ(momentum·m + ∇w L_train(w, α) + decay·w); v = ∇w′ L_val(w′, α); ε = 0.01/‖v‖;
+    /// ∇α = ∇α L_val(w′, α) − ξ (∇α L_train(w + εv, α) − ∇α L_train(w − εv, α)) / 2ε.
+    fn unrolled_alpha_gradient(
+        &self,
+        training: &DeviceBatch,
+        validation: &DeviceBatch,
+        rate: f64,
+        settings: &SgdSettings,
+    ) -> AlphaGradient {
+        let mixes = self.mixes(&training.input.device());
+        let (gradients, _) = self.weight_gradients(&self.weights, training, mixes);
+        let direction = gradients
+            .zip(&self.weights, |g, w| g + w * settings.weight_decay)
+            .zip(&self.sgd.momentum, |d, m| d + m * settings.momentum);
+        let unrolled = self.weights.zip(&direction, |w, d| w - d * rate);
+
+        let tracked = unrolled.tracked();
+        let alpha = self.tracked_alpha(validation);
+        let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
+        let pass = Pass { mixes, ..Pass::training(&tracked) };
+        let logits = self.supernet.network.forward(pass, validation.input.clone()).logits;
+        let mut gradients = cross_entropy(logits.clone(), validation.labels.clone()).backward();
+        let tally = Tally::of(logits.inner(), &validation.host_labels);
+        let mut values = self.take_alpha(alpha, &mut gradients);
+        let v = tracked.gradients(&mut gradients);
+
+        let epsilon = 0.01 / v.norm();
+        let shifted = |sign: f64| {
+            let weights = self.weights.zip(&v, |w, v| w + v * (sign * epsilon));
+            self.alpha_gradient_at(&weights, training).values
+        };
+        let (plus, minus) = (shifted(1.0), shifted(-1.0));
+        for kind in 0..2 {
+            for (value, (plus, minus)) in values[kind].iter_mut().zip(plus[kind].iter().zip(&minus[kind])) {
+                *value -= (rate * f64::from(plus - minus) / (2.0 * epsilon)) as f32;
+            }
+        }
+        AlphaGradient { values, tally }
+    }
+
+    fn tracked_alpha(&self, batch: &DeviceBatch) -> [Tensor<2>; 2] {
+        self.alpha.tensors(&batch.input.device()).map(|alpha| alpha.autodiff().require_grad())
+    }
+
+    /// Zeros for a kind of cell whose α the loss no longer depends on.
+    fn take_alpha(&self, alpha: [Tensor<2>; 2], gradients: &mut Gradients) -> [Vec<f32>; 2] {
+        alpha.map(|alpha| {
+            let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
+            gradient.into_data().convert::<f32>().iter::<f32>().collect()
+        })
+    }
+}

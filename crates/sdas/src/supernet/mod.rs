@@ -1,0 +1,124 @@
+//! The supernet: a network whose edges mix all candidate operations, its architecture parameters α, and what decisions
+//! leave of both.
+
+mod alpha;
+
+pub use alpha::{Alpha, AlphaSettings};
+
+use crate::network::Network;
+use crate::parameters::Parameters;
+use crate::schedule::{EdgeState, Plan};
+use crate::space::{CellKind, Space};
+use sdas_kernels::Extent;
+use std::ops::Range;
+
+/// A network being searched.
+#[derive(Debug, Clone)]
+pub struct Supernet {
+    /// The candidate operations.
+    pub space: Space,
+    /// What still runs.
+    pub network: Network,
+    /// The state of the normal and the reduction cells' edges.
+    pub plans: [Plan; 2],
+}
+
+/// The sizes of a supernet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupernetShape {
+    /// Channels of the first cells' nodes.
+    pub channels: usize,
+    /// Number of cells.
+    pub cells: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Channels of the pictures or clips.
+    pub inputs: usize,
+    /// Stride of the stem's convolution.
+    pub stem_stride: Extent,
+}
+
+/// What is left of a block after a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    slot: usize,
+    weights: Range<usize>,
+    statistics: Range<usize>,
+}
+
+/// What decisions have left to be kept of every block they touched; see [`Remains::apply`].
+#[derive(Debug, Default)]
+pub struct Remains(Vec<Kept>);
+
+impl Remains {
+    /// Frees what was dropped, from weights and what goes with them (an optimizer's momentum), and from running
+    /// statistics.
+    pub fn apply(&self, weights: &mut [&mut Parameters], statistics: &mut Parameters) {
+        for kept in &self.0 {
+            for parameters in weights.iter_mut() {
+                parameters.keep(kept.slot, kept.weights.clone());
+            }
+            statistics.keep(kept.slot, kept.statistics.clone());
+        }
+    }
+}
+
+impl Supernet {
+    /// The supernet of `space` with nothing decided.
+    pub fn new(space: Space, shape: SupernetShape) -> Self {
+        let SupernetShape { channels, cells, classes, inputs, stem_stride } = shape;
+        let network = Network::supernet(&space, channels, cells, classes, inputs, stem_stride);
+        Supernet { space, network, plans: Default::default() }
+    }
+
+    /// Whether every edge of every cell is decided or pruned.
+    pub fn is_decided(&self) -> bool {
+        self.plans.iter().all(Plan::is_complete)
+    }
+
+    /// Index of `none` among the candidates, if it is one.
+    pub fn none(&self) -> Option<usize> {
+        self.space.operations.iter().position(|operation| operation.is_none())
+    }
+
+    /// Fixes an edge of all cells of a kind to one operation.
+    pub fn fix(&mut self, kind: CellKind, edge: usize, operation: usize, remains: &mut Remains) {
+        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == kind) {
+            for own in cell.edges.iter_mut().filter(|own| own.mixed == Some(edge)) {
+                let (decided, weights, statistics) = own.block.edge.decide(operation);
+                remains.0.push(Kept { slot: own.block.slot, weights, statistics });
+                own.block.edge = decided;
+                own.mixed = None;
+            }
+        }
+    }
+
+    /// Removes an undecided edge from all cells of a kind.
+    pub fn prune(&mut self, kind: CellKind, edge: usize, remains: &mut Remains) {
+        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == kind) {
+            cell.edges.retain(|own| {
+                let pruned = own.mixed == Some(edge);
+                if pruned {
+                    remains.0.push(Kept { slot: own.block.slot, weights: 0..0, statistics: 0..0 });
+                }
+                !pruned
+            });
+        }
+    }
+
+    /// The supernet with all that `plans` say fixed and pruned: how a checkpoint's structure is rebuilt.
+    pub fn with_plans(mut self, plans: [Plan; 2]) -> Self {
+        let mut remains = Remains::default();
+        for (kind, plan) in CellKind::ALL.into_iter().zip(&plans) {
+            for (edge, state) in plan.states().iter().enumerate() {
+                match *state {
+                    EdgeState::Mixed => {}
+                    EdgeState::Decided(operation) => self.fix(kind, edge, operation, &mut remains),
+                    EdgeState::Pruned => self.prune(kind, edge, &mut remains),
+                }
+            }
+        }
+        self.plans = plans;
+        self
+    }
+}

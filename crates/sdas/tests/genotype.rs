@@ -1,0 +1,322 @@
+//! The two forms of writing a genotype, the errors they give, and the published cells.
+
+use proptest::prelude::*;
+use sdas::genotype::{Gene, Genes, Genotype, Origin, PUBLISHED, published};
+use sdas::space::{CellKind, SpaceName};
+use std::collections::HashSet;
+
+fn gene(space: SpaceName, node: usize) -> impl Strategy<Value = Gene> {
+    (0..2 + node, 1..space.operations().len())
+        .prop_map(move |(from, index)| Gene { from, operation: &space.operations()[index] })
+}
+
+fn genes(space: SpaceName, concat: std::ops::Range<usize>) -> impl Strategy<Value = Genes> {
+    let node = move |index| [gene(space, index), gene(space, index)];
+    let concat: Vec<_> = concat.collect();
+    let length = concat.len();
+    ([node(0), node(1), node(2), node(3)], prop::sample::subsequence(concat, 1..=length).prop_shuffle())
+        .prop_map(|(nodes, concat)| Genes { nodes, concat })
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    (".*", ".*", any::<Option<u64>>(), prop::option::of(".*")).prop_map(|(method, dataset, seed, recipe)| Origin {
+        method,
+        dataset,
+        seed,
+        recipe,
+    })
+}
+
+fn genotype() -> impl Strategy<Value = Genotype> {
+    prop_oneof![Just(SpaceName::Image), Just(SpaceName::Video)].prop_flat_map(|space| {
+        (genes(space, 0..6), genes(space, 2..6), prop::option::of(origin()))
+            .prop_map(move |(normal, reduction, origin)| Genotype { space, normal, reduction, origin })
+    })
+}
+
+/// Whether the operations' names alone tell the space.
+fn names_its_space(genotype: &Genotype) -> bool {
+    CellKind::ALL.iter().flat_map(|&kind| genotype.genes(kind).nodes.iter().flatten()).any(|gene| {
+        SpaceName::Image.operation(gene.operation.name).is_err()
+            || SpaceName::Video.operation(gene.operation.name).is_err()
+    })
+}
+
+proptest! {
+    #[test]
+    fn json_reads_back_as_written(genotype in genotype()) {
+        let text = genotype.to_json();
+        prop_assert_eq!(text.chars().last(), Some('\n'));
+        prop_assert_eq!(&Genotype::from_json(&text).unwrap(), &genotype);
+        prop_assert_eq!(Genotype::parse(&text).unwrap(), genotype);
+    }
+
+    #[test]
+    fn darts_text_reads_back_as_written(genotype in genotype()) {
+        prop_assume!(names_its_space(&genotype));
+        let text = genotype.to_darts_text();
+        let expected = Genotype { origin: None, ..genotype };
+        prop_assert_eq!(&Genotype::from_darts_text(&text).unwrap(), &expected);
+        prop_assert_eq!(Genotype::parse(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_text_makes_the_readers_panic(text in ".*", cut in 0..400usize) {
+        let _ = Genotype::parse(&text);
+        let _ = Genotype::from_darts_text(&text);
+        let whole = published("pdarts").unwrap();
+        for form in [whole.to_darts_text(), whole.to_json()] {
+            let mut broken: String = form.chars().take(cut).collect();
+            broken.push_str(&text);
+            broken.extend(form.chars().skip(cut + 1));
+            let _ = Genotype::parse(&broken);
+        }
+    }
+}
+
+/// The file of `darts_v2`, with one thing replaced.
+fn spoiled(from: &str, to: &str) -> String {
+    let text = published("darts_v2").unwrap().to_json();
+    assert!(text.contains(from), "nothing to replace: {from}");
+    Genotype::from_json(&text.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+/// A file with the given normal nodes (skip connections, where that is empty) and outputs.
+fn json_with(nodes: &str, normal_concat: &str, reduction_concat: &str) -> String {
+    let other = r#"[[{"from":0,"op":"skip_connect"},{"from":1,"op":"skip_connect"}],
+        [{"from":0,"op":"skip_connect"},{"from":1,"op":"skip_connect"}],
+        [{"from":0,"op":"skip_connect"},{"from":1,"op":"skip_connect"}],
+        [{"from":0,"op":"skip_connect"},{"from":1,"op":"skip_connect"}]]"#;
+    let nodes = if nodes.is_empty() { other } else { nodes };
+    format!(
+        r#"{{"format":"sdas-genotype","version":1,"space":"image",
+            "normal":{{"nodes":{nodes},"concat":{normal_concat}}},
+            "reduction":{{"nodes":{other},"concat":{reduction_concat}}}}}"#
+    )
+}
+
+fn fault(nodes: &str, normal_concat: &str, reduction_concat: &str) -> String {
+    Genotype::from_json(&json_with(nodes, normal_concat, reduction_concat)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_file_without_origin_is_read() {
+    let genotype = Genotype::from_json(&json_with("", "[2, 3, 4, 5]", "[2, 3, 4, 5]")).unwrap();
+    assert_eq!(genotype.origin, None);
+    assert!(!genotype.to_json().contains("origin"));
+}
+
+#[test]
+fn a_file_of_another_form_is_refused_by_field() {
+    assert_eq!(spoiled("sdas-genotype", "onnx"), r#""format" is "onnx"; a genotype file says "sdas-genotype""#);
+    assert_eq!(
+        spoiled("\"version\": 1", "\"version\": 2"),
+        "\"version\" is 2; this program reads version 1: use the sdas that wrote it"
+    );
+    assert_eq!(
+        Genotype::from_json("{}").unwrap_err().to_string(),
+        "\"format\" is missing; a genotype file says \"sdas-genotype\""
+    );
+    assert!(spoiled("\"space\": \"image\"", "\"space\": \"sound\"").contains("unknown space \"sound\""));
+    assert!(spoiled("\"concat\"", "\"join\"").contains("unknown field `join`, expected `nodes` or `concat`"));
+    assert!(spoiled("\"normal\"", "\"version\": 1, \"normal\"").contains("duplicate field `version`"));
+    assert!(spoiled("\"dataset\"", "\"data\"").contains("unknown field `data`"));
+    assert!(spoiled("}", "").starts_with("not a genotype file: "));
+}
+
+#[test]
+fn a_cell_that_cannot_be_is_refused_by_place() {
+    let all = "[2, 3, 4, 5]";
+    let skip = |from: i64| format!(r#"{{"from":{from},"op":"skip_connect"}}"#);
+    let pair = |a: i64, b: i64| format!("[{}, {}]", skip(a), skip(b));
+    let cell = |third: &str| format!("[{}, {}, {third}, {}]", pair(0, 1), pair(0, 1), pair(0, 1));
+    let at = |third: &str| fault(&cell(third), all, all);
+
+    assert_eq!(
+        at(&pair(0, 5)),
+        "normal, node 2 (of 0..3), edge 1: reads state 5, which comes after it; it may read 0 to 3"
+    );
+    assert_eq!(
+        at(&pair(4, 0)),
+        "normal, node 2 (of 0..3), edge 0: reads state 4, which is the node itself; it may read 0 to 3"
+    );
+    for missing in [-1, 6] {
+        assert_eq!(
+            at(&pair(0, missing)),
+            format!(
+                "normal, node 2 (of 0..3), edge 1: reads state {missing}, which does not exist; it may read 0 to 3"
+            )
+        );
+    }
+    assert_eq!(
+        at(r#"[{"from":0,"op":"none"},{"from":1,"op":"skip_connect"}]"#),
+        "normal, node 2 (of 0..3), edge 0: \"none\" is the absence of an edge and is never chosen"
+    );
+    assert!(
+        at(r#"[{"from":0,"op":"temporal_diff"},{"from":1,"op":"skip_connect"}]"#)
+            .starts_with("normal, node 2 (of 0..3), edge 0: unknown operation \"temporal_diff\" in the image space")
+    );
+    assert_eq!(at(&format!("[{}]", skip(0))), "normal, node 2 (of 0..3): a node has 2 edges, this one 1");
+    assert_eq!(at(&format!("[{0}, {0}, {0}]", skip(0))), "normal, node 2 (of 0..3): a node has 2 edges, this one 3");
+    assert_eq!(fault(&format!("[{0}, {0}, {0}]", pair(0, 1)), all, all), "normal: a cell has 4 nodes, this one 3");
+    assert_eq!(
+        fault(&format!("[{0}, {0}, {0}, {0}, {0}]", pair(0, 1)), all, all),
+        "normal: a cell has 4 nodes, this one 5"
+    );
+
+    assert!(fault("", "[]", all).starts_with("normal, concat: it is empty"));
+    assert_eq!(fault("", "[2, 6]", all), "normal, concat: state 6 does not exist; there are 0 to 5");
+    assert_eq!(fault("", all, "[2, 5, 2]"), "reduction, concat: state 2 is listed twice");
+    assert!(fault("", all, "[1, 2]").starts_with("reduction, concat: state 1 is an input, which is larger"));
+    assert!(Genotype::from_json(&json_with("", "[1, 2]", all)).is_ok());
+}
+
+#[test]
+fn the_same_input_twice_is_a_cell() {
+    let text = published("darts_v2").unwrap().to_darts_text();
+    let twice =
+        text.replacen("('sep_conv_3x3', 0), ('sep_conv_3x3', 1)", "('avg_pool_3x3', 0), ('avg_pool_3x3', 0)", 1);
+    let genotype = Genotype::parse(&twice).unwrap();
+    assert_eq!(genotype.normal.nodes[0][0], genotype.normal.nodes[0][1]);
+}
+
+#[test]
+fn darts_text_is_read_as_python_would() {
+    let expected = Genotype { origin: None, ..published("pdarts").unwrap() };
+    // P-DARTS' own listing, in another hand: order, quotes, brackets, breaks, comments, commas.
+    let text = r#"
+        # 2.50 % on CIFAR-10
+        genotypes.PDARTS = Genotype(
+            reduce_concat = list_below,
+    "#;
+    assert!(Genotype::parse(text).is_err());
+    let text = r#"
+        # 2.50 % on CIFAR-10
+        PDARTS = genotypes.Genotype(
+            reduce_concat=range(2,6),
+            reduce=[('avg_pool_3x3',0), ("sep_conv_5x5", 1), ('sep_conv_3x3', 0), ('dil_conv_5x5', 2),
+                    ['max_pool_3x3', 0], ('dil_conv_3x3', 1,), ('dil_conv_3x3', 1), ('dil_conv_5x5', 3),],
+            normal=(('skip_connect', 0), ('dil_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 1),
+                    ('sep_conv_3x3', 1), ('sep_conv_3x3', 3), ('sep_conv_3x3',
+                    0), ('dil_conv_5x5', 4)), # sixteen edges in all
+            normal_concat=(2, 3, 4, 5),
+        )
+    "#;
+    assert_eq!(Genotype::parse(text).unwrap(), expected);
+}
+
+#[test]
+fn darts_text_tells_the_space_by_its_names() {
+    let text = |operation: &str| {
+        let edges = format!("('{operation}', 0), ('skip_connect', 1)");
+        let cell = [edges.as_str(); 4].join(", ");
+        format!("Genotype(normal=[{cell}], normal_concat=range(2, 6), reduce=[{cell}], reduce_concat=range(2, 6))")
+    };
+    assert_eq!(Genotype::parse(&text("p3d_a_3x3x3")).unwrap().space, SpaceName::Video);
+    assert_eq!(Genotype::parse(&text("dil_conv_5x5")).unwrap().space, SpaceName::Image);
+    assert_eq!(Genotype::parse(&text("skip_connect")).unwrap().space, SpaceName::Image);
+    let error = Genotype::parse(&text("sep_conv_7x7")).unwrap_err().to_string();
+    assert!(error.starts_with("normal, node 0 (of 0..3), edge 0: unknown operation \"sep_conv_7x7\" in the image"));
+}
+
+#[test]
+fn darts_text_of_another_form_is_refused_by_place() {
+    let error = |text: &str| Genotype::from_darts_text(text).unwrap_err().to_string();
+    assert_eq!(error(""), "line 1, column 1: expected \"Genotype(\", found the end");
+    assert_eq!(error("G = Genome()"), "line 1, column 5: expected \"Genotype(\", found Genome");
+    assert_eq!(
+        error("Genotype(\n  normal=[(sep_conv_3x3, 0)])"),
+        "line 2, column 12: expected an operation's name in quotes, found sep_conv_3x3"
+    );
+    assert_eq!(
+        error("Genotype(normal=[('sep_conv_3x3' 0)])"),
+        "line 1, column 34: expected \",\" and a state's number, found 0"
+    );
+    assert_eq!(
+        error("Genotype(normal=[('sep_conv_3x3, 0)])"),
+        "line 1, column 19: expected a closing ' on the same line, found none"
+    );
+    assert_eq!(
+        error("Genotype(layers=8)"),
+        "line 1, column 10: expected normal, normal_concat, reduce or reduce_concat, found layers"
+    );
+    assert_eq!(
+        error("Genotype(normal=[], normal=[])"),
+        "line 1, column 21: expected each part once, found normal again"
+    );
+    assert_eq!(
+        error("Genotype(normal=[], reduce=[], normal_concat=[2])"),
+        "line 1, column 50: expected reduce_concat=[…] in the genotype, found none"
+    );
+    assert_eq!(
+        error("Genotype(normal=[], normal_concat=range(2, 6), reduce=[], reduce_concat=range(2, 6))"),
+        "normal: a cell has 8 edges, two for each of its 4 nodes, this one 0"
+    );
+    let text = published("pdarts").unwrap().to_darts_text();
+    assert!(error(&format!("{text} + 1")).ends_with("expected nothing after the genotype's \")\", found \"+\""));
+    assert!(error(&text.replace("[2, 3, 4, 5]", "range(0, 9999999999999)")).contains("state 6 does not exist"));
+    assert!(
+        Genotype::parse("hello").unwrap_err().to_string().starts_with("neither a genotype file (JSON: {\"format\"")
+    );
+}
+
+#[test]
+fn published_cells_are_whole_and_distinct() {
+    let names: HashSet<_> = PUBLISHED.iter().map(|published| published.name).collect();
+    assert_eq!(names.len(), PUBLISHED.len());
+    let expected = [
+        "darts_v1",
+        "darts_v2",
+        "pdarts",
+        "pc_darts_cifar",
+        "pc_darts_imagenet",
+        "snas_mild",
+        "sgas_cri1",
+        "sgas_cri2",
+    ];
+    for name in expected {
+        let genotype = Genotype::resolve(name).unwrap();
+        assert_eq!(genotype.space, SpaceName::Image);
+        assert_eq!(Genotype::from_json(&genotype.to_json()).unwrap(), genotype);
+        for kind in CellKind::ALL {
+            let genes = genotype.genes(kind);
+            assert_eq!(genes.concat, [2, 3, 4, 5]);
+            assert!(genes.nodes.iter().all(|[a, b]| a.from != b.from), "{name} reads a state twice");
+        }
+    }
+}
+
+/// The line of `genotypes.py` in the authors' repository (quark0/darts), character by character.
+#[test]
+fn darts_v2_is_the_line_that_its_authors_print() {
+    let line = "DARTS_V2 = Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), \
+                ('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), \
+                ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), \
+                ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), \
+                ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])";
+    assert_eq!(format!("DARTS_V2 = {}", published("darts_v2").unwrap().to_darts_text()), line);
+}
+
+#[test]
+fn files_are_written_whole_and_found_by_name_path_or_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("genotype.json");
+    let genotype = published("sgas_cri1").unwrap();
+    published("darts_v1").unwrap().write(&path).unwrap();
+    genotype.write(&path).unwrap();
+    assert_eq!(Genotype::read(&path).unwrap(), genotype);
+    assert_eq!(Genotype::resolve(path.to_str().unwrap()).unwrap(), genotype);
+    assert_eq!(Genotype::resolve(folder.path().to_str().unwrap()).unwrap(), genotype);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing stays beside the file");
+
+    std::fs::write(&path, "{}").unwrap();
+    let message = Genotype::read(&path).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("{}: \"format\" is missing", path.display())), "{message}");
+    let absent = folder.path().join("absent").join("genotype.json");
+    assert!(Genotype::read(&absent).unwrap_err().to_string().starts_with("cannot read the genotype "));
+    assert!(genotype.write(&absent).unwrap_err().to_string().starts_with("cannot write the genotype "));
+    let message = Genotype::resolve("darts").unwrap_err().to_string();
+    assert!(
+        message.starts_with("\"darts\" is neither a file nor a published cell; those are darts_v1, darts_v2, pdarts")
+    );
+}
