@@ -2,7 +2,7 @@
 
 use crate::expression::{Expression, Extent, Padding};
 use crate::weights::{Layout, layout, strided, volume};
-use crate::{Statistic, Weight, portable};
+use crate::{Statistic, Weight, fused, portable};
 use burn::tensor::Tensor;
 use std::ops::Range;
 
@@ -63,12 +63,36 @@ impl Edge {
     ///
     /// If a shape does not fit the edge.
     pub fn forward(&self, input: Tensor<5>, weights: Option<Tensor<1>>, mix: Option<Tensor<1>>, mode: Mode) -> Output {
-        let channels = input.dims()[4];
-        assert_eq!(channels, self.inputs, "an edge of {} input channels was given {channels}", self.inputs);
-        if let Some(mix) = &mix {
-            assert_eq!(mix.dims()[0], self.operations.len(), "one factor per operation");
+        self.check(&input, mix.as_ref());
+        if fused::handles(self, &input, weights.as_ref(), mix.as_ref()) {
+            return fused::forward(self, input, weights, mix, mode);
         }
         portable::forward(self, input, weights, mix, mode)
+    }
+
+    /// [`forward`](Self::forward) out of Burn's own operations, whatever the device: the reference that the fused body is
+    /// tested against.
+    ///
+    /// # Panics
+    ///
+    /// If a shape does not fit the edge.
+    pub fn forward_portable(
+        &self,
+        input: Tensor<5>,
+        weights: Option<Tensor<1>>,
+        mix: Option<Tensor<1>>,
+        mode: Mode,
+    ) -> Output {
+        self.check(&input, mix.as_ref());
+        portable::forward(self, input, weights, mix, mode)
+    }
+
+    fn check(&self, input: &Tensor<5>, mix: Option<&Tensor<1>>) {
+        let channels = input.dims()[4];
+        assert_eq!(channels, self.inputs, "an edge of {} input channels was given {channels}", self.inputs);
+        if let Some(mix) = mix {
+            assert_eq!(mix.dims()[0], self.operations.len(), "one factor per operation");
+        }
     }
 
     /// The weights in the order in which they lie in the flat tensor.

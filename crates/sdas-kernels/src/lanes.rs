@@ -1,6 +1,6 @@
 //! Sixteen channels of one pixel: the unit that the fused edge computes with.
 
-use crate::width::Registers;
+use crate::registers::Registers;
 
 /// Channels that are computed together. Channels are padded to a multiple of it within the fused edge.
 pub(crate) const LANES: usize = 16;
@@ -13,60 +13,63 @@ pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 impl Lanes {
     pub(crate) const ZERO: Lanes = Lanes([0.0; LANES]);
 
-    #[inline(always)]
-    pub(crate) fn splat(value: f32) -> Self {
+    pub(crate) const fn filled(value: f32) -> Self {
         Lanes([value; LANES])
+    }
+
+    /// Every channel multiplied by the same factor; for numbers per channel, outside of the loops over pixels.
+    pub(crate) fn scaled(self, factor: f32) -> Self {
+        Lanes(self.0.map(|lane| lane * factor))
+    }
+
+    /// `self + other`, likewise.
+    pub(crate) fn summed(self, other: Lanes) -> Self {
+        Lanes(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
     }
 
     /// `self + a × b`.
     #[inline(always)]
     pub(crate) fn add_product<R: Registers>(self, a: Lanes, b: Lanes) -> Self {
-        let mut sum = self;
-        for i in 0..LANES {
-            sum.0[i] = if R::FUSED { a.0[i].mul_add(b.0[i], sum.0[i]) } else { a.0[i] * b.0[i] + sum.0[i] };
-        }
-        sum
+        R::add_product(self, a, b)
     }
 
     #[inline(always)]
-    pub(crate) fn times(self, other: Lanes) -> Self {
-        self.with(other, |a, b| a * b)
+    pub(crate) fn times<R: Registers>(self, other: Lanes) -> Self {
+        R::times(self, other)
     }
 
     #[inline(always)]
-    pub(crate) fn plus(self, other: Lanes) -> Self {
-        self.with(other, |a, b| a + b)
+    pub(crate) fn plus<R: Registers>(self, other: Lanes) -> Self {
+        R::plus(self, other)
     }
 
     #[inline(always)]
-    pub(crate) fn minus(self, other: Lanes) -> Self {
-        self.with(other, |a, b| a - b)
+    pub(crate) fn minus<R: Registers>(self, other: Lanes) -> Self {
+        R::minus(self, other)
     }
 
     #[inline(always)]
-    pub(crate) fn max(self, other: Lanes) -> Self {
-        self.with(other, |a, b| if a > b { a } else { b })
+    pub(crate) fn max<R: Registers>(self, other: Lanes) -> Self {
+        R::max(self, other)
     }
 
     /// max(self, 0).
     #[inline(always)]
-    pub(crate) fn relu(self) -> Self {
-        self.max(Lanes::ZERO)
+    pub(crate) fn relu<R: Registers>(self) -> Self {
+        // In this order a NaN stays one.
+        R::max(Lanes::ZERO, self)
     }
 
     /// `self` where `of` is positive, zero elsewhere: the way back through a ReLU.
     #[inline(always)]
-    pub(crate) fn where_positive(self, of: Lanes) -> Self {
-        self.with(of, |gradient, of| if of > 0.0 { gradient } else { 0.0 })
+    pub(crate) fn where_positive<R: Registers>(self, of: Lanes) -> Self {
+        R::where_greater(self, of, Lanes::ZERO)
     }
 
+    /// `self` where `a` and `b` are equal, zero elsewhere.
     #[inline(always)]
-    fn with(self, other: Lanes, f: impl Fn(f32, f32) -> f32) -> Self {
-        let mut result = self;
-        for i in 0..LANES {
-            result.0[i] = f(self.0[i], other.0[i]);
-        }
-        result
+    pub(crate) fn where_equal<R: Registers>(self, a: Lanes, b: Lanes) -> Self {
+        R::where_equal(self, a, b)
     }
 }
 

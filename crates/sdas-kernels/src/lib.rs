@@ -7,9 +7,17 @@
 
 mod edge;
 mod expression;
+mod fused;
+mod lanes;
 mod portable;
+mod registers;
 mod weights;
+mod width;
 
 pub use edge::{Edge, Mode, Norm, Output};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use weights::{Statistic, Weight, WeightKind};
+pub use width::Width;
+
+/// Added to a variance before its root is taken (PyTorch's default).
+const EPSILON: f64 = 1e-5;

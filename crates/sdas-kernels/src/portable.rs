@@ -3,14 +3,11 @@
 
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::weights::{strided, volume};
-use crate::{Edge, Mode, Norm, Output};
+use crate::{EPSILON, Edge, Mode, Norm, Output};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, conv3d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Slice, Tensor};
-
-/// Added to a variance before its root is taken (PyTorch's default).
-const EPSILON: f64 = 1e-5;
 
 pub(crate) fn forward(
     edge: &Edge,

@@ -1,5 +1,6 @@
 //! Vector widths: one source, compiled once for every instruction set that a machine may have.
 
+use crate::registers::{Quarter, Registers};
 use std::cell::Cell;
 
 /// An instruction set that the fused edge is compiled for.
@@ -66,36 +67,6 @@ thread_local! {
     static FORCED: Cell<Option<Width>> = const { Cell::new(None) };
 }
 
-/// What generic code needs to know of a width.
-pub(crate) trait Registers {
-    /// Whether a fused multiply-add is an instruction; where it is not, `f32::mul_add` is a slow call.
-    const FUSED: bool;
-    /// How many accumulators of [`LANES`](crate::lanes::LANES) floats fit the registers beside their operands.
-    const ACCUMULATORS: usize;
-}
-
-/// 32 registers of 16 floats.
-pub(crate) struct Wide;
-/// 16 registers of 8 floats, or 32 of 4.
-pub(crate) struct Half;
-/// 16 registers of 4 floats.
-pub(crate) struct Quarter;
-
-impl Registers for Wide {
-    const FUSED: bool = true;
-    const ACCUMULATORS: usize = 16;
-}
-
-impl Registers for Half {
-    const FUSED: bool = true;
-    const ACCUMULATORS: usize = 4;
-}
-
-impl Registers for Quarter {
-    const FUSED: bool = false;
-    const ACCUMULATORS: usize = 2;
-}
-
 /// Work that is compiled for every width. `run`, and all that it calls in its loops, has to be `#[inline(always)]`: only
 /// then is it compiled with the instructions of the width.
 pub(crate) trait Task {
@@ -114,14 +85,15 @@ pub(crate) fn run<T: Task>(width: Width, task: T) {
         // SAFETY: as above.
         Width::Avx2 => unsafe { x86::avx2(task) },
         #[cfg(target_arch = "aarch64")]
-        Width::Neon => task.run::<Half>(),
+        Width::Neon => task.run::<crate::registers::Half>(),
         _ => task.run::<Quarter>(),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Half, Task, Wide};
+    use super::Task;
+    use crate::registers::{Half, Wide};
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     pub(super) fn avx512<T: Task>(task: T) {

@@ -6,6 +6,7 @@ pub mod genotype;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
+pub mod recipe;
 pub mod schedule;
 pub mod search;
 pub mod space;

@@ -1,15 +1,16 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
-use super::forward::Pass;
-use super::forward::{add_to_doubles, fill_activated_grid, fill_input_grids, fill_normed_grid};
+use super::forward::{Pass, STRIP};
+use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid};
 use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
-use super::plan::{Body, Plan, Product, Rows, Term};
+use super::plan::{Body, Plan, Rows, Term};
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::weights::volume;
-use crate::width::{Registers, Task, run};
+use crate::registers::Registers;
+use crate::width::{Task, run};
 use rayon::prelude::*;
 
 /// Which gradients are asked for.
@@ -162,9 +163,9 @@ impl Backward<'_> {
         let (pass, plan, group) = (&self.pass, self.pass.plan, self.pass.group());
         let groups = pass.groups();
         let lanes = plan.blocks() * LANES;
-        let per_group = plan.units.len() * 2 * lanes;
+        let per_group = (plan.units.len() * 2 * lanes).max(1);
         let mut sums = vec![0.0; groups * per_group];
-        let weights = parts(partial, group_length(groups, layout.length), groups);
+        let weights = parts(partial, layout.length, groups);
         let inner = parts(Some(inner), group * plan.gradients, groups);
         let to = parts((!input_gradient.is_empty()).then_some(input_gradient), group * pass.image(), groups);
         sums.par_chunks_mut(per_group)
@@ -223,7 +224,7 @@ impl Backward<'_> {
         total.fill(Lanes::ZERO);
         for part in partial.chunks_exact(layout.length.max(1)) {
             for (total, part) in total.iter_mut().zip(part) {
-                *total = total.plus(*part);
+                *total = total.summed(*part);
             }
         }
         let mut flat = vec![0.0; plan.weights];
@@ -238,10 +239,6 @@ impl Backward<'_> {
         }
         flat
     }
-}
-
-fn group_length(groups: usize, length: usize) -> usize {
-    if groups == 0 { 0 } else { length }
 }
 
 /// Splits a slice into the groups' parts; empty parts where there is nothing to split.
@@ -295,44 +292,183 @@ impl Level<'_> {
         let kept = &self.kept[image * plan.kept..][..plan.kept];
         let inner = &mut self.inner[image * plan.gradients..][..plan.gradients];
         let scratch = &mut *self.scratch;
-        let input_plane = volume(plan.input);
         if self.level == 0 {
-            let length = blocks(plan.inputs) * input_plane;
+            let length = blocks(plan.inputs) * volume(plan.input);
             first(&mut scratch.activated_gradient, length).fill(Lanes::ZERO);
             first(&mut scratch.raw_gradient, length).fill(Lanes::ZERO);
-            if wanted.weights {
-                fill_input_grids(plan, input, scratch);
-            } else if plan.level(0).any(|(_, unit)| matches!(unit.body, Body::Pool(_))) {
-                super::forward::fill_raw_grid(plan, input, scratch);
+            if wanted.weights && plan.has_depthwise() {
+                fill_activated_grid::<R>(plan, input, scratch);
+            }
+            if wanted.input && plan.has_pool() {
+                fill_raw_grid(plan, input, scratch);
             }
         }
         for (index, unit) in plan.level(self.level) {
-            let wanted_of_source = unit.source.is_some() || wanted.input;
-            let results = &kept[unit.kept..][..plan.blocks() * unit.pixels()];
-            let own = unit.gradient.map(|at| &inner[at..][..plan.blocks() * unit.pixels()]);
-            let of = UnitBack { plan, unit, back: &self.backs[index], results, own, gradient, input };
-            match &unit.body {
-                Body::Pool(pool) if wanted.input => {
-                    pool_back::<R>(&of, pool, &self.packed[index].depthwise, scratch);
-                }
-                Body::Pool(_) => {}
-                Body::Product(product) => {
-                    if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
-                        if wanted.weights {
-                            let source_results = &kept[plan.units[source].kept..];
-                            let normal = &self.normals[source];
-                            fill_normed_grid::<R>(&depthwise.grid, source_results, normal, &mut scratch.raw);
-                        }
+            let of = UnitBack {
+                plan,
+                unit,
+                back: &self.backs[index],
+                results: &kept[unit.kept..][..plan.blocks() * unit.pixels()],
+                own: unit.gradient.map(|at| &inner[at..][..plan.blocks() * unit.pixels()]),
+                gradient,
+                input,
+            };
+            let product = match &unit.body {
+                Body::Product(product) => product,
+                Body::Pool(pool) => {
+                    if wanted.input {
+                        pool_back::<R>(&of, pool, &self.packed[index].depthwise, scratch);
                     }
-                    let weights = wanted.weights.then(|| {
-                        let [depthwise, product] = self.layout.starts[index];
-                        self.weight_gradients[depthwise..].split_at_mut(product - depthwise)
-                    });
-                    product_back::<R>(&of, product, &self.packed[index], weights, wanted_of_source, scratch);
+                    continue;
+                }
+            };
+            if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
+                let length = plan.blocks() * plan.units[source].pixels();
+                first(&mut scratch.activated_gradient, length).fill(Lanes::ZERO);
+                if wanted.weights {
+                    let results = &kept[plan.units[source].kept..];
+                    fill_normed_grid::<R>(&depthwise.grid, results, &self.normals[source], &mut scratch.activated);
                 }
             }
+            let weights = if wanted.weights {
+                let [depthwise, product] = self.layout.starts[index];
+                Some(self.weight_gradients[depthwise..].split_at_mut(product - depthwise))
+            } else {
+                None
+            };
+            let back_to_source = unit.source.is_some() || wanted.input;
+            product_back::<R>(&of, product, &self.packed[index], weights, back_to_source, scratch);
             if let Some(source) = unit.source {
-                self.source_gradient::<R>(source, kept, image, gradient);
+                let lanes = plan.blocks() * LANES;
+                source_gradient::<R>(
+                    (plan, source, &self.normals[source]),
+                    &kept[plan.units[source].kept..],
+                    (gradient, plan.operation_of(source).map(|operation| self.mix[operation])),
+                    &scratch.activated_gradient,
+                    &mut inner[plan.units[source].gradient.unwrap_or(0)..],
+                    &mut self.sums[source * 2 * lanes..][..2 * lanes],
+                );
+            }
+        }
+        if self.level == 0 && wanted.input {
+            let identity = plan.terms.iter().find(|term| term.unit.is_none()).map(|term| self.mix[term.operation]);
+            let to = &mut self.input_gradient[image * values..][..values];
+            let (activated, raw) = (&scratch.activated_gradient, &scratch.raw_gradient);
+            input_gradient::<R>(plan, input, (gradient, identity), activated, raw, to);
+        }
+    }
+}
+
+/// Finishes the gradient of a unit's normed result, which another unit reads after a ReLU and which may be a term, too;
+/// adds its sums.
+#[inline(always)]
+fn source_gradient<R: Registers>(
+    (plan, source, normal): (&Plan, usize, &Normal),
+    results: &[Lanes],
+    (gradient, factor): (Pixels, Option<f32>),
+    activated: &[Lanes],
+    to: &mut [Lanes],
+    sums: &mut [f64],
+) {
+    let pixels = plan.units[source].pixels();
+    let (plain, with_result) = sums.split_at_mut(plan.blocks() * LANES);
+    for block in 0..plan.blocks() {
+        let (scale, shift) = (normal.scale[block], normal.shift[block]);
+        let at = block * pixels;
+        let mut pixel = 0;
+        while pixel < pixels {
+            let end = pixels.min(pixel + STRIP);
+            let (mut sum, mut with) = (Lanes::ZERO, Lanes::ZERO);
+            for pixel in pixel..end {
+                let result = results[at + pixel];
+                let mut value = activated[at + pixel].where_positive::<R>(shift.add_product::<R>(result, scale));
+                if let Some(factor) = factor {
+                    value = value.add_product::<R>(gradient.load(pixel, block), R::splat(factor));
+                }
+                to[at + pixel] = value;
+                sum = sum.plus::<R>(value);
+                with = with.add_product::<R>(value, result);
+            }
+            add_to_doubles(&mut plain[block * LANES..][..LANES], sum);
+            add_to_doubles(&mut with_result[block * LANES..][..LANES], with);
+            pixel = end;
+        }
+    }
+}
+
+/// The gradient of the input: what came back through its ReLU, what came back to it as it is, and the identity's part.
+#[inline(always)]
+fn input_gradient<R: Registers>(
+    plan: &Plan,
+    input: Pixels,
+    (gradient, identity): (Pixels, Option<f32>),
+    activated: &[Lanes],
+    raw: &[Lanes],
+    to: &mut [f32],
+) {
+    let pixels = volume(plan.input);
+    for block in 0..blocks(plan.inputs) {
+        let at = block * pixels;
+        for pixel in 0..pixels {
+            let mut value = activated[at + pixel].where_positive::<R>(input.load(pixel, block)).plus::<R>(raw[at + pixel]);
+            if let Some(identity) = identity {
+                value = value.add_product::<R>(gradient.load(pixel, block), R::splat(identity));
+            }
+            store(to, plan.inputs, pixel, block, value);
+        }
+    }
+}
+
+/// Sums over the output's gradient for a group of images: `Σ G`, then `Σ G u` for every term.
+struct TermSums<'a> {
+    plan: &'a Plan,
+    input: &'a [f32],
+    kept: &'a [Lanes],
+    gradient: &'a [f32],
+    sums: &'a mut [f64],
+}
+
+impl Task for TermSums<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let (plan, pixels, lanes) = (self.plan, volume(self.plan.output), self.plan.blocks() * LANES);
+        let values = volume(plan.input) * plan.inputs;
+        let (plain, with_results) = self.sums.split_at_mut(lanes);
+        for (image, gradient) in self.gradient.chunks_exact(pixels * plan.outputs).enumerate() {
+            let gradient = Pixels { values: gradient, channels: plan.outputs };
+            let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
+            let kept = &self.kept[image * plan.kept..][..plan.kept];
+            for block in 0..plan.blocks() {
+                let mut pixel = 0;
+                while pixel < pixels {
+                    let count = STRIP.min(pixels - pixel);
+                    let mut gradients = [Lanes::ZERO; STRIP];
+                    let mut sum = Lanes::ZERO;
+                    for (x, to) in gradients.iter_mut().enumerate().take(count) {
+                        *to = gradient.load(pixel + x, block);
+                        sum = sum.plus::<R>(*to);
+                    }
+                    add_to_doubles(&mut plain[block * LANES..][..LANES], sum);
+                    for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
+                        let mut parts = [Lanes::ZERO; 2];
+                        match term.unit {
+                            Some(unit) => {
+                                let results = &kept[plan.units[unit].kept + block * pixels + pixel..][..count];
+                                for (x, (result, gradient)) in results.iter().zip(&gradients).enumerate() {
+                                    parts[x % 2] = parts[x % 2].add_product::<R>(*result, *gradient);
+                                }
+                            }
+                            None => {
+                                for (x, gradient) in gradients.iter().enumerate().take(count) {
+                                    let element = input.load(pixel + x, block);
+                                    parts[x % 2] = parts[x % 2].add_product::<R>(element, *gradient);
+                                }
+                            }
+                        }
+                        add_to_doubles(&mut sums[block * LANES..][..LANES], parts[0].plus::<R>(parts[1]));
+                    }
+                    pixel += count;
+                }
             }
         }
     }

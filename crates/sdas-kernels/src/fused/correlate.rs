@@ -2,7 +2,7 @@
 
 use super::grid::Tap;
 use crate::lanes::Lanes;
-use crate::width::Registers;
+use crate::registers::Registers;
 
 /// Where a row of results goes: every `step`-th element from `start` on.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ fn tile<R: Registers, const ADD: bool, const STRIDE: usize, const P: usize>(
     }
     let to = &mut to[at..][..(P - 1) * step + 1];
     for p in 0..P {
-        to[p * step] = if ADD { to[p * step].plus(sums[p]) } else { sums[p] };
+        to[p * step] = if ADD { to[p * step].plus::<R>(sums[p]) } else { sums[p] };
     }
 }
 

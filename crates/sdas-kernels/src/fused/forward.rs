@@ -11,14 +11,15 @@ use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::weights::volume;
-use crate::width::{Registers, Task, Width, run};
+use crate::registers::Registers;
+use crate::width::{Task, Width, run};
 use rayon::prelude::*;
 
 /// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
 const GROUPS: usize = 16;
 
 /// Pixels that a product works on at once, where rows are shorter.
-const STRIP: usize = 64;
+pub(crate) const STRIP: usize = 64;
 
 /// Everything that the passes over an edge read.
 pub(crate) struct Pass<'a> {
@@ -55,7 +56,7 @@ impl Pass<'_> {
         kept: &mut [Lanes],
     ) -> Vec<[Vec<f64>; 2]> {
         let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
-        let per_group = plan.units.len() * 2 * lanes;
+        let per_group = (plan.units.len() * 2 * lanes).max(1);
         let mut sums = vec![0.0; self.groups() * per_group];
         kept.par_chunks_mut(group * plan.kept)
             .zip(sums.par_chunks_mut(per_group))
@@ -80,15 +81,14 @@ impl Pass<'_> {
     pub(crate) fn combine(&self, normals: &[Normal], kept: &[Lanes]) -> Vec<f32> {
         let (plan, group) = (self.plan, self.group());
         let mut output = vec![0.0; plan.images * volume(plan.output) * plan.outputs];
-        let factor = |operation: usize| Lanes::splat(self.mix[operation]);
         let mut constants = vec![Lanes::ZERO; plan.blocks()];
         let mut scales = Vec::new();
         for term in &plan.terms {
             for (block, constant) in constants.iter_mut().enumerate() {
-                let factor = factor(term.operation);
-                scales.push(term.unit.map_or(factor, |unit| normals[unit].scale[block].times(factor)));
+                let factor = self.mix[term.operation];
+                scales.push(term.unit.map_or(Lanes::filled(factor), |unit| normals[unit].scale[block].scaled(factor)));
                 if let Some(unit) = term.unit {
-                    *constant = constant.plus(normals[unit].shift[block].times(factor));
+                    *constant = constant.summed(normals[unit].shift[block].scaled(factor));
                 }
             }
         }
@@ -136,7 +136,12 @@ impl Level<'_> {
         let own_start = plan.level(self.level).map(|(_, unit)| unit.kept).min().unwrap_or(0);
         let (earlier, own) = kept.split_at_mut(own_start);
         if self.level == 0 {
-            fill_input_grids(plan, input, self.scratch);
+            if plan.has_depthwise() {
+                fill_activated_grid::<R>(plan, input, self.scratch);
+            }
+            if plan.has_pool() {
+                fill_raw_grid(plan, input, self.scratch);
+            }
         }
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
@@ -148,7 +153,7 @@ impl Level<'_> {
                     if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
                         let normal = &self.normals[source];
                         let source = &earlier[plan.units[source].kept..];
-                        fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.grid);
+                        fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.activated);
                     }
                     product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
                 }
@@ -162,7 +167,7 @@ impl Level<'_> {
                         for strip in results.chunks(STRIP) {
                             let (mut sum, mut square) = (Lanes::ZERO, Lanes::ZERO);
                             for result in strip {
-                                sum = sum.plus(*result);
+                                sum = sum.plus::<R>(*result);
                                 square = square.add_product::<R>(*result, *result);
                             }
                             add_to_doubles(&mut values[at.clone()], sum);
@@ -175,38 +180,32 @@ impl Level<'_> {
     }
 }
 
-/// Fills the grids that units of the first level read: the input after its ReLU, and as it is (its border left open).
+/// Fills the grid of the input as it is, its border left open.
 #[inline(always)]
-pub(crate) fn fill_input_grids(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
-    let any = |wanted: fn(&Body) -> bool| plan.level(0).any(|(_, unit)| wanted(&unit.body));
-    if any(|body| matches!(body, Body::Product(Product { rows: Rows::Depthwise(_), .. }))) {
-        fill_activated_grid(plan, input, scratch);
-    }
-    if any(|body| matches!(body, Body::Pool(_))) {
-        let grid = &plan.raw;
-        let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
-        for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
-            for_rows(grid, |pixel, at, width| {
-                for (x, to) in to[at..at + width].iter_mut().enumerate() {
-                    *to = input.load(pixel + x, block);
-                }
-            });
+pub(crate) fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+    let grid = &plan.raw;
+    let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
+    for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
+        for row in 0..grid.rows() {
+            for (x, to) in to[grid.row(row)..][..grid.width()].iter_mut().enumerate() {
+                *to = input.load(row * grid.width() + x, block);
+            }
         }
     }
 }
 
 /// Fills the grid of the input after its ReLU.
 #[inline(always)]
-pub(crate) fn fill_activated_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+pub(crate) fn fill_activated_grid<R: Registers>(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let grid = &plan.activated;
     let to = first(&mut scratch.activated, blocks(plan.inputs) * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         grid.fill_border(to, Lanes::ZERO);
-        for_rows(grid, |pixel, at, width| {
-            for (x, to) in to[at..at + width].iter_mut().enumerate() {
-                *to = input.load(pixel + x, block).relu();
+        for row in 0..grid.rows() {
+            for (x, to) in to[grid.row(row)..][..grid.width()].iter_mut().enumerate() {
+                *to = input.load(row * grid.width() + x, block).relu::<R>();
             }
-        });
+        }
     }
 }
 
@@ -219,21 +218,11 @@ pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], norm
         let (scale, shift) = (normal.scale[block], normal.shift[block]);
         let source = &source[block * pixels..][..pixels];
         grid.fill_border(to, Lanes::ZERO);
-        for_rows(grid, |pixel, at, width| {
-            for (to, result) in to[at..at + width].iter_mut().zip(&source[pixel..]) {
-                *to = shift.add_product::<R>(*result, scale).relu();
+        for row in 0..grid.rows() {
+            let results = &source[row * grid.width()..][..grid.width()];
+            for (to, result) in to[grid.row(row)..][..grid.width()].iter_mut().zip(results) {
+                *to = shift.add_product::<R>(*result, scale).relu::<R>();
             }
-        });
-    }
-}
-
-/// Calls `body` for every row of the inner part of a grid, with its first pixel, where that lies, and its length.
-#[inline(always)]
-pub(crate) fn for_rows(grid: &Grid, mut body: impl FnMut(usize, usize, usize)) {
-    let [frames, height, width] = grid.inner;
-    for t in 0..frames {
-        for h in 0..height {
-            body((t * height + h) * width, grid.at(t, h, 0), width);
         }
     }
 }
@@ -260,7 +249,7 @@ pub(crate) fn fill_rows<R: Registers>(
 ) {
     let Rows::Depthwise(depthwise) = &product.rows else {
         let place = Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
-        return gather(&product.rows, place, input, rows);
+        return gather::<R>(&product.rows, place, input, rows);
     };
     let [_, height, width] = unit.output;
     let [st, sh, sw] = depthwise.window.stride;
@@ -291,14 +280,13 @@ fn product_unit<R: Registers>(
 ) {
     let (plane, strip) = strips(unit);
     let row_blocks = blocks(product.inputs);
-    let Scratch { activated, grid, rows, row_gradients, .. } = scratch;
-    let source: &[Lanes] = if unit.source.is_some() { grid } else { activated };
-    let sums = first(row_gradients, 2 * plan.blocks());
+    let Scratch { activated, rows, sums, .. } = scratch;
+    let sums = first(sums, 2 * plan.blocks());
     let mut pixel = 0;
     while pixel < plane {
         let pixels = strip.min(plane - pixel);
         let rows = first(rows, row_blocks * pixels);
-        fill_rows::<R>(unit, product, packed, plan.outputs, input, source, (pixel, pixels), rows);
+        fill_rows::<R>(unit, product, packed, plan.outputs, input, activated, (pixel, pixels), rows);
         sums.fill(Lanes::ZERO);
         let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
         multiply::<R, true>(

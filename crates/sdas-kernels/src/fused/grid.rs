@@ -76,6 +76,22 @@ impl Grid {
         ((t + self.before[0]) * self.outer[1] + h + self.before[1]) * self.outer[2] + w + self.before[2]
     }
 
+    /// Rows of the inner part.
+    pub(crate) fn rows(&self) -> usize {
+        self.inner[0] * self.inner[1]
+    }
+
+    /// Length of a row of the inner part.
+    pub(crate) fn width(&self) -> usize {
+        self.inner[2]
+    }
+
+    /// Where a row of the inner part starts.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> usize {
+        self.at(row / self.inner[1], row % self.inner[1], 0)
+    }
+
     /// How far an element lies behind the first of the border, for a step from the inner origin.
     fn offset(&self, step: [isize; 3]) -> usize {
         let [t, h, w] = std::array::from_fn(|axis| {

@@ -78,11 +78,11 @@ fn pool() -> MutexGuard<'static, Pool> {
 /// Working memory of one thread.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// The input after its ReLU, in a grid.
+    /// The input, or an earlier unit's normed result, after a ReLU, in a grid.
     pub(crate) activated: Vec<Lanes>,
     /// The input as it is, in a grid.
     pub(crate) raw: Vec<Lanes>,
-    /// An earlier unit's result after norm and ReLU, or a gradient, in a grid.
+    /// A gradient, in a grid.
     pub(crate) grid: Vec<Lanes>,
     /// What a product reads: `[blocks, pixels of a strip]`.
     pub(crate) rows: Vec<Lanes>,
@@ -90,7 +90,9 @@ pub(crate) struct Scratch {
     pub(crate) results: Vec<Lanes>,
     /// Gradient of what a product reads.
     pub(crate) row_gradients: Vec<Lanes>,
-    /// Gradient of the input after its ReLU: `[blocks, pixels]`.
+    /// Sums over a strip, by block.
+    pub(crate) sums: Vec<Lanes>,
+    /// Gradient of what stands in `activated`: `[blocks, pixels]`.
     pub(crate) activated_gradient: Vec<Lanes>,
     /// Gradient of the input where it is read as it is.
     pub(crate) raw_gradient: Vec<Lanes>,

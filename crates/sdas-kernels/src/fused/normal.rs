@@ -47,7 +47,7 @@ impl Normal {
     /// No norm.
     pub(crate) fn absent(plan: &Plan) -> Self {
         Normal {
-            scale: vec![Lanes::splat(1.0); plan.blocks()],
+            scale: vec![Lanes::filled(1.0); plan.blocks()],
             shift: vec![Lanes::ZERO; plan.blocks()],
             mean: Vec::new(),
             inverse: Vec::new(),
@@ -61,7 +61,7 @@ impl Normal {
     pub(crate) fn back(&self, unit: &Unit, weights: &[f32], factor: f64, sums: Option<(&GradientSums, f64)>) -> Back {
         let blocks = self.scale.len();
         let mut back = Back {
-            p: self.scale.iter().map(|scale| scale.times(Lanes::splat(factor as f32))).collect(),
+            p: self.scale.iter().map(|scale| scale.scaled(factor as f32)).collect(),
             q: vec![Lanes::ZERO; blocks],
             r: vec![Lanes::ZERO; blocks],
         };

@@ -66,7 +66,7 @@ pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
         Body::Product(product) => unit(product),
         Body::Pool(pool) => Packed {
             // A sum is a depthwise convolution by ones, the same for every block.
-            depthwise: vec![Lanes::splat(1.0); volume(pool.window.kernel)],
+            depthwise: vec![Lanes::filled(1.0); volume(pool.window.kernel)],
             ..Packed::default()
         },
     });
@@ -121,16 +121,6 @@ impl GradientLayout {
             }
         }
     }
-}
-
-/// A per-channel part of the flat weights in blocks, zeros beyond the last channel.
-pub(crate) fn pack_channels(values: &[f32]) -> Vec<Lanes> {
-    let lanes = values.chunks(LANES).map(|chunk| {
-        let mut lanes = Lanes::ZERO;
-        lanes.0[..chunk.len()].copy_from_slice(chunk);
-        lanes
-    });
-    lanes.collect()
 }
 
 fn row<'a>(weights: &'a [f32], segment: &Segment, input: usize) -> &'a [f32] {

@@ -172,6 +172,16 @@ impl Plan {
         self.units.iter().enumerate().filter(move |(_, unit)| unit.level == level)
     }
 
+    /// Whether a depthwise convolution reads the input.
+    pub(crate) fn has_depthwise(&self) -> bool {
+        self.level(0).any(|(_, unit)| matches!(&unit.body, Body::Product(Product { rows: Rows::Depthwise(_), .. })))
+    }
+
+    /// Whether a pool reads the input.
+    pub(crate) fn has_pool(&self) -> bool {
+        self.level(0).any(|(_, unit)| matches!(unit.body, Body::Pool(_)))
+    }
+
     /// The operation that a unit's result is a term of.
     pub(crate) fn operation_of(&self, unit: usize) -> Option<usize> {
         self.terms.iter().find(|term| term.unit == Some(unit)).map(|term| term.operation)

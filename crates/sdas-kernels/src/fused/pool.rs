@@ -5,13 +5,13 @@ use super::grid::{Grid, Tap};
 use super::plan::PoolUnit;
 use crate::expression::{Extent, Pool};
 use crate::lanes::Lanes;
-use crate::width::Registers;
+use crate::registers::Registers;
 
 impl PoolUnit {
     /// What the border of the grid has to hold.
     pub(crate) fn border(&self) -> Lanes {
         match self.pool {
-            Pool::Max => Lanes::splat(f32::NEG_INFINITY),
+            Pool::Max => Lanes::filled(f32::NEG_INFINITY),
             Pool::Average => Lanes::ZERO,
         }
     }
@@ -32,14 +32,14 @@ impl PoolUnit {
             match self.pool {
                 Pool::Max => {
                     for (x, result) in results.iter_mut().enumerate() {
-                        *result = largest(source, start + x * sw, &self.taps);
+                        *result = largest::<R>(source, start + x * sw, &self.taps);
                     }
                 }
                 Pool::Average => {
                     let to = Row { start: 0, step: 1, length: width };
                     correlate_row::<R, false>(source, (start, sw), &self.taps, ones, results, to);
                     for (result, share) in results.iter_mut().zip(&self.shares[row * width..]) {
-                        *result = result.times(Lanes::splat(*share));
+                        *result = result.times::<R>(R::splat(*share));
                     }
                 }
             }
@@ -49,7 +49,7 @@ impl PoolUnit {
     /// Adds the gradient of a row of maxima to that of the elements that they are: of equal ones, the first. `gradient`
     /// is laid out like `source`.
     #[inline(always)]
-    pub(crate) fn max_row_back(
+    pub(crate) fn max_row_back<R: Registers>(
         &self,
         (source, start): (&[Lanes], usize),
         maxima: &[Lanes],
@@ -63,21 +63,19 @@ impl PoolUnit {
                 let at = start + x * stride + tap.offset;
                 let element = source[at];
                 let to = &mut gradient[at];
-                for lane in 0..left.0.len() {
-                    let hit = element.0[lane] == largest.0[lane];
-                    to.0[lane] += if hit { left.0[lane] } else { 0.0 };
-                    left.0[lane] = if hit { 0.0 } else { left.0[lane] };
-                }
+                let hit = left.where_equal::<R>(element, *largest);
+                *to = to.plus::<R>(hit);
+                left = left.minus::<R>(hit);
             }
         }
     }
 }
 
 #[inline(always)]
-fn largest(source: &[Lanes], start: usize, taps: &[Tap]) -> Lanes {
-    let mut largest = Lanes::splat(f32::NEG_INFINITY);
+fn largest<R: Registers>(source: &[Lanes], start: usize, taps: &[Tap]) -> Lanes {
+    let mut largest = Lanes::filled(f32::NEG_INFINITY);
     for tap in taps {
-        largest = largest.max(source[start + tap.offset]);
+        largest = largest.max::<R>(source[start + tap.offset]);
     }
     largest
 }

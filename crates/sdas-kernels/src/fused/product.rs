@@ -1,7 +1,7 @@
 //! Matrix products over the rows of a strip of pixels.
 
 use crate::lanes::{LANES, Lanes};
-use crate::width::Registers;
+use crate::registers::Registers;
 
 /// Rows of a strip, `[blocks, pixels]` with `pixels` elements from one block to the next.
 #[derive(Clone, Copy)]
@@ -89,7 +89,7 @@ impl Multiply<'_> {
                 for b in 0..B {
                     let weight = weights[b][lane];
                     for p in 0..P {
-                        sums[b][p] = sums[b][p].add_product::<R>(Lanes::splat(rows[p].0[lane]), weight);
+                        sums[b][p] = sums[b][p].add_product::<R>(R::splat(rows[p].0[lane]), weight);
                     }
                 }
             }
@@ -102,7 +102,7 @@ impl Multiply<'_> {
             if SUM {
                 let (mut values, mut squares) = (self.sums.values[block + b], self.sums.squares[block + b]);
                 for result in sums[b] {
-                    values = values.plus(result);
+                    values = values.plus::<R>(result);
                     squares = squares.add_product::<R>(result, result);
                 }
                 (self.sums.values[block + b], self.sums.squares[block + b]) = (values, squares);
@@ -140,7 +140,7 @@ fn outer_tile<R: Registers, const I: usize>(rows: &[Lanes], first: usize, result
     let mut sums = *gradients;
     for (row, result) in rows.iter().zip(results) {
         for i in 0..I {
-            sums[i] = sums[i].add_product::<R>(Lanes::splat(row.0[first + i]), *result);
+            sums[i] = sums[i].add_product::<R>(R::splat(row.0[first + i]), *result);
         }
     }
     *gradients = sums;

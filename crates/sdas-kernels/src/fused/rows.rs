@@ -3,6 +3,7 @@
 use super::plan::Rows;
 use crate::expression::Extent;
 use crate::lanes::{LANES, Lanes, Pixels, blocks};
+use crate::registers::Registers;
 
 /// The input and the strip of output pixels whose rows are wanted.
 #[derive(Clone, Copy)]
@@ -45,7 +46,7 @@ impl Place {
 
 /// Fills `to`, `[blocks, pixels]`, with the rows of a strip. Depthwise rows come from elsewhere.
 #[inline(always)]
-pub(crate) fn gather(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]) {
+pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]) {
     let width = blocks(place.channels);
     match rows {
         Rows::Depthwise(_) => {}
@@ -55,7 +56,7 @@ pub(crate) fn gather(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]
                     let from = place.moved(place.first + x, *stride, shift.map(|s| s as isize));
                     for block in 0..width {
                         to[(part * width + block) * place.pixels + x] = match from {
-                            Some(from) => source.load(from, block).relu(),
+                            Some(from) => source.load(from, block).relu::<R>(),
                             None => Lanes::ZERO,
                         };
                     }
@@ -68,7 +69,7 @@ pub(crate) fn gather(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]
                 let before = place.moved(place.first + x, *stride, [-1, 0, 0]);
                 for block in 0..width {
                     to[block * place.pixels + x] = match before {
-                        Some(before) => source.load(now, block).relu().minus(source.load(before, block).relu()),
+                        Some(before) => source.load(now, block).relu::<R>().minus::<R>(source.load(before, block).relu::<R>()),
                         None => Lanes::ZERO,
                     };
                 }
@@ -88,7 +89,7 @@ pub(crate) fn gather(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]
                     } else {
                         for block in 0..width {
                             let value = from.map_or(Lanes::ZERO, |from| source.load(from, block));
-                            let value = if *activated { value.relu() } else { value };
+                            let value = if *activated { value.relu::<R>() } else { value };
                             to[(tap * width + block) * place.pixels + x] = value;
                         }
                     }
@@ -101,7 +102,7 @@ pub(crate) fn gather(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]
 /// Adds the gradients of a strip's rows, `[blocks, pixels]`, to that of the input (before its ReLU's mask),
 /// `[blocks, input pixels]`.
 #[inline(always)]
-pub(crate) fn scatter(rows: &Rows, place: Place, gradients: &[Lanes], to: &mut [Lanes]) {
+pub(crate) fn scatter<R: Registers>(rows: &Rows, place: Place, gradients: &[Lanes], to: &mut [Lanes]) {
     let width = blocks(place.channels);
     let plane = to.len() / width;
     match rows {
@@ -113,7 +114,7 @@ pub(crate) fn scatter(rows: &Rows, place: Place, gradients: &[Lanes], to: &mut [
                     for block in 0..width {
                         let gradient = gradients[(part * width + block) * place.pixels + x];
                         let to = &mut to[block * plane + at];
-                        *to = to.plus(gradient);
+                        *to = to.plus::<R>(gradient);
                     }
                 }
             }
@@ -125,8 +126,8 @@ pub(crate) fn scatter(rows: &Rows, place: Place, gradients: &[Lanes], to: &mut [
                 for block in 0..width {
                     let gradient = gradients[block * place.pixels + x];
                     let at = block * plane;
-                    to[at + now] = to[at + now].plus(gradient);
-                    to[at + before] = to[at + before].minus(gradient);
+                    to[at + now] = to[at + now].plus::<R>(gradient);
+                    to[at + before] = to[at + before].minus::<R>(gradient);
                 }
             }
         }
@@ -143,7 +144,7 @@ pub(crate) fn scatter(rows: &Rows, place: Place, gradients: &[Lanes], to: &mut [
                         for block in 0..width {
                             let gradient = gradients[(tap * width + block) * place.pixels + x];
                             let to = &mut to[block * plane + at];
-                            *to = to.plus(gradient);
+                            *to = to.plus::<R>(gradient);
                         }
                     }
                 }

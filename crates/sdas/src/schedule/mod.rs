@@ -69,6 +69,12 @@ impl Moment {
 /// Slack for schedules' comparisons, so that 0.1 + 0.2 reaches 0.3; far below one step of any search.
 const SLACK: f64 = 1e-9;
 
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule::Linear { start: Schedule::default_start(), end: Schedule::default_end() }
+    }
+}
+
 impl Schedule {
     fn default_start() -> f64 {
         0.1

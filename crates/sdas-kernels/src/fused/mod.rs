@@ -1,0 +1,23 @@
+//! The edge in one piece on the CPU, for single precision: the way there and the way back by hand.
+//!
+//! An edge is a few [units](plan::Unit), each a matrix product over rows that are made in cache (a depthwise convolution,
+//! the pixels themselves, patches), or a pool. Only the units' results are kept, before their norms: a norm is folded into
+//! whoever reads it next. A batch norm needs sums over the whole batch, so that the work is a few passes over the images,
+//! parallel over groups of them; sums are added up in the groups' order, which depends on the shape alone, so that the
+//! numbers are the same whatever the number of threads.
+
+mod backward;
+mod correlate;
+mod extension;
+mod forward;
+mod grid;
+mod memory;
+mod normal;
+mod pack;
+mod plan;
+mod pool;
+mod product;
+mod rows;
+mod unit_back;
+
+pub(crate) use extension::{forward, handles};

@@ -1,0 +1,262 @@
+//! The way back through one unit, for one image.
+
+use super::correlate::{self, Row, correlate_row};
+use super::forward::{fill_rows, strips};
+use super::grid::Transposed;
+use super::memory::{Scratch, first};
+use super::normal::Back;
+use super::pack::Packed;
+use super::plan::{Plan, PoolUnit, Product, Rows, Unit};
+use super::pool::start;
+use super::product::{self, Results, Strip, Sums, multiply};
+use super::rows::{Place, scatter};
+use crate::expression::{Extent, Pool};
+use crate::lanes::{Lanes, Pixels, blocks};
+use crate::weights::volume;
+use crate::registers::Registers;
+
+/// A unit and what the way back through it reads.
+pub(crate) struct UnitBack<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) unit: &'a Unit,
+    pub(crate) back: &'a Back,
+    /// The unit's results, `[blocks, pixels]`.
+    pub(crate) results: &'a [Lanes],
+    /// The gradient of its normed results, where another unit reads them.
+    pub(crate) own: Option<&'a [Lanes]>,
+    /// The gradient of the edge's output, otherwise.
+    pub(crate) gradient: Pixels<'a>,
+    /// The edge's input.
+    pub(crate) input: Pixels<'a>,
+}
+
+impl UnitBack<'_> {
+    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on.
+    #[inline(always)]
+    fn result_gradient<R: Registers>(&self, pixel: usize, pixels: usize, to: &mut [Lanes]) {
+        let plane = self.unit.pixels();
+        for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
+            let (p, q, r) = (self.back.p[block], self.back.q[block], self.back.r[block]);
+            let results = &self.results[block * plane + pixel..][..pixels];
+            match self.own {
+                Some(own) => {
+                    let own = &own[block * plane + pixel..][..pixels];
+                    for ((to, result), gradient) in to.iter_mut().zip(results).zip(own) {
+                        *to = r.add_product::<R>(q, *result).add_product::<R>(p, *gradient);
+                    }
+                }
+                None => {
+                    for (x, (to, result)) in to.iter_mut().zip(results).enumerate() {
+                        let gradient = self.gradient.load(pixel + x, block);
+                        *to = r.add_product::<R>(q, *result).add_product::<R>(p, gradient);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Goes back through a product: adds the gradient of what it reads (before the mask of its ReLU) to
+/// `scratch.activated_gradient`, or to `scratch.raw_gradient` where it reads the input as it is, and that of its weights to
+/// `weights` (the depthwise part and the product's).
+#[inline(always)]
+pub(crate) fn product_back<R: Registers>(
+    of: &UnitBack,
+    product: &Product,
+    packed: &Packed,
+    mut weights: Option<(&mut [Lanes], &mut [Lanes])>,
+    back_to_source: bool,
+    scratch: &mut Scratch,
+) {
+    let UnitBack { plan, unit, input, .. } = *of;
+    let (plane, strip) = strips(unit);
+    let row_blocks = blocks(product.inputs);
+    let Scratch { activated, grid, rows, results, row_gradients, activated_gradient, raw_gradient, .. } = scratch;
+    let depthwise = match &product.rows {
+        Rows::Depthwise(depthwise) => Some(depthwise),
+        _ => None,
+    };
+    let gradient_grid = depthwise.filter(|_| back_to_source).map(|depthwise| &depthwise.transposed.grid);
+    let grid = first(grid, gradient_grid.map_or(0, |grid| plan.blocks() * grid.plane()));
+    if let Some(layout) = gradient_grid {
+        for plane in grid.chunks_exact_mut(layout.plane()) {
+            layout.fill_border(plane, Lanes::ZERO);
+        }
+    }
+    let mut pixel = 0;
+    while pixel < plane {
+        let pixels = strip.min(plane - pixel);
+        let results = first(results, plan.blocks() * pixels);
+        of.result_gradient::<R>(pixel, pixels, results);
+        let row_gradients = first(row_gradients, row_blocks * pixels);
+        if back_to_source || depthwise.is_some() {
+            multiply::<R, false>(
+                Strip { lanes: results, pixels },
+                plan.outputs,
+                &packed.transposed,
+                Results { lanes: row_gradients, start: 0, plane: pixels },
+                Sums { values: &mut [], squares: &mut [] },
+            );
+        }
+        if let Some((depthwise_weights, product_weights)) = &mut weights {
+            let rows = first(rows, row_blocks * pixels);
+            fill_rows::<R>(unit, product, packed, plan.outputs, input, activated, (pixel, pixels), rows);
+            product::weight_gradients::<R>(Strip { lanes: rows, pixels }, results, product_weights);
+            if let Some(depthwise) = depthwise {
+                let [_, height, width] = unit.output;
+                let [st, sh, sw] = depthwise.window.stride;
+                let taps = depthwise.taps.len();
+                for block in 0..plan.blocks() {
+                    let source = &activated[block * depthwise.grid.plane()..][..depthwise.grid.plane()];
+                    let gradients = &mut depthwise_weights[block * taps..][..taps];
+                    for row in 0..pixels / width {
+                        let y = pixel / width + row;
+                        let from = start(&depthwise.grid, y / height * st, y % height * sh);
+                        let results = &row_gradients[block * pixels + row * width..][..width];
+                        correlate::weight_gradients::<R>(source, (from, sw), &depthwise.taps, results, gradients);
+                    }
+                }
+            }
+        }
+        if let Some(layout) = gradient_grid {
+            copy_rows(layout, unit.output, pixel, pixels, row_gradients, grid);
+        } else if back_to_source {
+            let to = match &product.rows {
+                Rows::Patches { activated: false, .. } => &mut *raw_gradient,
+                _ => &mut *activated_gradient,
+            };
+            let place = Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
+            let to = first(to, blocks(input.channels) * volume(unit.input));
+            scatter::<R>(&product.rows, place, row_gradients, to);
+        }
+        pixel += pixels;
+    }
+    if let Some(depthwise) = depthwise.filter(|_| back_to_source) {
+        let to = first(activated_gradient, plan.blocks() * volume(unit.input));
+        let (stride, weights) = (depthwise.window.stride, &packed.depthwise);
+        gather_back::<R>(&depthwise.transposed, unit.input, stride, grid, weights, depthwise.taps.len(), to);
+    }
+}
+
+/// Goes back through a pool: adds the gradient of the input to `scratch.raw_gradient`.
+#[inline(always)]
+pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[Lanes], scratch: &mut Scratch) {
+    let UnitBack { plan, unit, .. } = *of;
+    let (plane, strip) = strips(unit);
+    let Scratch { raw, grid, results, raw_gradient, .. } = scratch;
+    let layout = match pool.pool {
+        Pool::Max => &plan.raw,
+        Pool::Average => &pool.transposed.grid,
+    };
+    let grid = first(grid, plan.blocks() * layout.plane());
+    for (block, plane) in grid.chunks_exact_mut(layout.plane()).enumerate() {
+        match pool.pool {
+            Pool::Max => {
+                plane.fill(Lanes::ZERO);
+                let source = &mut raw[block * layout.plane()..][..layout.plane()];
+                layout.fill_border(source, pool.border());
+            }
+            Pool::Average => layout.fill_border(plane, Lanes::ZERO),
+        }
+    }
+    let [_, height, width] = unit.output;
+    let [st, sh, _] = pool.window.stride;
+    let mut pixel = 0;
+    while pixel < plane {
+        let pixels = strip.min(plane - pixel);
+        let results = first(results, plan.blocks() * pixels);
+        of.result_gradient::<R>(pixel, pixels, results);
+        match pool.pool {
+            Pool::Average => {
+                for results in results.chunks_exact_mut(pixels) {
+                    for (result, share) in results.iter_mut().zip(&pool.shares[pixel..]) {
+                        *result = result.times::<R>(R::splat(*share));
+                    }
+                }
+                copy_rows(layout, unit.output, pixel, pixels, results, grid);
+            }
+            Pool::Max => {
+                for block in 0..plan.blocks() {
+                    let source = &raw[block * layout.plane()..][..layout.plane()];
+                    let grid = &mut grid[block * layout.plane()..][..layout.plane()];
+                    for row in 0..pixels / width {
+                        let y = pixel / width + row;
+                        let from = start(layout, y / height * st, y % height * sh);
+                        let maxima = &of.results[block * plane + y * width..][..width];
+                        let gradients = &results[block * pixels + row * width..][..width];
+                        pool.max_row_back::<R>((source, from), maxima, gradients, grid);
+                    }
+                }
+            }
+        }
+        pixel += pixels;
+    }
+    let to = first(raw_gradient, plan.blocks() * volume(unit.input));
+    match pool.pool {
+        Pool::Average => {
+            gather_back::<R>(&pool.transposed, unit.input, pool.window.stride, grid, ones, 0, to);
+        }
+        Pool::Max => {
+            let pixels = volume(unit.input);
+            for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
+                let plane = &grid[block * layout.plane()..][..layout.plane()];
+                for row in 0..layout.rows() {
+                    let gradients = &plane[layout.row(row)..][..layout.width()];
+                    for (to, gradient) in to[row * layout.width()..][..layout.width()].iter_mut().zip(gradients) {
+                        *to = to.plus::<R>(*gradient);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies a strip of whole rows, `[blocks, pixels]`, into a grid.
+#[inline(always)]
+fn copy_rows(
+    layout: &super::grid::Grid,
+    [_, height, width]: Extent,
+    pixel: usize,
+    pixels: usize,
+    from: &[Lanes],
+    to: &mut [Lanes],
+) {
+    for (from, to) in from.chunks_exact(pixels).zip(to.chunks_exact_mut(layout.plane())) {
+        for (row, from) in from.chunks_exact(width).enumerate() {
+            let y = pixel / width + row;
+            let at = layout.at(y / height, y % height, 0);
+            to[at..at + width].copy_from_slice(from);
+        }
+    }
+}
+
+/// Adds to `to`, `[blocks, input pixels]`, the gradient that comes back through a window from the grid of its output's
+/// gradient; a block's weights start `taps` behind those of the block before.
+#[inline(always)]
+fn gather_back<R: Registers>(
+    transposed: &Transposed,
+    [frames, height, width]: Extent,
+    stride: Extent,
+    grid: &[Lanes],
+    weights: &[Lanes],
+    taps: usize,
+    to: &mut [Lanes],
+) {
+    let plane = transposed.grid.plane();
+    for (block, to) in to.chunks_exact_mut(frames * height * width).enumerate() {
+        let grid = &grid[block * plane..][..plane];
+        let weights = &weights[block * taps..];
+        for phase in &transposed.phases {
+            let [first_t, first_h, first_w] = phase.first;
+            for t in 0..phase.count[0] {
+                for h in 0..phase.count[1] {
+                    let row = (first_t + t * stride[0]) * height + first_h + h * stride[1];
+                    let to_row = Row { start: row * width + first_w, step: stride[2], length: phase.count[2] };
+                    let from = start(&transposed.grid, t, h);
+                    correlate_row::<R, true>(grid, (from, 1), &phase.taps, weights, to, to_row);
+                }
+            }
+        }
+    }
+}
+

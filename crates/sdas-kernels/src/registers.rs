@@ -1,0 +1,248 @@
+//! Arithmetic on sixteen lanes in the registers of each instruction set. Written with the instruction set's own vectors:
+//! left to itself, the compiler sometimes takes the pixels, and not the lanes, for the elements of a vector.
+#![allow(unsafe_code)]
+
+use crate::lanes::Lanes;
+
+/// The registers of a width, and what can be done in them.
+pub(crate) trait Registers {
+    /// How many accumulators of sixteen lanes fit the registers beside their operands.
+    const ACCUMULATORS: usize;
+
+    fn splat(value: f32) -> Lanes;
+    /// `sum + a × b`.
+    fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes;
+    fn times(a: Lanes, b: Lanes) -> Lanes;
+    fn plus(a: Lanes, b: Lanes) -> Lanes;
+    fn minus(a: Lanes, b: Lanes) -> Lanes;
+    fn max(a: Lanes, b: Lanes) -> Lanes;
+    /// `value` where `a > b`, zero elsewhere.
+    fn where_greater(value: Lanes, a: Lanes, b: Lanes) -> Lanes;
+    /// `value` where `a = b`, zero elsewhere.
+    fn where_equal(value: Lanes, a: Lanes, b: Lanes) -> Lanes;
+}
+
+/// Implements [`Registers`] by vectors, several of which make sixteen lanes.
+///
+/// SAFETY, for every `unsafe` in it: `Lanes` is sixteen plain floats, and so is the array of vectors, so that either may
+/// be read as the other; and code in a width only runs where [`Width`](crate::width::Width) has found its instructions.
+macro_rules! registers {
+    (
+        $(#[$doc:meta])* $name:ident, [$vector:ty; $parts:literal], accumulators: $accumulators:literal,
+        splat: $splat:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
+        max: $max:expr, where_greater: $where_greater:expr, where_equal: $where_equal:expr $(,)?
+    ) => {
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        #[allow(unused_unsafe)] // some instructions are always there
+        impl $name {
+            #[inline(always)]
+            fn vectors(lanes: Lanes) -> [$vector; $parts] {
+                // SAFETY: see the macro.
+                unsafe { std::mem::transmute::<Lanes, [$vector; $parts]>(lanes) }
+            }
+
+            #[inline(always)]
+            fn lanes(vectors: [$vector; $parts]) -> Lanes {
+                // SAFETY: see the macro.
+                unsafe { std::mem::transmute::<[$vector; $parts], Lanes>(vectors) }
+            }
+        }
+
+        #[allow(unused_unsafe)] // as above
+        impl Registers for $name {
+            const ACCUMULATORS: usize = $accumulators;
+
+            #[inline(always)]
+            fn splat(value: f32) -> Lanes {
+                // SAFETY: see the macro.
+                Self::lanes([unsafe { $splat(value) }; $parts])
+            }
+
+            #[inline(always)]
+            fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes {
+                let (mut sum, a, b) = (Self::vectors(sum), Self::vectors(a), Self::vectors(b));
+                for i in 0..$parts {
+                    // SAFETY: see the macro.
+                    sum[i] = unsafe { $add_product(sum[i], a[i], b[i]) };
+                }
+                Self::lanes(sum)
+            }
+
+            registers!(@binary $parts, times, $times);
+            registers!(@binary $parts, plus, $plus);
+            registers!(@binary $parts, minus, $minus);
+            registers!(@binary $parts, max, $max);
+            registers!(@select $parts, where_greater, $where_greater);
+            registers!(@select $parts, where_equal, $where_equal);
+        }
+    };
+    (@binary $parts:literal, $name:ident, $f:expr) => {
+        #[inline(always)]
+        fn $name(a: Lanes, b: Lanes) -> Lanes {
+            let (mut a, b) = (Self::vectors(a), Self::vectors(b));
+            for i in 0..$parts {
+                // SAFETY: see the macro.
+                a[i] = unsafe { $f(a[i], b[i]) };
+            }
+            Self::lanes(a)
+        }
+    };
+    (@select $parts:literal, $name:ident, $f:expr) => {
+        #[inline(always)]
+        fn $name(value: Lanes, a: Lanes, b: Lanes) -> Lanes {
+            let (mut value, a, b) = (Self::vectors(value), Self::vectors(a), Self::vectors(b));
+            for i in 0..$parts {
+                // SAFETY: see the macro.
+                value[i] = unsafe { $f(value[i], a[i], b[i]) };
+            }
+            Self::lanes(value)
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Half, Quarter, Wide};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Lanes, Registers};
+    use std::arch::x86_64::*;
+
+    registers! {
+        /// 32 registers of 16 floats: AVX-512.
+        Wide, [__m512; 1], accumulators: 16,
+        splat: _mm512_set1_ps,
+        add_product: wide_add_product,
+        times: _mm512_mul_ps,
+        plus: _mm512_add_ps,
+        minus: _mm512_sub_ps,
+        max: _mm512_max_ps,
+        where_greater: wide_where::<_CMP_GT_OQ>,
+        where_equal: wide_where::<_CMP_EQ_OQ>,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn wide_add_product(sum: __m512, a: __m512, b: __m512) -> __m512 {
+        _mm512_fmadd_ps(a, b, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn wide_where<const COMPARE: i32>(value: __m512, a: __m512, b: __m512) -> __m512 {
+        _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<COMPARE>(a, b), value)
+    }
+
+    registers! {
+        /// 16 registers of 8 floats: AVX2 with fused multiply-add.
+        Half, [__m256; 2], accumulators: 4,
+        splat: _mm256_set1_ps,
+        add_product: half_add_product,
+        times: _mm256_mul_ps,
+        plus: _mm256_add_ps,
+        minus: _mm256_sub_ps,
+        max: _mm256_max_ps,
+        where_greater: half_where::<_CMP_GT_OQ>,
+        where_equal: half_where::<_CMP_EQ_OQ>,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn half_add_product(sum: __m256, a: __m256, b: __m256) -> __m256 {
+        _mm256_fmadd_ps(a, b, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn half_where<const COMPARE: i32>(value: __m256, a: __m256, b: __m256) -> __m256 {
+        _mm256_and_ps(_mm256_cmp_ps::<COMPARE>(a, b), value)
+    }
+
+    registers! {
+        /// 16 registers of 4 floats: SSE2, which every x86-64 has.
+        Quarter, [__m128; 4], accumulators: 2,
+        splat: _mm_set1_ps,
+        add_product: quarter_add_product,
+        times: _mm_mul_ps,
+        plus: _mm_add_ps,
+        minus: _mm_sub_ps,
+        max: _mm_max_ps,
+        where_greater: quarter_where_greater,
+        where_equal: quarter_where_equal,
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn quarter_add_product(sum: __m128, a: __m128, b: __m128) -> __m128 {
+        _mm_add_ps(sum, _mm_mul_ps(a, b))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn quarter_where_greater(value: __m128, a: __m128, b: __m128) -> __m128 {
+        _mm_and_ps(_mm_cmpgt_ps(a, b), value)
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn quarter_where_equal(value: __m128, a: __m128, b: __m128) -> __m128 {
+        _mm_and_ps(_mm_cmpeq_ps(a, b), value)
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::Half;
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Lanes, Registers};
+    use std::arch::aarch64::*;
+
+    registers! {
+        /// 32 registers of 4 floats: NEON.
+        Half, [float32x4_t; 4], accumulators: 4,
+        splat: vdupq_n_f32,
+        add_product: vfmaq_f32,
+        times: vmulq_f32,
+        plus: vaddq_f32,
+        minus: vsubq_f32,
+        max: vmaxq_f32,
+        where_greater: where_greater,
+        where_equal: where_equal,
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn where_greater(value: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(a, b), vreinterpretq_u32_f32(value)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn where_equal(value: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vreinterpretq_f32_u32(vandq_u32(vceqq_f32(a, b), vreinterpretq_u32_f32(value)))
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use plain::Quarter;
+
+#[cfg(not(target_arch = "x86_64"))]
+mod plain {
+    use super::{Lanes, Registers};
+
+    registers! {
+        /// Whatever the target has. No fused multiply-add: where it is no instruction, it is a slow call.
+        Quarter, [f32; 16], accumulators: 2,
+        splat: |value| value,
+        add_product: |sum: f32, a: f32, b: f32| sum + a * b,
+        times: |a: f32, b: f32| a * b,
+        plus: |a: f32, b: f32| a + b,
+        minus: |a: f32, b: f32| a - b,
+        max: |a: f32, b: f32| if a > b { a } else { b },
+        where_greater: |value: f32, a: f32, b: f32| if a > b { value } else { 0.0 },
+        where_equal: |value: f32, a: f32, b: f32| if a == b { value } else { 0.0 },
+    }
+}

@@ -1,0 +1,306 @@
+//! Reading, overriding and checking recipes. Every error names the key and says what would be right.
+
+use super::{BUILTIN, Recipe};
+use crate::optimizer::SgdSettings;
+use crate::space::Space;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// What is wrong with a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// Neither a file nor a built-in recipe.
+    #[error(
+        "there is no recipe \"{name}\": neither a file of that name nor built in; built in are {}",
+        builtin_names()
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the recipe {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("{origin} is not TOML: {message}")]
+    Syntax {
+        /// The file, or the override.
+        origin: String,
+        /// The parser's words, with the place.
+        message: String,
+    },
+    /// An override that is not `key=value`.
+    #[error("\"{given}\" is no override; write key=value, for example search.epochs=10")]
+    Override {
+        /// What was given.
+        given: String,
+    },
+    /// An unknown key, a wrong type, or an impossible value.
+    #[error("{origin}: {key}: {message}")]
+    Key {
+        /// The recipe.
+        origin: String,
+        /// The key, dotted as overrides take it.
+        key: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+fn builtin_names() -> String {
+    BUILTIN.iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Recipe {
+    /// The recipe called `name`, built in or a file's path, with `overrides` of the form `key=value` on top, checked.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecipeError`].
+    pub fn resolve(name: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
+        let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
+        let text = match builtin {
+            Some(builtin) => builtin.text.to_owned(),
+            None if Path::new(name).exists() => {
+                std::fs::read_to_string(name).map_err(|source| RecipeError::Read { path: name.to_owned(), source })?
+            }
+            None => return Err(RecipeError::Unknown { name: name.to_owned() }),
+        };
+        let origin = match builtin {
+            Some(_) => format!("recipe {name}"),
+            None => name.to_owned(),
+        };
+        let short = Path::new(name).file_stem().map_or(name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        Recipe::from_toml(&text, &origin, &short, overrides)
+    }
+
+    /// Reads a recipe's text; `origin` is how errors call it, and `name` what it is called unless it says so itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecipeError`].
+    pub fn from_toml(text: &str, origin: &str, name: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
+        let syntax =
+            |error: toml::de::Error| RecipeError::Syntax { origin: origin.to_owned(), message: error.to_string() };
+        let mut table: Table = Recipe::default().to_toml().parse().map_err(syntax)?;
+        table.insert("recipe".to_owned(), Value::String(name.to_owned()));
+        merge(&mut table, text.parse().map_err(syntax)?);
+        let mut over = Table::new();
+        for given in overrides {
+            merge(&mut over, parse_override(given)?);
+        }
+        merge(&mut table, over);
+        let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
+            let key = error.path().to_string();
+            key_error(origin, &key, error.into_inner().to_string().trim().to_owned())
+        })?;
+        recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML; reading it gives the same recipe.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe is TOML")
+    }
+
+    /// The first impossible value, as its key and what would be right.
+    fn check(&self) -> Result<(), (String, String)> {
+        let fault = |key: &str, message: String| Err((key.to_owned(), message));
+        let least = |key: &str, value: usize, least: usize| match value < least {
+            true => fault(key, format!("must be at least {least}, not {value}")),
+            false => Ok(()),
+        };
+        let within = |key: &str, value: f64, low: f64, high: f64| match (low..high).contains(&value) {
+            true => Ok(()),
+            false => fault(key, format!("must be at least {low} and below {high}, not {value}")),
+        };
+        let search = &self.search;
+        least("search.channels", search.channels, 1)?;
+        least("search.cells", search.cells, 3)?;
+        least("search.batch", search.batch, 2)?;
+        least("search.epochs", search.epochs, 1)?;
+        check_optimizer("search.weights", &search.weights)?;
+        within("search.alpha.rate", search.alpha.rate, 0.0, f64::INFINITY)?;
+        for beta in search.alpha.betas {
+            within("search.alpha.betas", beta, 0.0, 1.0)?;
+        }
+        if search.alpha_warmup >= search.epochs {
+            let message = format!("must be less than search.epochs = {}, not {}", search.epochs, search.alpha_warmup);
+            return fault("search.alpha_warmup", message);
+        }
+        if let Some((key, message)) = search.schedule.fault(search.epochs) {
+            return fault(&format!("search.schedule.{key}"), message);
+        }
+        let (warmup, first) = (search.alpha_warmup as f64 / search.epochs as f64, search.first_decision());
+        if first < warmup {
+            let message = format!(
+                "an edge would be decided at {first:.2} of the search, before α has learnt anything: its warm-up of {} epochs ends at {warmup:.2}; decide later or shorten the warm-up",
+                search.alpha_warmup
+            );
+            return fault("search.schedule", message);
+        }
+        Space::subset(self.space.name, &self.space.operations)
+            .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
+
+        let train = &self.train;
+        least("train.channels", train.channels, if train.stem == crate::network::Stem::Cifar { 1 } else { 2 })?;
+        least("train.cells", train.cells, 3)?;
+        least("train.batch", train.batch, 2)?;
+        least("train.epochs", train.epochs, 1)?;
+        check_optimizer("train.weights", &train.weights)?;
+        within("train.holdout", train.holdout, 0.0, 1.0)?;
+        within("train.drop_path", train.drop_path, 0.0, 1.0)?;
+        within("train.dropout", train.dropout, 0.0, 1.0)?;
+        within("train.auxiliary", train.auxiliary, 0.0, f64::INFINITY)?;
+
+        if let Some(limit) = self.data.limit {
+            least("data.limit", limit, 2)?;
+        }
+        if let Some(size) = self.data.size {
+            least("data.size", size, 8)?;
+        }
+        if self.data.mean.len() != self.data.std.len() {
+            return fault("data.std", "must be given together with data.mean, one number a channel each".to_owned());
+        }
+        if self.data.std.iter().any(|&std| std.is_nan() || std <= 0.0) {
+            return fault("data.std", "must be above 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String, String)> {
+    let numbers = [
+        ("rate", settings.rate, f64::INFINITY),
+        ("rate_end", settings.rate_end, f64::INFINITY),
+        ("momentum", settings.momentum, 1.0),
+        ("weight_decay", settings.weight_decay, f64::INFINITY),
+        ("clip", settings.clip, f64::INFINITY),
+    ];
+    for (key, value, below) in numbers {
+        if !(0.0..below).contains(&value) {
+            return Err((format!("{section}.{key}"), format!("must be at least 0 and below {below}, not {value}")));
+        }
+    }
+    Ok(())
+}
+
+fn key_error(origin: &str, key: &str, message: String) -> RecipeError {
+    RecipeError::Key { origin: origin.to_owned(), key: key.to_owned(), message }
+}
+
+/// `key=value` as nested tables; a value that is not TOML is taken as text, so that quotes may be left out.
+fn parse_override(given: &str) -> Result<Table, RecipeError> {
+    let fault = || RecipeError::Override { given: given.to_owned() };
+    let (key, value) = given.split_once('=').ok_or_else(fault)?;
+    let (key, value) = (key.trim(), value.trim());
+    if value.is_empty() || key.split('.').any(|part| part.trim().is_empty()) {
+        return Err(fault());
+    }
+    let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let nested =
+        key.rsplit('.').fold(value, |inner, part| Value::Table(Table::from_iter([(part.trim().to_owned(), inner)])));
+    nested.try_into().map_err(|_| fault())
+}
+
+/// Lays `over` on `table`. A schedule of another kind starts afresh, since the kind decides which keys
+/// there are.
+fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(own)), Value::Table(new)) => {
+                let kinds = (own.get("kind"), new.get("kind"));
+                if key == "schedule" && matches!(kinds, (Some(own), Some(new)) if own != new) {
+                    own.clear();
+                }
+                merge(own, new);
+            }
+            // A whole number is fine where a number is meant.
+            (Some(own @ Value::Float(_)), Value::Integer(whole)) => *own = Value::Float(whole as f64),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Schedule;
+
+    fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
+        let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+        Recipe::resolve("shapes", &overrides)
+    }
+
+    fn message(overrides: &[&str]) -> String {
+        resolve(overrides).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_builtin_recipe_resolves_and_survives_its_own_text() {
+        for builtin in BUILTIN {
+            let recipe = Recipe::resolve(builtin.name, &[]).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(recipe.recipe, builtin.name);
+            assert_eq!(Recipe::from_toml(&recipe.to_toml(), "text", "other", &[]).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn overrides_take_effect() {
+        let recipe =
+            resolve(&["search.epochs=30", "search.weights.rate=1", "search.schedule.kind=at_end", "data.path=/a b"])
+                .unwrap();
+        assert_eq!(recipe.search.epochs, 30);
+        assert_eq!(recipe.search.weights.rate, 1.0);
+        assert_eq!(recipe.search.schedule, Schedule::AtEnd {});
+        assert_eq!(recipe.data.path.as_deref(), Some(Path::new("/a b")));
+        let recipe = resolve(&[
+            "search.schedule.every=1",
+            "search.schedule.from=1",
+            "search.schedule.kind=step",
+            "search.epochs=20",
+        ]);
+        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 1 });
+    }
+
+    #[test]
+    fn a_section_given_in_part_keeps_its_other_defaults() {
+        let recipe =
+            Recipe::from_toml("[train.augment]\ncutout = 8\n[train.weights]\nrate = 1", "text", "x", &[]).unwrap();
+        assert_eq!((recipe.train.augment.cutout, recipe.train.augment.crop_padding), (8, 4));
+        assert_eq!((recipe.train.weights.rate, recipe.train.weights.rate_end), (1.0, 0.0));
+        let recipe = Recipe::from_toml("[search]\nschedule = { kind = \"at_end\" }", "text", "x", &[]).unwrap();
+        assert_eq!(recipe.search.schedule, Schedule::AtEnd {});
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_remedy() {
+        assert!(message(&["search.epoch=3"]).contains("search"), "{}", message(&["search.epoch=3"]));
+        assert!(message(&["search.epoch=3"]).contains("unknown field `epoch`, expected one of"));
+        assert!(message(&["search.epochs=many"]).contains("search.epochs: invalid type"));
+        assert!(message(&["search.cells=2"]).contains("search.cells: must be at least 3, not 2"));
+        assert!(message(&["search.schedule.start=0.9"]).contains("search.schedule.end: must not come before start"));
+        assert!(
+            message(&["search.criterion=best"]).contains("search.criterion: unknown variant `best`, expected one of")
+        );
+        assert!(message(&["space.operations=[\"conv\"]"]).contains("space.operations: unknown operation \"conv\""));
+        assert!(message(&["epochs"]).contains("write key=value"));
+        assert!(message(&["data.mean=[0.5]"]).contains("data.std"));
+        assert!(message(&["search.batch.x=1"]).contains("search.batch: invalid type"));
+        assert!(Recipe::resolve("no_such", &[]).unwrap_err().to_string().contains("built in are shapes"));
+    }
+
+    #[test]
+    fn deciding_before_alpha_learns_is_refused() {
+        let text = message(&["search.epochs=10", "search.alpha_warmup=9"]);
+        assert!(text.contains("search.schedule") && text.contains("warm-up"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! The sections of a recipe with their defaults.
+
+use crate::network::Stem;
+use crate::optimizer::SgdSettings;
+use crate::schedule::{Criterion, Schedule};
+use crate::search::Order;
+use crate::space::SpaceName;
+use crate::supernet::AlphaSettings;
+use sdas_data::{Augmentation, Kind, Resize, Shapes, Source, Statistics};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `[data]`: where the pictures come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// Which kind of data: `shapes`, `cifar10`, `cifar100` or `folder`.
+    pub kind: Kind,
+    /// The data set's folder; every kind but `shapes` needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Side in pixels that every picture is brought to; without it pictures stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// How a picture of another shape becomes square: `crop` or `squash`.
+    pub resize: Resize,
+    /// Folder for the memory-mapped cache of decoded pictures; without it they are kept in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Use this many pictures of the training set, drawn class by class; without it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Mean of each channel, pixels scaled to [0, 1]; measured on the training pictures where it is not given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel; measured where it is not given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub std: Vec<f32>,
+    /// How many pictures of `shapes` are drawn; other kinds ignore it.
+    pub shapes: Shapes,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        DataSettings {
+            kind: Kind::Shapes,
+            path: None,
+            size: None,
+            resize: Resize::default(),
+            cache: None,
+            limit: None,
+            mean: Vec::new(),
+            std: Vec::new(),
+            shapes: Shapes::default(),
+        }
+    }
+}
+
+impl DataSettings {
+    /// What the loader is asked for.
+    pub fn source(&self) -> Source {
+        let DataSettings { kind, path, size, resize, cache, shapes, .. } = self.clone();
+        Source { kind, path, size, resize, cache, shapes }
+    }
+
+    /// Mean and deviation, where the recipe or an earlier resolution gives both.
+    pub fn statistics(&self) -> Option<Statistics> {
+        let given = !self.mean.is_empty() && !self.std.is_empty();
+        given.then(|| Statistics { mean: self.mean.clone(), std: self.std.clone() })
+    }
+}
+
+/// `[space]`: the candidate operations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpaceSettings {
+    /// The table: `image` or `video`.
+    pub name: SpaceName,
+    /// A part of it by name; empty means all of it.
+    pub operations: Vec<String>,
+}
+
+impl Default for SpaceSettings {
+    fn default() -> Self {
+        SpaceSettings { name: SpaceName::Image, operations: Vec::new() }
+    }
+}
+
+/// `[search]`: the supernet and how it is searched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// Channels of the first cells' nodes.
+    pub channels: usize,
+    /// Number of cells, at least 3.
+    pub cells: usize,
+    /// Pictures a step, of each half.
+    pub batch: usize,
+    /// Epochs.
+    pub epochs: usize,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// How α's gradient is taken: `first` or `second` order.
+    pub order: Order,
+    /// Epochs at the start in which only the weights learn.
+    pub alpha_warmup: usize,
+    /// Which undecided edge goes next.
+    pub criterion: Criterion,
+    /// When edges are decided.
+    pub schedule: Schedule,
+    /// The weights' optimizer.
+    pub weights: SgdSettings,
+    /// α's optimizer.
+    pub alpha: AlphaSettings,
+    /// What is done to training pictures.
+    pub augment: Augmentation,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        SearchSettings {
+            channels: 16,
+            cells: 8,
+            batch: 64,
+            epochs: 50,
+            seed: 1,
+            order: Order::First,
+            alpha_warmup: 0,
+            criterion: Criterion::Confidence,
+            schedule: Schedule::default(),
+            weights: SgdSettings::default(),
+            alpha: AlphaSettings::default(),
+            augment: Augmentation { crop_padding: 4, flip: true, cutout: 0 },
+        }
+    }
+}
+
+impl SearchSettings {
+    /// Progress at which the first edge may be decided.
+    pub(super) fn first_decision(&self) -> f64 {
+        match self.schedule {
+            Schedule::Linear { start, .. } | Schedule::Cosine { start, .. } => start,
+            Schedule::Step { from, .. } => from as f64 / self.epochs as f64,
+            Schedule::AtEnd {} => 1.0,
+        }
+    }
+}
+
+/// `[train]`: the derived network and how it is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSettings {
+    /// What lies before the first cell: `cifar`, `imagenet` or `video`.
+    pub stem: Stem,
+    /// Channels of the first cells' nodes.
+    pub channels: usize,
+    /// Number of cells, at least 3.
+    pub cells: usize,
+    /// Pictures a step.
+    pub batch: usize,
+    /// Epochs.
+    pub epochs: usize,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Share of the training set that is held out and measured after every epoch; 0 trains on all of it.
+    pub holdout: f64,
+    /// Probability of dropping an edge's output at the last epoch; rises linearly from 0.
+    pub drop_path: f64,
+    /// Probability of dropping a feature before the classifier.
+    pub dropout: f64,
+    /// Weight of the auxiliary head's loss; 0 builds no head.
+    pub auxiliary: f64,
+    /// The optimizer.
+    pub weights: SgdSettings,
+    /// What is done to training pictures.
+    pub augment: Augmentation,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        TrainSettings {
+            stem: Stem::Cifar,
+            channels: 36,
+            cells: 20,
+            batch: 96,
+            epochs: 600,
+            seed: 1,
+            holdout: 0.0,
+            drop_path: 0.2,
+            dropout: 0.0,
+            auxiliary: 0.4,
+            weights: SgdSettings { rate_end: 0.0, ..SgdSettings::default() },
+            augment: Augmentation { crop_padding: 4, flip: true, cutout: 16 },
+        }
+    }
+}
