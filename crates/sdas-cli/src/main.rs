@@ -1,2 +1,56 @@
-//! The program `sdas`.
-fn main() {}
+//! The program `sdas`: searches, trains and evaluates networks for pictures and clips.
+
+mod arguments;
+mod commands;
+mod display;
+mod format;
+
+use arguments::Arguments;
+use clap::Parser;
+use commands::Outcome;
+use sdas::device::DeviceError;
+use sdas::genotype::GenotypeError;
+use sdas::recipe::RecipeError;
+use std::io;
+use std::process::ExitCode;
+
+/// Something went wrong on the way.
+const FAILED: u8 = 1;
+/// Wrong usage or configuration; clap uses the same code.
+const MISUSED: u8 = 2;
+/// Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    match commands::dispatch(Arguments::parse().command) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", message(&error));
+            ExitCode::from(if is_misuse(&error) { MISUSED } else { FAILED })
+        }
+    }
+}
+
+/// Every cause once: many errors repeat their cause in their own words.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn is_misuse(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<RecipeError>() || cause.is::<GenotypeError>() || cause.is::<DeviceError>())
+}
+
+/// Whether the reader of our output has left, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

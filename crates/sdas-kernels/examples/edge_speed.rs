@@ -53,10 +53,9 @@ fn main() {
     println!("{:?}", Width::available());
     let chosen = std::env::args().skip(1).find(|argument| argument != "portable");
     for (name, edge, size) in edges.iter().filter(|(name, ..)| chosen.as_ref().is_none_or(|part| name.contains(part))) {
-        for half in [
-            Half { name: "alpha", weights: false, mix: true },
-            Half { name: "weights", weights: true, mix: false },
-        ] {
+        for half in
+            [Half { name: "alpha", weights: false, mix: true }, Half { name: "weights", weights: true, mix: false }]
+        {
             let times = time(edge, *size, half, portable);
             let work = 2e-9 * (16 * edge.multiply_adds([1, *size, *size])) as f64;
             let back = work * if half.weights { 2.0 } else { 1.0 };

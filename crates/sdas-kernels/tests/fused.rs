@@ -95,10 +95,10 @@ impl Case {
     fn run(&self, dtype: DType, portable: bool) -> Outcome {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let device = Device::flex().autodiff();
-        let mut draw = |count: usize| -> Vec<f64> { (0..count).map(|_| random.random_range(-1.0f32..1.0).into()).collect() };
-        let make = |values: &[f64]| {
-            Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), (&device, dtype))
-        };
+        let mut draw =
+            |count: usize| -> Vec<f64> { (0..count).map(|_| random.random_range(-1.0f32..1.0).into()).collect() };
+        let make =
+            |values: &[f64]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), (&device, dtype));
         let track = |tensor: Tensor<1>, tracked: bool| if tracked { tensor.require_grad() } else { tensor };
         let Case { edge, images, extent: [t, h, w], .. } = self;
         let input = track(make(&draw(images * t * h * w * edge.inputs)), self.tracked[0]);

@@ -1,13 +1,17 @@
 //! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
 
 pub mod batch;
+pub mod device;
 pub mod draw;
+pub mod evaluate;
 pub mod genotype;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
 pub mod recipe;
+pub mod run;
 pub mod schedule;
 pub mod search;
 pub mod space;
 pub mod supernet;
+pub mod train;

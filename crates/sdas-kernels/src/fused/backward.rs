@@ -8,8 +8,8 @@ use super::pack::{GradientLayout, Packed, pack};
 use super::plan::{Body, Plan, Rows, Term};
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
-use crate::weights::volume;
 use crate::registers::Registers;
+use crate::weights::volume;
 use crate::width::{Task, run};
 use rayon::prelude::*;
 
@@ -21,10 +21,10 @@ pub(crate) struct Wanted {
     pub(crate) mix: bool,
 }
 
-/// Gradients, each empty where it was not asked for.
-#[derive(Debug, Default)]
+/// Gradients, each absent or empty where it was not asked for.
+#[derive(Default)]
 pub(crate) struct Gradients {
-    pub(crate) input: Vec<f32>,
+    pub(crate) input: Option<Buffer>,
     pub(crate) weights: Vec<f32>,
     pub(crate) mix: Vec<f32>,
 }
@@ -69,7 +69,7 @@ impl Backward<'_> {
         }
         let mut inner = Buffer::take(plan.images * plan.gradients);
         if wanted.input {
-            gradients.input = vec![0.0; self.pass.input.len()];
+            gradients.input = Some(Buffer::of_floats(self.pass.input.len()));
         }
         let mut backs: Vec<Back> = plan.units.iter().map(|_| Back::default()).collect();
         for level in (0..plan.levels.max(1)).rev() {
@@ -78,8 +78,8 @@ impl Backward<'_> {
                 let statistics = (self.batch && !sums[index].plain.is_empty()).then_some((&sums[index], elements));
                 backs[index] = self.normals[index].back(unit, self.pass.weights, self.factor(index), statistics);
             }
-            let inner_sums =
-                self.level(level, &packed, &layout, &backs, partial.as_deref_mut(), &mut inner, &mut gradients.input);
+            let input = gradients.input.as_mut().map(|input| &mut input.floats()[..self.pass.input.len()]);
+            let inner_sums = self.level(level, &packed, &layout, &backs, partial.as_deref_mut(), &mut inner, input);
             for (sum, inner) in sums.iter_mut().zip(inner_sums) {
                 if !inner.plain.is_empty() {
                     *sum = inner;
@@ -158,7 +158,7 @@ impl Backward<'_> {
         backs: &[Back],
         partial: Option<&mut [Lanes]>,
         inner: &mut [Lanes],
-        input_gradient: &mut [f32],
+        input_gradient: Option<&mut [f32]>,
     ) -> Vec<GradientSums> {
         let (pass, plan, group) = (&self.pass, self.pass.plan, self.pass.group());
         let groups = pass.groups();
@@ -167,13 +167,9 @@ impl Backward<'_> {
         let mut sums = vec![0.0; groups * per_group];
         let weights = parts(partial, layout.length, groups);
         let inner = parts(Some(inner), group * plan.gradients, groups);
-        let to = parts((!input_gradient.is_empty()).then_some(input_gradient), group * pass.image(), groups);
-        sums.par_chunks_mut(per_group)
-            .zip(weights)
-            .zip(inner)
-            .zip(to)
-            .enumerate()
-            .for_each(|(index, (((sums, weight_gradients), inner), input_gradient))| {
+        let to = parts(input_gradient, group * pass.image(), groups);
+        sums.par_chunks_mut(per_group).zip(weights).zip(inner).zip(to).enumerate().for_each(
+            |(index, (((sums, weight_gradients), inner), input_gradient))| {
                 let first = index * group;
                 let images = group.min(plan.images - first);
                 let image = volume(plan.output) * plan.outputs;
@@ -199,7 +195,8 @@ impl Backward<'_> {
                     };
                     run(pass.width, task);
                 });
-            });
+            },
+        );
         let of_unit = |unit: usize, which: usize| {
             let mut total = vec![0.0; lanes];
             for sums in sums.chunks_exact(per_group) {
@@ -410,7 +407,8 @@ fn input_gradient<R: Registers>(
     for block in 0..blocks(plan.inputs) {
         let at = block * pixels;
         for pixel in 0..pixels {
-            let mut value = activated[at + pixel].where_positive::<R>(input.load(pixel, block)).plus::<R>(raw[at + pixel]);
+            let mut value =
+                activated[at + pixel].where_positive::<R>(input.load(pixel, block)).plus::<R>(raw[at + pixel]);
             if let Some(identity) = identity {
                 value = value.add_product::<R>(gradient.load(pixel, block), R::splat(identity));
             }

@@ -45,7 +45,10 @@ fn row_of<R: Registers, const ADD: bool, const STRIDE: usize>(
         let left = row.length - x;
         let from = start + x * stride;
         let at = row.start + x * row.step;
-        if R::ACCUMULATORS >= 8 && left >= 8 {
+        if R::ACCUMULATORS >= 16 && left >= 16 {
+            tile::<R, ADD, STRIDE, 16>(source, from, stride, taps, weights, to, at, row.step);
+            x += 16;
+        } else if R::ACCUMULATORS >= 8 && left >= 8 {
             tile::<R, ADD, STRIDE, 8>(source, from, stride, taps, weights, to, at, row.step);
             x += 8;
         } else if R::ACCUMULATORS >= 4 && left >= 4 {

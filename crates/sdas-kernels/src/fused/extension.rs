@@ -16,8 +16,8 @@ use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
-use burn::tensor::{DType, Device, Tensor};
-use burn_flex::FlexTensor;
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+use burn_flex::{FlexTensor, Layout};
 use std::fmt;
 use std::sync::Arc;
 
@@ -198,7 +198,7 @@ impl FusedEdge for Flex {
         let activation = pass.combine(&normals, &results);
         let [t, h, w] = plan.output;
         Forwarded {
-            activation: tensor(activation, vec![plan.images, t, h, w, plan.outputs]),
+            activation: pooled(activation, vec![plan.images, t, h, w, plan.outputs]),
             statistics: tensor(statistics, vec![call.statistics.max(1)]),
             kept: Arc::new(Kept { results, normals }),
         }
@@ -230,7 +230,10 @@ impl FusedEdge for Flex {
             if values.is_empty() { tensor(vec![0.0], vec![1]) } else { tensor(values, shape) }
         };
         Returned {
-            input: shaped(input, vec![plan.images, t, h, w, plan.inputs]),
+            input: match input {
+                Some(input) => pooled(input, vec![plan.images, t, h, w, plan.inputs]),
+                None => shaped(vec![], vec![]),
+            },
             weights: shaped(weights, vec![plan.weights]),
             mix: shaped(mix, vec![plan.operations]),
         }
@@ -243,12 +246,13 @@ fn values(tensor: &FlexTensor) -> &[f32] {
 }
 
 fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
-    debug_assert_eq!(values.len(), volume_of(&shape));
-    FlexTensor::from_data(burn::tensor::TensorData::new(values, shape))
+    FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-fn volume_of(shape: &[usize]) -> usize {
-    shape.iter().product()
+/// A tensor whose memory comes from the pool.
+fn pooled(values: Buffer, shape: Vec<usize>) -> FlexTensor {
+    let count = shape.iter().product();
+    FlexTensor::new(values.into_bytes(count), Layout::contiguous(Shape::from(shape)), DType::F32)
 }
 
 /// The backward step's inputs.

@@ -2,7 +2,7 @@
 
 use super::correlate::{Row, correlate_row};
 use super::grid::Grid;
-use super::memory::{Scratch, first, with_scratch};
+use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
 use super::plan::{Body, Plan, Product, Rows, Unit};
@@ -10,8 +10,8 @@ use super::pool::start;
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
-use crate::weights::volume;
 use crate::registers::Registers;
+use crate::weights::volume;
 use crate::width::{Task, Width, run};
 use rayon::prelude::*;
 
@@ -78,9 +78,10 @@ impl Pass<'_> {
     }
 
     /// The edge's output, `[images, pixels, outputs]`: the sum of its terms.
-    pub(crate) fn combine(&self, normals: &[Normal], kept: &[Lanes]) -> Vec<f32> {
+    pub(crate) fn combine(&self, normals: &[Normal], kept: &[Lanes]) -> Buffer {
         let (plan, group) = (self.plan, self.group());
-        let mut output = vec![0.0; plan.images * volume(plan.output) * plan.outputs];
+        let count = plan.images * volume(plan.output) * plan.outputs;
+        let mut output = Buffer::of_floats(count);
         let mut constants = vec![Lanes::ZERO; plan.blocks()];
         let mut scales = Vec::new();
         for term in &plan.terms {
@@ -92,7 +93,7 @@ impl Pass<'_> {
                 }
             }
         }
-        output
+        output.floats()[..count]
             .par_chunks_mut(group * volume(plan.output) * plan.outputs)
             .zip(self.input.par_chunks(group * self.image()))
             .enumerate()

@@ -1,7 +1,10 @@
-//! Memory that is used again: what a forward pass keeps for the way back, and each thread's scratch.
+//! Memory that is used again: activations, what a forward pass keeps for the way back, and each thread's scratch. Fresh
+//! memory from the system costs as much as the arithmetic that fills it.
 
-use crate::lanes::Lanes;
+use crate::lanes::{LANES, Lanes};
+use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,9 +23,8 @@ impl Buffer {
         let mut pool = pool();
         pool.clock += 1;
         let fits = |lanes: &Vec<Lanes>| lanes.len() >= length && lanes.len() <= length + length / 4;
-        let best = (0..pool.idle.len())
-            .filter(|&at| fits(&pool.idle[at].lanes))
-            .min_by_key(|&at| pool.idle[at].lanes.len());
+        let best =
+            (0..pool.idle.len()).filter(|&at| fits(&pool.idle[at].lanes)).min_by_key(|&at| pool.idle[at].lanes.len());
         let found = best.map(|at| pool.idle.swap_remove(at).lanes);
         if pool.clock.is_multiple_of(PATIENCE / 16) {
             let now = pool.clock;
@@ -30,6 +32,26 @@ impl Buffer {
         }
         drop(pool);
         Buffer { lanes: found.unwrap_or_else(|| vec![Lanes::ZERO; length]), used: length }
+    }
+
+    /// A buffer for so many floats.
+    pub(crate) fn of_floats(count: usize) -> Self {
+        Buffer::take(count.div_ceil(LANES))
+    }
+
+    /// All of it as floats.
+    #[allow(unsafe_code)]
+    pub(crate) fn floats(&mut self) -> &mut [f32] {
+        // SAFETY: lanes are sixteen plain floats without padding, and the borrow is as long as that of the lanes.
+        unsafe { std::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), self.used * LANES) }
+    }
+
+    /// The first `count` floats as the bytes of a tensor; the buffer returns to the pool with the tensor.
+    #[allow(unsafe_code)]
+    pub(crate) fn into_bytes(self, count: usize) -> Bytes {
+        assert!(count <= self.used * LANES, "a buffer of {} floats holds no {count}", self.used * LANES);
+        // SAFETY: all of the buffer is initialised, and the length lies within it.
+        unsafe { Bytes::from_controller(Box::new(self), count * size_of::<f32>()) }
     }
 }
 
@@ -54,6 +76,30 @@ impl Drop for Buffer {
             let since = pool.clock;
             pool.idle.push(Idle { lanes: std::mem::take(&mut self.lanes), since });
         }
+    }
+}
+
+impl AllocationController for Buffer {
+    fn alloc_align(&self) -> usize {
+        align_of::<Lanes>()
+    }
+
+    fn property(&self) -> AllocationProperty {
+        AllocationProperty::Other
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+        let length = size_of_val::<[Lanes]>(self);
+        // SAFETY: lanes have no padding, the borrow is as long as theirs, and the caller writes initialised bytes only.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), length) })
+    }
+
+    #[allow(unsafe_code)]
+    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
+        let length = size_of_val::<[Lanes]>(self);
+        // SAFETY: as above, for reading.
+        Ok(unsafe { std::slice::from_raw_parts(self.lanes.as_ptr().cast(), length) })
     }
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn multiply<R: Registers, const SUM: bool>(
     let mut pixel = 0;
     while pixel < rows.pixels {
         let left = rows.pixels - pixel;
-        if R::ACCUMULATORS >= 16 && left >= 8 {
+        if R::ACCUMULATORS >= 16 && left >= 16 && blocks == 1 {
+            product.tile::<R, SUM, 16, 1>(pixel, 0);
+            pixel += 16;
+        } else if R::ACCUMULATORS >= 16 && left >= 8 {
             let mut block = 0;
             while block + 2 <= blocks {
                 product.tile::<R, SUM, 8, 2>(pixel, block);

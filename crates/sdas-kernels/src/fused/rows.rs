@@ -69,7 +69,9 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
                 let before = place.moved(place.first + x, *stride, [-1, 0, 0]);
                 for block in 0..width {
                     to[block * place.pixels + x] = match before {
-                        Some(before) => source.load(now, block).relu::<R>().minus::<R>(source.load(before, block).relu::<R>()),
+                        Some(before) => {
+                            source.load(now, block).relu::<R>().minus::<R>(source.load(before, block).relu::<R>())
+                        }
                         None => Lanes::ZERO,
                     };
                 }

@@ -12,8 +12,8 @@ use super::product::{self, Results, Strip, Sums, multiply};
 use super::rows::{Place, scatter};
 use crate::expression::{Extent, Pool};
 use crate::lanes::{Lanes, Pixels, blocks};
-use crate::weights::volume;
 use crate::registers::Registers;
+use crate::weights::volume;
 
 /// A unit and what the way back through it reads.
 pub(crate) struct UnitBack<'a> {
@@ -125,7 +125,8 @@ pub(crate) fn product_back<R: Registers>(
                 Rows::Patches { activated: false, .. } => &mut *raw_gradient,
                 _ => &mut *activated_gradient,
             };
-            let place = Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
+            let place =
+                Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
             let to = first(to, blocks(input.channels) * volume(unit.input));
             scatter::<R>(&product.rows, place, row_gradients, to);
         }
@@ -259,4 +260,3 @@ fn gather_back<R: Registers>(
         }
     }
 }
-

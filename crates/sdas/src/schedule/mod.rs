@@ -7,6 +7,7 @@ mod criterion;
 mod decision;
 
 pub use criterion::{Criterion, Scores, certainty, others};
+pub(crate) use decision::strongest;
 pub use decision::{Candidate, Decision, EdgeState, Plan};
 
 use serde::{Deserialize, Serialize};

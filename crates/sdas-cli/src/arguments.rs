@@ -1,0 +1,197 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Searches, trains and evaluates networks for pictures and clips.
+#[derive(Debug, Parser)]
+#[command(name = "sdas", version, after_help = "Example:\n  sdas search shapes")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Search for a cell
+    #[command(
+        after_help = "Examples:\n  sdas search\n  sdas search cifar10 --data data/cifar-10-batches-bin --seed 2\n  \
+                            sdas search shapes --set search.epochs=10 --out runs/short\n  \
+                            sdas search --resume runs/shapes-seed1"
+    )]
+    Search(SearchArguments),
+    /// Train the network that a cell gives
+    #[command(after_help = "Examples:\n  sdas train runs/shapes-seed1\n  \
+                            sdas train darts_v2 cifar10-train --data data/cifar-10-batches-bin\n  \
+                            sdas train --resume runs/shapes-train-seed1")]
+    Train(TrainArguments),
+    /// Measure a run's network on the test set
+    #[command(after_help = "Example:\n  sdas eval runs/shapes-train-seed1")]
+    Eval(EvalArguments),
+    /// Draw a cell, as text or as SVG
+    #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg")]
+    Draw(DrawArguments),
+    /// Count the parameters and multiply-adds of the network that a cell gives
+    #[command(after_help = "Examples:\n  sdas params darts_v2\n  \
+                            sdas params darts_v2 --channels 48 --layers 14 --classes 1000 --size 224 --stem imagenet")]
+    Params(ParamsArguments),
+    /// List the built-in recipes
+    #[command(after_help = "Example:\n  sdas recipes")]
+    Recipes,
+}
+
+/// Where a run computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// The processor
+    Cpu,
+    /// A graphics card, through the system's graphics interface
+    Wgpu,
+    /// An NVIDIA card
+    Cuda,
+}
+
+impl DeviceName {
+    /// The name as the library knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DeviceName::Cpu => "cpu",
+            DeviceName::Wgpu => "wgpu",
+            DeviceName::Cuda => "cuda",
+        }
+    }
+}
+
+/// What searching and training have in common.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The data set's folder (data.path of the recipe)
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) data: Option<PathBuf>,
+    /// The run's folder [default: a new one under runs/, named after recipe and seed]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// The seed that everything random follows from
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Override a value of the recipe, as in search.epochs=10; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    pub(crate) set: Vec<String>,
+    /// Go on with the interrupted run in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sdas search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    /// A built-in recipe or a recipe file [default: shapes]
+    #[arg(conflicts_with = "resume")]
+    pub(crate) recipe: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// `sdas train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// The cell: a genotype file, a published cell's name or a run's folder
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub(crate) genotype: Option<String>,
+    /// A built-in recipe or a recipe file [default: the recipe of the run the cell is from, else shapes]
+    #[arg(conflicts_with = "resume")]
+    pub(crate) recipe: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// `sdas eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// The run's folder
+    pub(crate) run: PathBuf,
+    /// The data set's folder, where it is not the one of the run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Print the measurements as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sdas draw`.
+#[derive(Debug, Args)]
+pub(crate) struct DrawArguments {
+    /// The cell: a genotype file, a published cell's name or a run's folder
+    pub(crate) genotype: String,
+    /// Write an SVG file instead of printing text
+    #[arg(short, long, value_name = "FILE.svg")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `sdas params`.
+#[derive(Debug, Args)]
+pub(crate) struct ParamsArguments {
+    /// The cell: a genotype file, a published cell's name or a run's folder
+    pub(crate) genotype: String,
+    /// Channels of the first cells
+    #[arg(long, default_value = "36")]
+    pub(crate) channels: NonZeroUsize,
+    /// Number of cells
+    #[arg(long, default_value = "20")]
+    pub(crate) layers: NonZeroUsize,
+    /// Number of classes
+    #[arg(long, default_value = "10")]
+    pub(crate) classes: NonZeroUsize,
+    /// Side of the pictures in pixels
+    #[arg(long, default_value = "32")]
+    pub(crate) size: NonZeroUsize,
+    /// Frames of a clip, with the video stem
+    #[arg(long, default_value = "16")]
+    pub(crate) frames: NonZeroUsize,
+    /// What comes before the first cell
+    #[arg(long, value_enum, default_value = "cifar")]
+    pub(crate) stem: StemName,
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What comes before the first cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StemName {
+    /// One convolution that keeps the size
+    Cifar,
+    /// Convolutions that bring the size down to an eighth
+    Imagenet,
+    /// For clips
+    Video,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn resuming_needs_no_genotype_and_takes_no_recipe() {
+        assert!(Arguments::try_parse_from(["sdas", "train", "--resume", "runs/a"]).is_ok());
+        assert!(Arguments::try_parse_from(["sdas", "train"]).is_err());
+        assert!(Arguments::try_parse_from(["sdas", "search", "shapes", "--resume", "runs/a"]).is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! `sdas draw`.
+
+use super::{Outcome, say};
+use crate::arguments::DrawArguments;
+use anyhow::Context as _;
+use sdas::draw::{cell_pair, to_text};
+use sdas::genotype::Genotype;
+use std::fs;
+use std::path::Path;
+
+/// Draws a cell.
+pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
+    let genotype = Genotype::resolve(&arguments.genotype)?;
+    match &arguments.output {
+        Some(file) => {
+            let svg = cell_pair(&genotype, &title(&arguments.genotype));
+            fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+            say(&format!("drawn to {}\n", file.display()))?;
+        }
+        None => say(&to_text(&genotype))?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// The last part of the cell's name or path; of a run's genotype file, the run's.
+fn title(genotype: &str) -> String {
+    let path = Path::new(genotype);
+    let path = if path.ends_with("genotype.json") { path.parent().unwrap_or(path) } else { path };
+    let name = if path.is_file() { path.file_stem() } else { path.file_name() };
+    name.map_or_else(|| "cell".to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,171 @@
+//! The commands.
+
+mod draw;
+mod eval;
+mod params;
+mod search;
+mod train;
+
+use crate::INTERRUPTED;
+use crate::arguments::{Command, RunArguments};
+use crate::format::{duration, memory, percent, thousands};
+use anyhow::Context as _;
+use sdas::recipe::BUILTIN;
+use sdas::run::RunResult;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by the first Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// How a command ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All done.
+    Done,
+    /// Stopped by Ctrl-C after a checkpoint.
+    Interrupted,
+}
+
+/// Runs a command.
+pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Search(arguments) => search::run(arguments),
+        Command::Train(arguments) => train::run(arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Draw(arguments) => draw::run(&arguments),
+        Command::Params(arguments) => params::run(&arguments),
+        Command::Recipes => recipes(),
+    }
+}
+
+fn recipes() -> anyhow::Result<Outcome> {
+    let width = BUILTIN.iter().map(|builtin| builtin.name.len()).max().unwrap_or(0);
+    let line = |name: &str, summary: &str| format!("{name:width$}  {summary}\n");
+    say(&BUILTIN.iter().map(|builtin| line(builtin.name, builtin.summary())).collect::<String>())?;
+    Ok(Outcome::Done)
+}
+
+/// Writes to standard output; unlike `print!`, a closed pipe is an error and no panic.
+fn say(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+/// Writes a value to standard output as JSON.
+fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value).context("cannot write the result as JSON")?;
+    Ok(say(&format!("{text}\n"))?)
+}
+
+/// The result and the folder it lies in, as one JSON object.
+fn say_result(result: &RunResult, folder: &Path) -> anyhow::Result<()> {
+    let mut value = serde_json::to_value(result).context("cannot write the result as JSON")?;
+    value["folder"] = folder.display().to_string().into();
+    say_json(&value)
+}
+
+/// A run's numbers, a line each.
+fn summary(result: &RunResult) -> String {
+    let accuracies = |loss: f64, accuracy: f64| format!("accuracy {}, loss {loss:.4}", percent(accuracy));
+    let mut rows = vec![("training", accuracies(result.train_loss, result.train_accuracy))];
+    if let (Some(loss), Some(accuracy)) = (result.validation_loss, result.validation_accuracy) {
+        rows.push(("held out", accuracies(loss, accuracy)));
+    }
+    let [parameters, multiply_adds] = [result.parameters, result.multiply_adds].map(thousands);
+    rows.push(("network", format!("{parameters} parameters, {multiply_adds} multiply-adds a sample")));
+    let peak = result.peak_memory.map_or(String::new(), |bytes| format!(", at most {} of memory", memory(bytes)));
+    rows.push(("took", format!("{} for {} epochs{peak}", duration(result.seconds), result.epochs)));
+    rows.into_iter().map(|(name, text)| format!("{name:9} {text}\n")).collect()
+}
+
+/// The first Ctrl-C asks the run to stop after a checkpoint, the second leaves at once.
+fn catch_interrupts() -> anyhow::Result<()> {
+    let handler = || {
+        if STOP.swap(true, Ordering::SeqCst) {
+            process::exit(INTERRUPTED.into());
+        }
+        eprintln!("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
+    };
+    ctrlc::set_handler(handler).context("cannot catch Ctrl-C")
+}
+
+/// Tells how to go on with an interrupted run.
+fn interrupted(command: &str, folder: &Path) -> Outcome {
+    eprintln!("interrupted; continue with: sdas {command} --resume {}", shell_word(folder));
+    Outcome::Interrupted
+}
+
+/// The recipe's overrides that the arguments ask for; `section` has the seed.
+fn overrides(arguments: &RunArguments, section: &str) -> anyhow::Result<Vec<String>> {
+    let mut overrides = arguments.set.clone();
+    if let Some(data) = &arguments.data {
+        let path = data.to_str().with_context(|| format!("the path {} is not Unicode", data.display()))?;
+        overrides.push(format!("data.path={}", toml_string(path)));
+    }
+    if let Some(seed) = arguments.seed {
+        overrides.push(format!("{section}.seed={seed}"));
+    }
+    Ok(overrides)
+}
+
+/// A basic string of TOML.
+fn toml_string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            _ if character.is_control() => quoted += &format!("\\u{:04X}", u32::from(character)),
+            _ => quoted.push(character),
+        }
+    }
+    quoted + "\""
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:@%,\\".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// `base`, or the first of `base-2`, `base-3`, … that is free.
+fn free_folder(base: &Path) -> PathBuf {
+    let numbered = |number: usize| PathBuf::from(format!("{}-{number}", base.display()));
+    let mut candidates = std::iter::once(base.to_owned()).chain((2..).map(numbered));
+    candidates.find(|folder| is_free(folder)).expect("there is always another number")
+}
+
+/// Whether nothing is there, or an empty folder.
+fn is_free(path: &Path) -> bool {
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_never_lands_in_a_used_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let base = place.path().join("shapes-seed0");
+        assert_eq!(free_folder(&base), base);
+        std::fs::create_dir(&base).unwrap();
+        assert_eq!(free_folder(&base), base);
+        std::fs::write(base.join("config.toml"), "").unwrap();
+        assert_eq!(free_folder(&base), place.path().join("shapes-seed0-2"));
+    }
+
+    #[test]
+    fn any_path_is_quoted() {
+        assert_eq!(toml_string("C:\\data \"x\"\n"), "\"C:\\\\data \\\"x\\\"\\u000A\"");
+        assert_eq!(shell_word(Path::new("runs/a b")), "'runs/a b'");
+        assert_eq!(shell_word(Path::new("runs/a-2")), "runs/a-2");
+    }
+}

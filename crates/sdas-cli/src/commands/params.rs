@@ -1,0 +1,46 @@
+//! `sdas params`.
+
+use super::{Outcome, say, say_json};
+use crate::arguments::{ParamsArguments, StemName};
+use crate::format::thousands;
+use sdas::genotype::Genotype;
+use sdas::network::{Counts, Network, NetworkShape, Stem};
+
+/// Counts what a network costs.
+pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
+    let genotype = Genotype::resolve(&arguments.genotype)?;
+    let stem = match arguments.stem {
+        StemName::Cifar => Stem::Cifar,
+        StemName::Imagenet => Stem::Imagenet,
+        StemName::Video => Stem::Video,
+    };
+    let shape = NetworkShape {
+        channels: arguments.channels.get(),
+        cells: arguments.layers.get(),
+        classes: arguments.classes.get(),
+        inputs: 3,
+        stem,
+        auxiliary: true,
+    };
+    let size = arguments.size.get();
+    let frames = if arguments.stem == StemName::Video { arguments.frames.get() } else { 1 };
+    let counts = Network::derived(&genotype, shape).counts([frames, size, size]);
+    if arguments.json {
+        say_json(&counts)?;
+    } else {
+        say(&report(&counts))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn report(counts: &Counts) -> String {
+    let Counts { parameters, auxiliary_parameters, multiply_adds } = *counts;
+    let rows = [("parameters", parameters), ("auxiliary head", auxiliary_parameters), ("multiply-adds", multiply_adds)];
+    let rows = rows.map(|(name, number)| (name, thousands(number)));
+    let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or(0);
+    let lines: String = rows.into_iter().map(|(name, number)| format!("{name:14}  {number:>width$}\n")).collect();
+    format!(
+        "{lines}\nThe parameters do not hold the auxiliary head's, which is there in training only. Multiply-adds are those of\n\
+         convolutions and linear layers for one sample without the auxiliary head; norms, pools and additions are free.\n"
+    )
+}

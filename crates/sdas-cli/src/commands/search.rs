@@ -1,0 +1,59 @@
+//! `sdas search`.
+
+use super::{
+    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, say, say_result, shell_word, summary,
+};
+use crate::arguments::SearchArguments;
+use crate::display::Display;
+use anyhow::Context as _;
+use sdas::draw::to_text;
+use sdas::recipe::Recipe;
+use sdas::run::{Context, Ending, RunResult};
+use std::path::{Path, PathBuf};
+
+/// Searches, or goes on searching.
+pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
+    let SearchArguments { recipe, run } = arguments;
+    let device = sdas::device::choose(run.device.name())?;
+    let mut display = Display::new();
+    let context = Context { device, observer: &mut display, stop: &STOP };
+    let (folder, ending) = match &run.resume {
+        Some(folder) => {
+            catch_interrupts()?;
+            (folder.clone(), sdas::search::resume(folder, context)?)
+        }
+        None => {
+            let recipe = Recipe::resolve(recipe.as_deref().unwrap_or("shapes"), &overrides(&run, "search")?)?;
+            let default = || free_folder(&PathBuf::from(format!("runs/{}-seed{}", recipe.recipe, recipe.search.seed)));
+            let folder = run.out.clone().unwrap_or_else(default);
+            catch_interrupts()?;
+            eprintln!("writing to {}", folder.display());
+            let ending = sdas::search::search(recipe, &folder, context)?;
+            (folder, ending)
+        }
+    };
+    drop(display);
+    match ending {
+        Ending::Interrupted => Ok(interrupted("search", &folder)),
+        Ending::Done(result) => {
+            if run.json {
+                say_result(&result, &folder)?;
+            } else {
+                say(&report(&result, &folder)?)?;
+            }
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn report(result: &RunResult, folder: &Path) -> anyhow::Result<String> {
+    let genotype = result.genotype().context("the result holds no genotype")?;
+    let word = shell_word(folder);
+    Ok(format!(
+        "{}\n{}\ndrawing   {}\nmetrics   {}\n\nnext:\n  sdas train {word}\n  sdas eval {word}\n",
+        to_text(&genotype),
+        summary(result),
+        folder.join("cell.svg").display(),
+        folder.join("metrics.jsonl").display(),
+    ))
+}

@@ -1,0 +1,84 @@
+//! `sdas train`.
+
+use super::{
+    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, say, say_result, shell_word, summary,
+};
+use crate::arguments::TrainArguments;
+use crate::display::Display;
+use anyhow::Context as _;
+use sdas::genotype::{Genotype, PUBLISHED};
+use sdas::recipe::Recipe;
+use sdas::run::{Context, Ending};
+use std::path::{Path, PathBuf};
+
+/// Trains, or goes on training.
+pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
+    let TrainArguments { genotype, recipe, run } = arguments;
+    let device = sdas::device::choose(run.device.name())?;
+    let mut display = Display::new();
+    let context = Context { device, observer: &mut display, stop: &STOP };
+    let (folder, ending) = match &run.resume {
+        Some(folder) => {
+            catch_interrupts()?;
+            (folder.clone(), sdas::train::resume(folder, context)?)
+        }
+        None => {
+            let name = genotype.context("which cell? name a genotype file, a published cell or a run's folder")?;
+            let genotype = Genotype::resolve(&name)?;
+            let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
+            let recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
+            let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
+            catch_interrupts()?;
+            eprintln!("writing to {}", folder.display());
+            let ending = sdas::train::train(recipe, &genotype, &folder, context)?;
+            (folder, ending)
+        }
+    };
+    drop(display);
+    match ending {
+        Ending::Interrupted => Ok(interrupted("train", &folder)),
+        Ending::Done(result) => {
+            if run.json {
+                say_result(&result, &folder)?;
+            } else {
+                let metrics = folder.join("metrics.jsonl");
+                let next = format!("next:\n  sdas eval {}\n", shell_word(&folder));
+                say(&format!("{}\nmetrics   {}\n\n{next}", summary(&result), metrics.display()))?;
+            }
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// The recipe of the run that the cell lies in, if it lies in one.
+fn default_recipe(genotype: &str) -> String {
+    let path = Path::new(genotype);
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let is_published = PUBLISHED.iter().any(|published| published.name == genotype);
+    let config = folder.filter(|_| !is_published).map(|folder| folder.join("config.toml"));
+    let config = config.filter(|config| config.is_file());
+    config.map_or_else(|| "shapes".to_owned(), |config| config.to_string_lossy().into_owned())
+}
+
+/// Named apart from the search of the same recipe.
+fn default_folder(recipe: &Recipe) -> PathBuf {
+    let name = recipe.recipe.strip_suffix("-train").unwrap_or(&recipe.recipe);
+    PathBuf::from(format!("runs/{name}-train-seed{}", recipe.train.seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_of_a_run_is_trained_as_the_run_says() {
+        let run = tempfile::tempdir().unwrap();
+        let [config, genotype] = ["config.toml", "genotype.json"].map(|name| run.path().join(name));
+        assert_eq!(default_recipe(run.path().to_str().unwrap()), "shapes");
+        std::fs::write(&config, "").unwrap();
+        std::fs::write(&genotype, "").unwrap();
+        assert_eq!(Path::new(&default_recipe(run.path().to_str().unwrap())), config);
+        assert_eq!(Path::new(&default_recipe(genotype.to_str().unwrap())), config);
+        assert_eq!(default_recipe("darts_v2"), "shapes");
+    }
+}

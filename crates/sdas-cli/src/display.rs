@@ -1,0 +1,186 @@
+//! Progress on standard error: a bar on a terminal, plain lines elsewhere.
+
+use crate::format::{duration, memory, percent, thousands};
+use indicatif::{ProgressBar, ProgressStyle};
+use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
+use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
+use sdas::schedule::Decision;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+/// Edges of a kind of cell that a search decides.
+const EDGES: usize = 8;
+/// Without a terminal, a line at most this often within an epoch.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Shows the events of a run.
+pub(crate) struct Display {
+    bar: Option<ProgressBar>,
+    /// Epochs in all, and steps of each.
+    length: (usize, usize),
+    /// Edges decided of each kind of cell, normal first; `None` in training.
+    decided: Option<[usize; 2]>,
+    last_line: Instant,
+}
+
+impl Display {
+    /// A bar if standard error is a terminal.
+    pub(crate) fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
+            ProgressBar::new(0).with_style(style)
+        });
+        Display { bar, length: (0, 0), decided: None, last_line: Instant::now() }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.last_line = Instant::now();
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        let (epochs, steps) = self.length;
+        let StepReport { epoch, step, train_loss, train_accuracy, seconds_left } = *report;
+        let decided = self.decided.map_or(String::new(), |decided| format!(", {}", decided_text(decided)));
+        let text = format!(
+            "epoch {epoch}/{epochs}, step {step}/{steps}, loss {train_loss:.3}, accuracy {}, {} left{decided}",
+            percent(train_accuracy),
+            duration(seconds_left),
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((epoch.saturating_sub(1) * steps + step) as u64);
+                bar.set_message(text);
+            }
+            None if self.last_line.elapsed() >= PAUSE => self.line(&text),
+            None => {}
+        }
+    }
+}
+
+impl Observer for Display {
+    fn notice(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { phase, epoch, epochs, steps, parameters, multiply_adds } => {
+                self.length = (*epochs, *steps);
+                self.decided = (*phase == Phase::Search).then_some([0, 0]);
+                if let Some(bar) = &self.bar {
+                    bar.set_length((epochs * steps) as u64);
+                    bar.set_position((epoch * steps) as u64);
+                }
+                let what = match phase {
+                    Phase::Search => "search",
+                    Phase::Train => "training",
+                };
+                let from = if *epoch == 0 { String::new() } else { format!(", {epoch} done") };
+                self.line(&format!(
+                    "{what}: {epochs} epochs of {steps} steps{from}; {} parameters, {} multiply-adds",
+                    thousands(*parameters),
+                    thousands(*multiply_adds),
+                ));
+            }
+            Event::Estimate(estimate) => {
+                let needs = estimate.memory.map_or(String::new(), |bytes| format!(" and {} of memory", memory(bytes)));
+                self.line(&format!(
+                    "takes about {}{needs}; {:.3} s a step now",
+                    duration(estimate.seconds),
+                    estimate.seconds_per_step,
+                ));
+            }
+            Event::Step(report) => self.step(report),
+            Event::Decided { decision, decided, picture } => {
+                self.decided = Some(*decided);
+                let mut text = decision_text(decision, *decided);
+                if self.bar.is_some() {
+                    text = format!("{text}\n{}", picture_text(picture));
+                }
+                self.line(&text);
+            }
+            Event::Epoch(record) => {
+                self.decided = record.decided.or(self.decided);
+                let text = epoch_text(record, self.length.0);
+                self.line(&text);
+            }
+            Event::Checkpoint(_) => {}
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn decided_text([normal, reduction]: [usize; 2]) -> String {
+    format!("decided {normal}/{EDGES} + {reduction}/{EDGES}")
+}
+
+fn epoch_text(record: &MetricRecord, epochs: usize) -> String {
+    let mut text = format!(
+        "epoch {}/{epochs}: loss {:.4}, accuracy {}",
+        record.epoch,
+        record.train_loss,
+        percent(record.train_accuracy)
+    );
+    if let (Some(loss), Some(accuracy)) = (record.validation_loss, record.validation_accuracy) {
+        text += &format!("; held out: loss {loss:.4}, accuracy {}", percent(accuracy));
+    }
+    if let Some(decided) = record.decided {
+        text += &format!("; {}", decided_text(decided));
+    }
+    format!("{text}; {}", duration(record.seconds))
+}
+
+fn decision_text(decision: &Decision, decided: [usize; 2]) -> String {
+    let margin = decision.margin.map_or(String::new(), |margin| format!(", margin {margin:.4}"));
+    let pruned = match decision.pruned.len() {
+        0 => String::new(),
+        1 => ", 1 edge pruned".to_owned(),
+        count => format!(", {count} edges pruned"),
+    };
+    format!(
+        "epoch {}: {} node {} takes {}({}){margin}{pruned}; {}",
+        decision.epoch,
+        decision.cell,
+        decision.node,
+        decision.operation,
+        state_name(decision.from),
+        decided_text(decided),
+    )
+}
+
+/// The cells as they stand: what is decided, and how many edges are not.
+fn picture_text(picture: &Picture) -> String {
+    picture.cells.iter().map(cell_text).collect::<Vec<_>>().join("\n")
+}
+
+fn cell_text(cell: &CellPicture) -> String {
+    let mut lines = vec![format!("  {}", cell.name)];
+    for node in 0..4 {
+        let edges = || cell.edges.iter().filter(move |edge| edge.to == node + 2);
+        let term = |edge: &EdgePicture| format!("{}({})", edge.label, state_name(edge.from));
+        let mut terms: Vec<_> = edges().filter(|edge| edge.state == EdgeState::Decided).map(term).collect();
+        match edges().filter(|edge| edge.state == EdgeState::Undecided).count() {
+            0 => {}
+            1 => terms.push("1 edge undecided".to_owned()),
+            count => terms.push(format!("{count} edges undecided")),
+        }
+        lines.push(format!("    node {node} = {}", terms.join(" + ")));
+    }
+    lines.join("\n")
+}
+
+/// A state as the drawings call it.
+fn state_name(state: usize) -> String {
+    match state {
+        0 => "c_{k-2}".to_owned(),
+        1 => "c_{k-1}".to_owned(),
+        _ => format!("node {}", state - 2),
+    }
+}

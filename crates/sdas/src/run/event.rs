@@ -1,0 +1,125 @@
+//! What is told while a run goes on.
+
+use crate::draw::Picture;
+use crate::schedule::Decision;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The two kinds of run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// A search.
+    Search,
+    /// Training of a derived network.
+    Train,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run begins, or goes on after `epoch` epochs and some steps.
+    Started {
+        /// Which kind.
+        phase: Phase,
+        /// Epochs already done.
+        epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Steps an epoch.
+        steps: usize,
+        /// Learnt numbers.
+        parameters: usize,
+        /// Multiply-adds for one picture.
+        multiply_adds: usize,
+    },
+    /// What the rest will take, after timing a few steps.
+    Estimate(Estimate),
+    /// A step is done.
+    Step(StepReport),
+    /// An edge was decided; `picture` is the cells as they stand now.
+    Decided {
+        /// The decision.
+        decision: &'a Decision,
+        /// Edges decided of each kind of cell, normal first.
+        decided: [usize; 2],
+        /// The cells.
+        picture: Picture,
+    },
+    /// An epoch is done.
+    Epoch(&'a MetricRecord),
+    /// A checkpoint was written.
+    Checkpoint(&'a Path),
+}
+
+/// What a run will take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Seconds left.
+    pub seconds: f64,
+    /// Memory that it needs, in bytes, where the system tells.
+    pub memory: Option<u64>,
+    /// Seconds a step takes now.
+    pub seconds_per_step: f64,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done in this epoch.
+    pub step: usize,
+    /// Mean training loss of this epoch so far.
+    pub train_loss: f64,
+    /// Training accuracy of this epoch so far.
+    pub train_accuracy: f64,
+    /// Seconds left, estimated.
+    pub seconds_left: f64,
+}
+
+/// One epoch: a line of `metrics.jsonl`. Losses are mean cross-entropies in nats, accuracies shares in [0, 1], memory in
+/// bytes, times in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricRecord {
+    /// Search or training.
+    pub phase: Phase,
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done since the start.
+    pub step: usize,
+    /// The weights' rate.
+    pub rate: f64,
+    /// On the training pictures.
+    pub train_loss: f64,
+    /// On the training pictures.
+    pub train_accuracy: f64,
+    /// On held-out pictures in evaluation mode; absent where nothing is held out.
+    pub validation_loss: Option<f64>,
+    /// On held-out pictures in evaluation mode; absent where nothing is held out.
+    pub validation_accuracy: Option<f64>,
+    /// Mean norm of the weights' gradient before clipping.
+    pub gradient_norm: f64,
+    /// Edges decided of each kind of cell, normal first; absent in training.
+    pub decided: Option<[usize; 2]>,
+    /// Mean entropy of softmax(α) over undecided edges of each kind, in nats; absent where nothing is undecided.
+    pub alpha_entropy: Option<[f64; 2]>,
+    /// Learnt numbers still alive.
+    pub parameters: usize,
+    /// Multiply-adds for one picture.
+    pub multiply_adds: usize,
+    /// Of this epoch, validation included.
+    pub seconds: f64,
+    /// Mean of this epoch's steps.
+    pub seconds_per_step: f64,
+    /// In use at the end of the epoch, where the system tells.
+    pub memory: Option<u64>,
+    /// The most the process has had, where the system tells.
+    pub peak_memory: Option<u64>,
+}
+
+/// Who is told.
+pub trait Observer {
+    /// Takes note of an event.
+    fn notice(&mut self, event: &Event<'_>);
+}

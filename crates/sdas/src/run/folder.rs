@@ -1,0 +1,235 @@
+//! A run's folder. Whatever is complete in it stays valid: files are written beside and renamed, and lines that a
+//! checkpoint does not know of are cut off when the run goes on.
+
+use super::{Checkpoint, CheckpointError, Phase};
+use crate::genotype::GenotypeError;
+use crate::recipe::{Recipe, RecipeError};
+use sdas_data::DataError;
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A genotype.
+    #[error(transparent)]
+    Genotype(#[from] GenotypeError),
+    /// A file of the run's folder.
+    #[error("cannot {what} {}: {source}; what was written before is still valid", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A folder that holds no run.
+    #[error("{} holds no run: it has no {missing}; give the folder that `sdas search` or `sdas train` wrote", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What a run would have.
+        missing: &'static str,
+    },
+    /// A new run would overwrite another.
+    #[error("{} already holds a run; choose another folder, or go on with it by --resume {}", path.display(), path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A value that does not fit the data.
+    #[error("{key}: {message}")]
+    Setting {
+        /// The recipe's key.
+        key: &'static str,
+        /// What would be right.
+        message: String,
+    },
+    /// The loss or a gradient is not a number any more.
+    #[error(
+        "{what} is not finite at step {step} (epoch {epoch}); the last good checkpoint is kept. Try a smaller {key}, for example half of it, or a smaller clip"
+    )]
+    NotFinite {
+        /// What.
+        what: &'static str,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Steps done.
+        step: usize,
+        /// The key of the rate to lower.
+        key: &'static str,
+    },
+}
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// Checkpoints that are kept.
+const KEPT: usize = 2;
+
+impl Folder {
+    /// Makes the folder of a new run and writes its recipe.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or holds a run already.
+    pub fn create(path: &Path, recipe: &Recipe) -> Result<Folder, RunError> {
+        let folder = Folder { path: path.to_owned() };
+        if folder.file("config.toml").exists() {
+            return Err(RunError::Occupied { path: path.to_owned() });
+        }
+        let checkpoints = folder.file("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(folder.fault("make", &checkpoints))?;
+        folder.write("config.toml", recipe.to_toml().as_bytes())?;
+        Ok(folder)
+    }
+
+    /// Opens the folder of a run.
+    ///
+    /// # Errors
+    ///
+    /// If it holds none.
+    pub fn open(path: &Path) -> Result<Folder, RunError> {
+        let folder = Folder { path: path.to_owned() };
+        match folder.file("config.toml").exists() {
+            true => Ok(folder),
+            false => Err(RunError::NoRun { path: path.to_owned(), missing: "config.toml" }),
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file of it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The recipe, every value resolved.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn recipe(&self) -> Result<Recipe, RunError> {
+        Ok(Recipe::resolve(&self.file("config.toml").to_string_lossy(), &[])?)
+    }
+
+    /// Which kind of run it is, by its newest checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// If there is no checkpoint.
+    pub fn phase(&self) -> Result<Phase, RunError> {
+        let (path, checkpoint) = self.newest()?.ok_or_else(|| self.without_checkpoint())?;
+        #[derive(serde::Deserialize)]
+        struct Kind {
+            phase: Phase,
+        }
+        Ok(checkpoint.state::<Kind>(&path)?.phase)
+    }
+
+    /// Writes a file beside and renames it, so that it is there whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// A full disk, missing rights and the like.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let path = self.file(name);
+        let beside = path.with_extension("tmp");
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&beside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)
+        };
+        write().map_err(|source| {
+            // Nothing is lost if this fails too: the next write replaces what is left.
+            let _ = std::fs::remove_file(&beside);
+            RunError::File { what: "write", path: path.clone(), source }
+        })
+    }
+
+    /// Appends a JSON line.
+    pub(crate) fn append(&self, name: &str, line: &impl Serialize) -> Result<(), RunError> {
+        let path = self.file(name);
+        let mut text = serde_json::to_string(line).expect("a record is JSON");
+        text.push('\n');
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(self.fault("open", &path))?;
+        file.write_all(text.as_bytes()).map_err(self.fault("append to", &path))
+    }
+
+    /// Keeps the first `lines` lines of a file: those that the checkpoint knows of.
+    pub(crate) fn cut(&self, name: &str, lines: usize) -> Result<(), RunError> {
+        let path = self.file(name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let bytes = std::fs::read(&path).map_err(self.fault("read", &path))?;
+        let end = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1).take(lines).last();
+        self.write(name, &bytes[..end.unwrap_or(0)])
+    }
+
+    /// Writes the checkpoint after `step` steps and removes all but the newest two.
+    pub(crate) fn save(&self, step: usize, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
+        let name = format!("checkpoints/step-{step:09}.safetensors");
+        self.write(&name, &checkpoint.to_bytes())?;
+        let all = self.checkpoints()?;
+        for old in &all[..all.len().saturating_sub(KEPT)] {
+            std::fs::remove_file(old).map_err(self.fault("remove", old))?;
+        }
+        Ok(self.file(&name))
+    }
+
+    /// The newest checkpoint that is whole; an older one where the newest is damaged.
+    pub(crate) fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
+        let mut fault = None;
+        for path in self.checkpoints()?.into_iter().rev() {
+            match Checkpoint::read(&path) {
+                Ok(checkpoint) => return Ok(Some((path, checkpoint))),
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        fault.map_or(Ok(None), |error| Err(error.into()))
+    }
+
+    pub(crate) fn without_checkpoint(&self) -> RunError {
+        RunError::NoRun { path: self.path.clone(), missing: "checkpoint" }
+    }
+
+    /// All checkpoints, oldest first.
+    fn checkpoints(&self) -> Result<Vec<PathBuf>, RunError> {
+        let folder = self.file("checkpoints");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = std::fs::read_dir(&folder).map_err(self.fault("list", &folder))?;
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn fault(&self, what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunError + use<> {
+        let path = path.to_owned();
+        move |source| RunError::File { what, path, source }
+    }
+}

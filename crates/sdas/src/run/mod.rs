@@ -1,0 +1,71 @@
+//! Runs: a folder on disk, what is written there, and what is told while a run goes on.
+
+mod checkpoint;
+mod data;
+mod event;
+mod folder;
+mod memory;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use data::{RunData, load_data};
+pub use event::{Estimate, Event, MetricRecord, Observer, Phase, StepReport};
+pub use folder::{Folder, RunError};
+pub use memory::{memory_in_use, peak_memory};
+
+use crate::genotype::Genotype;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
+
+/// What every run is given besides its recipe.
+pub struct Context<'a> {
+    /// Where it computes.
+    pub device: Device,
+    /// Who is told of its progress.
+    pub observer: &'a mut dyn Observer,
+    /// Set from outside (Ctrl-C): finish the step, write a checkpoint, leave.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// All epochs are done.
+    Done(Box<RunResult>),
+    /// Stopped from outside after a checkpoint; resume to go on.
+    Interrupted,
+}
+
+/// What a run came to: `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Search or training.
+    pub phase: Phase,
+    /// Epochs done.
+    pub epochs: usize,
+    /// Seconds of computing, those before a resume included.
+    pub seconds: f64,
+    /// The largest memory the process has had, in bytes, where the system tells.
+    pub peak_memory: Option<u64>,
+    /// Mean cross-entropy on the training pictures of the last epoch.
+    pub train_loss: f64,
+    /// Accuracy there.
+    pub train_accuracy: f64,
+    /// Mean cross-entropy on held-out training pictures, if there are any.
+    pub validation_loss: Option<f64>,
+    /// Accuracy there.
+    pub validation_accuracy: Option<f64>,
+    /// Learnt numbers of the final network.
+    pub parameters: usize,
+    /// Multiply-adds of the final network for one picture.
+    pub multiply_adds: usize,
+    /// The cell, as its file's JSON.
+    pub genotype: serde_json::Value,
+}
+
+impl RunResult {
+    /// The cell.
+    pub fn genotype(&self) -> Option<Genotype> {
+        Genotype::from_json(&self.genotype.to_string()).ok()
+    }
+}

@@ -1,0 +1,483 @@
+//! A whole search: epochs, decisions, checkpoints, events.
+
+use super::SearchState;
+use super::progress::{Clock, Progress};
+use crate::batch::{DeviceBatch, Tally};
+use crate::draw;
+use crate::genotype::{Genotype, Origin};
+use crate::optimizer::Sgd;
+use crate::recipe::Recipe;
+use crate::run::{
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult,
+    StepReport, load_data, memory_in_use, peak_memory,
+};
+use crate::schedule::{Decision, EdgeState, Moment, Scores, others};
+use crate::space::{CellKind, Space, edge};
+use crate::supernet::{Alpha, Remains, Supernet, SupernetShape};
+use sdas_data::random::stream;
+use sdas_data::{Loader, LoaderSettings, split};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+/// Epochs of q that `sgas2` remembers.
+const REMEMBERED: usize = 4;
+
+/// Searches a cell as `recipe` says and writes everything into `folder`.
+///
+/// # Errors
+///
+/// See [`RunError`]; what was complete on disk stays valid.
+pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    let seed = recipe.search.seed;
+    let data = load_data(&mut recipe, seed)?;
+    let folder = Folder::create(folder, &recipe)?;
+    let state = initial(&recipe, &data, &context)?;
+    Search::new(recipe, data, folder, state, Progress::default(), context)?.run()
+}
+
+/// Goes on with the search in `folder`, bit for bit as if it had never stopped.
+///
+/// # Errors
+///
+/// If there is no search to go on with; see [`RunError`].
+pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    let folder = Folder::open(folder)?;
+    let mut recipe = folder.recipe()?;
+    let seed = recipe.search.seed;
+    let data = load_data(&mut recipe, seed)?;
+    let fresh = initial(&recipe, &data, &context)?;
+    let (state, progress) = match folder.newest()? {
+        Some((path, checkpoint)) => {
+            let progress: Progress = checkpoint.state(&path)?;
+            (restore(fresh.supernet, &progress, checkpoint, &context), progress)
+        }
+        // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
+        None => (fresh, Progress::default()),
+    };
+    folder.cut("metrics.jsonl", progress.epoch)?;
+    folder.cut("decisions.jsonl", progress.decisions)?;
+    Search::new(recipe, data, folder, state, progress, context)?.run()
+}
+
+fn initial(recipe: &Recipe, data: &RunData, context: &Context<'_>) -> Result<SearchState, RunError> {
+    let space = Space::subset(recipe.space.name, &recipe.space.operations)
+        .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
+    let shape = SupernetShape {
+        channels: recipe.search.channels,
+        cells: recipe.search.cells,
+        classes: data.train.classes().len(),
+        inputs: data.train.channels(),
+        stem_stride: [1, 1, 1],
+    };
+    let supernet = Supernet::new(space, shape);
+    let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
+    let statistics = supernet.network.initial_statistics(&context.device);
+    let alpha = Alpha::new(supernet.space.len(), recipe.search.seed);
+    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha })
+}
+
+/// The evaluated state of a search's newest checkpoint.
+pub(crate) fn load_state(
+    recipe: &Recipe,
+    data: &RunData,
+    folder: &Folder,
+    context: &Context<'_>,
+) -> Result<SearchState, RunError> {
+    let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
+    let progress: Progress = checkpoint.state(&path)?;
+    Ok(restore(initial(recipe, data, context)?.supernet, &progress, checkpoint, context))
+}
+
+fn restore(fresh: Supernet, progress: &Progress, mut checkpoint: Checkpoint, context: &Context<'_>) -> SearchState {
+    let supernet = fresh.with_plans(progress.plans.clone());
+    let slots = supernet.network.slots;
+    let mut take = |prefix: &str| checkpoint.take(prefix, slots, &context.device);
+    let (weights, momentum, statistics) = (take("weights"), take("momentum"), take("statistics"));
+    let mut pair = |name: &str| {
+        ["normal", "reduction"].map(|kind| checkpoint.tensors.remove(&format!("{name}.{kind}")).unwrap_or_default())
+    };
+    let alpha = Alpha {
+        values: pair("alpha"),
+        first: pair("alpha_first"),
+        second: pair("alpha_second"),
+        steps: progress.alpha_steps,
+        operations: supernet.space.len(),
+    };
+    SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha }
+}
+
+struct Search<'a> {
+    recipe: Recipe,
+    folder: Folder,
+    state: SearchState,
+    progress: Progress,
+    context: Context<'a>,
+    extent: [usize; 3],
+    training: Loader,
+    validation: Loader,
+    evaluation: Loader,
+    clock: Clock,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        recipe: Recipe,
+        data: RunData,
+        folder: Folder,
+        state: SearchState,
+        progress: Progress,
+        context: Context<'a>,
+    ) -> Result<Self, RunError> {
+        let settings = &recipe.search;
+        let [first, second] = split::halves_of(&data.indices, data.train.labels(), settings.seed);
+        if first.len() < settings.batch || second.is_empty() {
+            let message = format!("is {}, but half of the training set has {} pictures", settings.batch, first.len());
+            return Err(RunError::Setting { key: "search.batch", message });
+        }
+        let loader = |name: &str, indices: &[usize], batches: Option<usize>| {
+            let training = LoaderSettings::training(
+                name,
+                settings.seed,
+                settings.batch,
+                data.statistics.clone(),
+                settings.augment,
+            );
+            Loader::new(&data.train, indices, LoaderSettings { batches, ..training })
+        };
+        let training = loader("train", &first, None);
+        let validation = loader("alpha", &second, Some(training.batches()));
+        let evaluation =
+            Loader::new(&data.train, &second, LoaderSettings::evaluation(settings.batch, data.statistics.clone()));
+        let [height, width] = data.train.size();
+        let clock = Clock::new(progress.seconds);
+        Ok(Search {
+            extent: [1, height, width],
+            recipe,
+            folder,
+            state,
+            progress,
+            context,
+            training,
+            validation,
+            evaluation,
+            clock,
+        })
+    }
+
+    fn run(mut self) -> Result<Ending, RunError> {
+        let epochs = self.recipe.search.epochs;
+        let counts = self.state.supernet.network.counts(self.extent);
+        self.context.observer.notice(&Event::Started {
+            phase: Phase::Search,
+            epoch: self.progress.epoch,
+            epochs,
+            steps: self.training.batches(),
+            parameters: self.state.weights.count(),
+            multiply_adds: counts.multiply_adds,
+        });
+        if self.progress.epoch < epochs {
+            self.estimate();
+        }
+        while self.progress.epoch < epochs {
+            if !self.epoch()? {
+                self.checkpoint()?;
+                return Ok(Ending::Interrupted);
+            }
+        }
+        self.finish()
+    }
+
+    /// Times a few steps on a copy of the state, so that the search itself is the same with or without.
+    fn estimate(&mut self) {
+        let mut copy = self.state.clone();
+        let settings = self.recipe.search.weights;
+        let mut batches = self.training.epoch(0, 0).zip(self.validation.epoch(0, 0));
+        let mut seconds = f64::INFINITY;
+        for _ in 0..3 {
+            let Some((training, validation)) = batches.next() else { break };
+            let (training, validation) =
+                (DeviceBatch::new(training, &self.context.device), DeviceBatch::new(validation, &self.context.device));
+            let start = std::time::Instant::now();
+            if !copy.supernet.is_decided() {
+                copy.alpha_gradient(self.recipe.search.order, &training, &validation, 0.0, &settings);
+            }
+            copy.weight_step(&training, 0.0, &settings);
+            seconds = seconds.min(start.elapsed().as_secs_f64());
+        }
+        self.clock.seconds_per_step = seconds;
+        let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
+        self.context.observer.notice(&Event::Estimate(estimate));
+    }
+
+    /// What is left, taking decided edges as free: mixed edges fall away evenly between the schedule's decisions.
+    fn seconds_left(&self) -> f64 {
+        let (steps, epochs) = (self.training.batches(), self.recipe.search.epochs);
+        let mixed_at = |step: usize| {
+            let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs });
+            // A decided edge costs about a tenth of a mixed one.
+            1.0 - 0.9 * due as f64 / crate::schedule::DECISIONS as f64
+        };
+        let now = mixed_at(self.progress.step).max(0.1);
+        let left = self.progress.step..steps * epochs;
+        let share: f64 = left.map(|step| mixed_at(step) / now).sum();
+        share * self.clock.seconds_per_step
+    }
+
+    /// Runs to the end of the current epoch; false if stopped before.
+    fn epoch(&mut self) -> Result<bool, RunError> {
+        let (epoch, settings) = (self.progress.epoch, self.recipe.search.clone());
+        let rate = settings.weights.rate_at(epoch, settings.epochs);
+        let steps = self.training.batches();
+        let batches = self.training.epoch(epoch as u64, self.progress.step_in_epoch);
+        let alphas = self.validation.epoch(epoch as u64, self.progress.step_in_epoch);
+        for (training, validation) in batches.zip(alphas) {
+            if self.context.stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            let start = std::time::Instant::now();
+            let training = DeviceBatch::new(training, &self.context.device);
+            if epoch >= settings.alpha_warmup && !self.state.supernet.is_decided() {
+                let validation = DeviceBatch::new(validation, &self.context.device);
+                let gradient =
+                    self.state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights);
+                self.check(gradient.tally.loss.is_finite(), "the loss of α", "search.alpha.rate")?;
+                self.state.alpha.update(&gradient.values, &self.state.supernet.plans, &settings.alpha);
+            }
+            let done = self.state.weight_step(&training, rate, &settings.weights);
+            self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
+            self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
+            self.progress.tally.add(done.tally);
+            self.progress.gradient_norms += done.gradient_norm;
+            self.progress.step += 1;
+            self.progress.step_in_epoch += 1;
+            self.decide(Moment { step: self.progress.step, steps_per_epoch: steps, epochs: settings.epochs })?;
+            self.clock.step(start.elapsed().as_secs_f64());
+            let report = StepReport {
+                epoch: epoch + 1,
+                step: self.progress.step_in_epoch,
+                train_loss: self.progress.tally.mean_loss(),
+                train_accuracy: self.progress.tally.accuracy(),
+                seconds_left: self.seconds_left(),
+            };
+            self.context.observer.notice(&Event::Step(report));
+        }
+        self.end_epoch(rate)?;
+        Ok(true)
+    }
+
+    fn check(&self, finite: bool, what: &'static str, key: &'static str) -> Result<(), RunError> {
+        let Progress { epoch, step, .. } = self.progress;
+        if finite { Ok(()) } else { Err(RunError::NotFinite { what, epoch: epoch + 1, step, key }) }
+    }
+
+    /// Takes the decisions that are due, one edge of each kind of cell at a time.
+    fn decide(&mut self, moment: Moment) -> Result<(), RunError> {
+        let due = self.recipe.search.schedule.due(moment);
+        while self.state.supernet.plans.iter().any(|plan| plan.decided() < due) {
+            for kind in CellKind::ALL {
+                if self.state.supernet.plans[kind.index()].decided() < due {
+                    self.decide_one(kind, moment)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_one(&mut self, kind: CellKind, moment: Moment) -> Result<(), RunError> {
+        let SearchState { supernet, weights, statistics, sgd, alpha } = &mut self.state;
+        let mixes = alpha.mixes(kind);
+        let seen = Scores { mixes: &mixes, none: supernet.none(), history: &self.progress.history[kind.index()] };
+        let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
+        let choice =
+            supernet.plans[kind.index()].decide(&supernet.space, self.recipe.search.criterion, &seen, &mut chance);
+        let mut remains = Remains::default();
+        supernet.fix(kind, choice.edge, choice.operation, &mut remains);
+        for &pruned in &choice.pruned {
+            supernet.prune(kind, pruned, &mut remains);
+        }
+        remains.apply(&mut [weights, &mut sgd.momentum], statistics);
+        let runner_up = choice.candidates.get(1);
+        let place = edge(choice.edge);
+        let decision = Decision {
+            progress: moment.progress(),
+            step: moment.step,
+            epoch: self.progress.epoch + 1,
+            cell: kind,
+            edge: choice.edge,
+            from: place.from,
+            node: place.node,
+            operation: supernet.space.operations[choice.operation].name.to_owned(),
+            runner_up: runner_up.map(|candidate| candidate.edge),
+            margin: runner_up.map(|candidate| choice.candidates[0].score - candidate.score),
+            candidates: choice.candidates,
+            pruned: choice.pruned,
+        };
+        self.folder.append("decisions.jsonl", &decision)?;
+        self.progress.decisions += 1;
+        let decided = self.decided();
+        let picture = self.picture();
+        self.context.observer.notice(&Event::Decided { decision: &decision, decided, picture });
+        Ok(())
+    }
+
+    fn decided(&self) -> [usize; 2] {
+        [0, 1].map(|kind| self.state.supernet.plans[kind].decided())
+    }
+
+    /// The cells as they stand: what is decided, and what undecided edges lean towards.
+    fn picture(&self) -> draw::Picture {
+        let supernet = &self.state.supernet;
+        let cells = CellKind::ALL.map(|kind| {
+            let mixes = self.state.alpha.mixes(kind);
+            let states = supernet.plans[kind.index()].states();
+            let edges = states.iter().enumerate().filter_map(|(index, state)| {
+                let (operation, state) = match *state {
+                    EdgeState::Pruned => return None,
+                    EdgeState::Decided(operation) => (operation, draw::EdgeState::Decided),
+                    EdgeState::Mixed => {
+                        (crate::schedule::strongest(&mixes[index], supernet.none()).0, draw::EdgeState::Undecided)
+                    }
+                };
+                let (operation, place) = (supernet.space.operations[operation], edge(index));
+                let label = operation.name.to_owned();
+                Some(draw::EdgePicture { from: place.from, to: place.node + 2, label, kind: operation.kind, state })
+            });
+            draw::CellPicture { name: kind.to_string(), edges: edges.collect(), concat: vec![2, 3, 4, 5] }
+        });
+        let title = format!("{}, epoch {}", self.recipe.recipe, self.progress.epoch + 1);
+        draw::Picture { title, cells: cells.into() }
+    }
+
+    fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
+        let mut validation = Tally::default();
+        for batch in self.evaluation.epoch(0, 0) {
+            let batch = DeviceBatch::new(batch, &self.context.device);
+            validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
+        }
+        let steps = self.progress.step_in_epoch.max(1) as f64;
+        let (seconds, seconds_per_step) = self.clock.end_epoch();
+        let record = MetricRecord {
+            phase: Phase::Search,
+            epoch: self.progress.epoch + 1,
+            step: self.progress.step,
+            rate,
+            train_loss: self.progress.tally.mean_loss(),
+            train_accuracy: self.progress.tally.accuracy(),
+            validation_loss: Some(validation.mean_loss()),
+            validation_accuracy: Some(validation.accuracy()),
+            gradient_norm: self.progress.gradient_norms / steps,
+            decided: Some(self.decided()),
+            alpha_entropy: self.alpha_entropy(),
+            parameters: self.state.weights.count(),
+            multiply_adds: self.state.supernet.network.counts(self.extent).multiply_adds,
+            seconds,
+            seconds_per_step,
+            memory: memory_in_use(),
+            peak_memory: peak_memory(),
+        };
+        self.folder.append("metrics.jsonl", &record)?;
+        for kind in CellKind::ALL {
+            let none = self.state.supernet.none();
+            let q = self.state.alpha.mixes(kind).iter().map(|p| others(p, none)).collect();
+            let history = &mut self.progress.history[kind.index()];
+            history.push(q);
+            if history.len() > REMEMBERED {
+                history.remove(0);
+            }
+        }
+        self.progress.end_epoch(record.clone());
+        self.context.observer.notice(&Event::Epoch(&record));
+        self.checkpoint()
+    }
+
+    /// Mean entropy of softmax(α) over the undecided edges of each kind.
+    fn alpha_entropy(&self) -> Option<[f64; 2]> {
+        let entropy = |p: &[f64]| -p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+        let mean = CellKind::ALL.map(|kind| {
+            let states = self.state.supernet.plans[kind.index()].states();
+            let mixes = self.state.alpha.mixes(kind);
+            let open: Vec<f64> = states
+                .iter()
+                .zip(&mixes)
+                .filter(|(state, _)| **state == EdgeState::Mixed)
+                .map(|(_, p)| entropy(p))
+                .collect();
+            open.iter().sum::<f64>() / open.len().max(1) as f64
+        });
+        (!self.state.supernet.is_decided()).then_some(mean)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), RunError> {
+        self.progress.plans = self.state.supernet.plans.clone();
+        self.progress.alpha_steps = self.state.alpha.steps;
+        self.progress.seconds = self.clock.seconds();
+        let mut checkpoint = Checkpoint::new(&self.progress);
+        checkpoint.put("weights", &self.state.weights);
+        checkpoint.put("momentum", &self.state.sgd.momentum);
+        checkpoint.put("statistics", &self.state.statistics);
+        let alpha = &self.state.alpha;
+        for (name, pair) in [("alpha", &alpha.values), ("alpha_first", &alpha.first), ("alpha_second", &alpha.second)] {
+            for (kind, values) in ["normal", "reduction"].iter().zip(pair) {
+                checkpoint.tensors.insert(format!("{name}.{kind}"), values.clone());
+            }
+        }
+        let path = self.folder.save(self.progress.step, &checkpoint)?;
+        self.context.observer.notice(&Event::Checkpoint(&path));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Ending, RunError> {
+        let space = &self.state.supernet.space;
+        let genes = |kind: CellKind| {
+            self.state.supernet.plans[kind.index()].genes(space).expect("every schedule decides all by the end")
+        };
+        let method = match self.recipe.search.schedule {
+            crate::schedule::Schedule::AtEnd {} => "das",
+            _ => "sdas",
+        };
+        let genotype = Genotype {
+            space: space.name,
+            normal: genes(CellKind::Normal),
+            reduction: genes(CellKind::Reduction),
+            origin: Some(Origin {
+                method: method.to_owned(),
+                dataset: self.recipe.data.kind.name().to_owned(),
+                seed: Some(self.recipe.search.seed),
+                recipe: Some(self.recipe.recipe.clone()),
+            }),
+        };
+        self.folder.write("genotype.json", genotype.to_json().as_bytes())?;
+        self.folder.write("cell.svg", draw::cell_pair(&genotype, &self.recipe.recipe).as_bytes())?;
+        let counts = self.state.supernet.network.counts(self.extent);
+        let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.seconds());
+        let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
+        self.folder.write("result.json", text.as_bytes())?;
+        Ok(Ending::Done(Box::new(result)))
+    }
+}
+
+impl Progress {
+    /// What a finished run reports.
+    pub(crate) fn result(
+        &self,
+        phase: Phase,
+        genotype: &Genotype,
+        counts: crate::network::Counts,
+        seconds: f64,
+    ) -> RunResult {
+        let last = self.last.as_ref();
+        RunResult {
+            phase,
+            epochs: self.epoch,
+            seconds,
+            peak_memory: peak_memory(),
+            train_loss: last.map_or(f64::NAN, |record| record.train_loss),
+            train_accuracy: last.map_or(f64::NAN, |record| record.train_accuracy),
+            validation_loss: last.and_then(|record| record.validation_loss),
+            validation_accuracy: last.and_then(|record| record.validation_accuracy),
+            parameters: counts.parameters,
+            multiply_adds: counts.multiply_adds,
+            genotype: serde_json::from_str(&genotype.to_json()).expect("a genotype is JSON"),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Training a derived network.
+
+use crate::batch::{DeviceBatch, Tally, cross_entropy};
+use crate::draw;
+use crate::genotype::Genotype;
+use crate::network::{DropPath, Dropout, Network, NetworkShape, Pass};
+use crate::optimizer::Sgd;
+use crate::parameters::Parameters;
+use crate::recipe::Recipe;
+use crate::run::{
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, StepReport,
+    load_data, memory_in_use, peak_memory,
+};
+use crate::search::progress::{Clock, Progress};
+use sdas_data::random::stream;
+use sdas_data::{Loader, LoaderSettings, split};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+/// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
+const STATISTICS_SHARE: f64 = 0.1;
+
+/// A derived network with its numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct TrainState {
+    pub(crate) network: Network,
+    pub(crate) weights: Parameters,
+    pub(crate) statistics: Parameters,
+    sgd: Sgd,
+}
+
+/// Trains the network that `genotype` describes as `recipe` says, and writes everything into `folder`.
+///
+/// # Errors
+///
+/// See [`RunError`]; what was complete on disk stays valid.
+pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    let seed = recipe.train.seed;
+    let data = load_data(&mut recipe, seed)?;
+    let state = initial(&recipe, genotype, &data, &context)?;
+    let folder = Folder::create(folder, &recipe)?;
+    folder.write("genotype.json", genotype.to_json().as_bytes())?;
+    folder.write("cell.svg", draw::cell_pair(genotype, &recipe.recipe).as_bytes())?;
+    let progress = Progress { phase: Phase::Train, ..Progress::default() };
+    Training::new(recipe, genotype.clone(), data, folder, state, progress, context)?.run()
+}
+
+/// Goes on with the training in `folder`, bit for bit as if it had never stopped.
+///
+/// # Errors
+///
+/// If there is no training to go on with; see [`RunError`].
+pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    let folder = Folder::open(folder)?;
+    let mut recipe = folder.recipe()?;
+    let genotype = Genotype::read(&folder.file("genotype.json"))?;
+    let seed = recipe.train.seed;
+    let data = load_data(&mut recipe, seed)?;
+    let mut state = initial(&recipe, &genotype, &data, &context)?;
+    let mut progress = Progress { phase: Phase::Train, ..Progress::default() };
+    if let Some((path, checkpoint)) = folder.newest()? {
+        progress = checkpoint.state(&path)?;
+        state.restore(checkpoint, &context);
+    }
+    folder.cut("metrics.jsonl", progress.epoch)?;
+    Training::new(recipe, genotype, data, folder, state, progress, context)?.run()
+}
+
+/// The state of a training's newest checkpoint.
+pub(crate) fn load_state(
+    recipe: &Recipe,
+    data: &RunData,
+    folder: &Folder,
+    context: &Context<'_>,
+) -> Result<TrainState, RunError> {
+    let genotype = Genotype::read(&folder.file("genotype.json"))?;
+    let mut state = initial(recipe, &genotype, data, context)?;
+    let (_, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
+    state.restore(checkpoint, context);
+    Ok(state)
+}
+
+fn initial(
+    recipe: &Recipe,
+    genotype: &Genotype,
+    data: &RunData,
+    context: &Context<'_>,
+) -> Result<TrainState, RunError> {
+    let settings = &recipe.train;
+    let shape = NetworkShape {
+        channels: settings.channels,
+        cells: settings.cells,
+        classes: data.train.classes().len(),
+        inputs: data.train.channels(),
+        stem: settings.stem,
+        auxiliary: settings.auxiliary > 0.0,
+    };
+    let network = Network::derived(genotype, shape);
+    let [height, width] = data.train.size();
+    if let Some(head) = &network.auxiliary {
+        let extent = network.cell_extent(head.after, [1, height, width]);
+        if head.pooled(extent).is_none() {
+            let message = format!("pictures of {height}×{width} are too small for the auxiliary head; set it to 0");
+            return Err(RunError::Setting { key: "train.auxiliary", message });
+        }
+    }
+    let weights = network.initial_weights(settings.seed, &context.device);
+    let statistics = network.initial_statistics(&context.device);
+    Ok(TrainState { sgd: Sgd::new(&weights), network, weights, statistics })
+}
+
+impl TrainState {
+    fn restore(&mut self, mut checkpoint: Checkpoint, context: &Context<'_>) {
+        let mut take = |prefix: &str| checkpoint.take(prefix, self.network.slots, &context.device);
+        self.weights = take("weights");
+        self.sgd.momentum = take("momentum");
+        self.statistics = take("statistics");
+    }
+}
+
+struct Training<'a> {
+    recipe: Recipe,
+    genotype: Genotype,
+    folder: Folder,
+    state: TrainState,
+    progress: Progress,
+    context: Context<'a>,
+    extent: [usize; 3],
+    training: Loader,
+    held_out: Option<Loader>,
+    clock: Clock,
+}
+
+impl<'a> Training<'a> {
+    fn new(
+        recipe: Recipe,
+        genotype: Genotype,
+        data: RunData,
+        folder: Folder,
+        state: TrainState,
+        progress: Progress,
+        context: Context<'a>,
+    ) -> Result<Self, RunError> {
+        let settings = &recipe.train;
+        let labels: Vec<u16> = data.indices.iter().map(|&index| data.train.labels()[index]).collect();
+        let count = (settings.holdout * labels.len() as f64).round() as usize;
+        let out = match count {
+            0 => Vec::new(),
+            _ => split::subset(&labels, count, settings.seed),
+        };
+        let mut used = data.indices.clone();
+        let held: Vec<usize> = out.iter().map(|&position| data.indices[position]).collect();
+        used.retain(|index| held.binary_search(index).is_err());
+        if used.len() < settings.batch {
+            let message = format!("is {}, but there are {} training pictures", settings.batch, used.len());
+            return Err(RunError::Setting { key: "train.batch", message });
+        }
+        let training =
+            LoaderSettings::training("train", settings.seed, settings.batch, data.statistics.clone(), settings.augment);
+        let evaluation = LoaderSettings::evaluation(settings.batch, data.statistics.clone());
+        let [height, width] = data.train.size();
+        Ok(Training {
+            training: Loader::new(&data.train, &used, training),
+            held_out: (!held.is_empty()).then(|| Loader::new(&data.train, &held, evaluation)),
+            extent: [1, height, width],
+            clock: Clock::new(progress.seconds),
+            recipe,
+            genotype,
+            folder,
+            state,
+            progress,
+            context,
+        })
+    }
+
+    fn run(mut self) -> Result<Ending, RunError> {
+        let epochs = self.recipe.train.epochs;
+        let counts = self.state.network.counts(self.extent);
+        self.context.observer.notice(&Event::Started {
+            phase: Phase::Train,
+            epoch: self.progress.epoch,
+            epochs,
+            steps: self.training.batches(),
+            parameters: counts.parameters,
+            multiply_adds: counts.multiply_adds,
+        });
+        while self.progress.epoch < epochs {
+            if !self.epoch()? {
+                self.checkpoint()?;
+                return Ok(Ending::Interrupted);
+            }
+        }
+        let result = self.progress.result(Phase::Train, &self.genotype, counts, self.clock.seconds());
+        let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
+        self.folder.write("result.json", text.as_bytes())?;
+        Ok(Ending::Done(Box::new(result)))
+    }
+
+    fn seconds_left(&self) -> f64 {
+        let steps = self.training.batches() * self.recipe.train.epochs - self.progress.step;
+        steps as f64 * self.clock.seconds_per_step
+    }
+
+    /// Runs to the end of the current epoch; false if stopped before.
+    fn epoch(&mut self) -> Result<bool, RunError> {
+        let (epoch, settings) = (self.progress.epoch, self.recipe.train.clone());
+        let rate = settings.weights.rate_at(epoch, settings.epochs);
+        for batch in self.training.epoch(epoch as u64, self.progress.step_in_epoch) {
+            if self.context.stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            let start = std::time::Instant::now();
+            let batch = DeviceBatch::new(batch, &self.context.device);
+            self.step(&batch, rate)?;
+            self.clock.step(start.elapsed().as_secs_f64());
+            if self.progress.step == 3 {
+                let seconds_per_step = self.clock.seconds_per_step;
+                let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step };
+                self.context.observer.notice(&Event::Estimate(estimate));
+            }
+            let report = StepReport {
+                epoch: epoch + 1,
+                step: self.progress.step_in_epoch,
+                train_loss: self.progress.tally.mean_loss(),
+                train_accuracy: self.progress.tally.accuracy(),
+                seconds_left: self.seconds_left(),
+            };
+            self.context.observer.notice(&Event::Step(report));
+        }
+        self.end_epoch(rate)?;
+        Ok(true)
+    }
+
+    fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
+        let (settings, at) = (&self.recipe.train, [self.progress.step as u64, 0]);
+        let drop = settings.drop_path * self.progress.epoch as f64 / settings.epochs as f64;
+        let tracked = self.state.weights.tracked();
+        let pass = Pass {
+            drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
+            dropout: (settings.dropout > 0.0)
+                .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
+            ..Pass::training(&tracked)
+        };
+        let forward = self.state.network.forward(pass, batch.input.clone());
+        let mut loss = cross_entropy(forward.logits.clone(), batch.labels.clone());
+        if let Some(logits) = forward.auxiliary {
+            loss = loss + cross_entropy(logits, batch.labels.clone()) * settings.auxiliary;
+        }
+        let gradients = tracked.gradients(&mut loss.backward());
+        let tally = Tally::of(forward.logits.inner(), &batch.host_labels);
+        let (weights, norm) = self.state.sgd.step(&self.state.weights, &gradients, rate, &settings.weights);
+        if !tally.loss.is_finite() || !norm.is_finite() {
+            return Err(RunError::NotFinite {
+                what: "the training loss or its gradient",
+                epoch: self.progress.epoch + 1,
+                step: self.progress.step,
+                key: "train.weights.rate",
+            });
+        }
+        self.state.weights = weights;
+        self.state.statistics = self.state.statistics.approach(&forward.statistics, STATISTICS_SHARE);
+        self.progress.tally.add(tally);
+        self.progress.gradient_norms += norm;
+        self.progress.step += 1;
+        self.progress.step_in_epoch += 1;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
+        let mut validation = Tally::default();
+        for batch in self.held_out.iter().flat_map(|loader| loader.epoch(0, 0)) {
+            let batch = DeviceBatch::new(batch, &self.context.device);
+            let pass = Pass::evaluation(&self.state.weights, &self.state.statistics);
+            let logits = self.state.network.forward(pass, batch.input).logits;
+            validation.add(Tally::of(logits, &batch.host_labels));
+        }
+        let measured = self.held_out.is_some();
+        let steps = self.progress.step_in_epoch.max(1) as f64;
+        let (seconds, seconds_per_step) = self.clock.end_epoch();
+        let counts = self.state.network.counts(self.extent);
+        let record = MetricRecord {
+            phase: Phase::Train,
+            epoch: self.progress.epoch + 1,
+            step: self.progress.step,
+            rate,
+            train_loss: self.progress.tally.mean_loss(),
+            train_accuracy: self.progress.tally.accuracy(),
+            validation_loss: measured.then(|| validation.mean_loss()),
+            validation_accuracy: measured.then(|| validation.accuracy()),
+            gradient_norm: self.progress.gradient_norms / steps,
+            decided: None,
+            alpha_entropy: None,
+            parameters: counts.parameters,
+            multiply_adds: counts.multiply_adds,
+            seconds,
+            seconds_per_step,
+            memory: memory_in_use(),
+            peak_memory: peak_memory(),
+        };
+        self.folder.append("metrics.jsonl", &record)?;
+        self.progress.end_epoch(record.clone());
+        self.context.observer.notice(&Event::Epoch(&record));
+        self.checkpoint()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), RunError> {
+        self.progress.seconds = self.clock.seconds();
+        let mut checkpoint = Checkpoint::new(&self.progress);
+        checkpoint.put("weights", &self.state.weights);
+        checkpoint.put("momentum", &self.state.sgd.momentum);
+        checkpoint.put("statistics", &self.state.statistics);
+        let path = self.folder.save(self.progress.step, &checkpoint)?;
+        self.context.observer.notice(&Event::Checkpoint(&path));
+        Ok(())
+    }
+}
