@@ -53,7 +53,7 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let folder = Folder::open(folder)?;
     let mut recipe = folder.recipe()?;
-    let genotype = Genotype::read(&folder.file("genotype.json"))?;
+    let genotype = Genotype::read(folder.file("genotype.json"))?;
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed)?;
     let mut state = initial(&recipe, &genotype, &data, &context)?;
@@ -73,7 +73,7 @@ pub(crate) fn load_state(
     folder: &Folder,
     context: &Context<'_>,
 ) -> Result<TrainState, RunError> {
-    let genotype = Genotype::read(&folder.file("genotype.json"))?;
+    let genotype = Genotype::read(folder.file("genotype.json"))?;
     let mut state = initial(recipe, &genotype, data, context)?;
     let (_, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
     state.restore(checkpoint, context);

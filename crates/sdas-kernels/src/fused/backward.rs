@@ -12,6 +12,7 @@ use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Which gradients are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -440,34 +441,65 @@ impl Task for TermSums<'_> {
                 let mut pixel = 0;
                 while pixel < pixels {
                     let count = STRIP.min(pixels - pixel);
-                    let mut gradients = [Lanes::ZERO; STRIP];
-                    let mut sum = Lanes::ZERO;
-                    for (x, to) in gradients.iter_mut().enumerate().take(count) {
-                        *to = gradient.load(pixel + x, block);
-                        sum = sum.plus::<R>(*to);
+                    let mut parts = [Lanes::ZERO; 4];
+                    for x in 0..count {
+                        // The index is known where the loop is unrolled.
+                        parts[x % 4] = parts[x % 4].plus::<R>(gradient.load(pixel + x, block));
                     }
-                    add_to_doubles(&mut plain[block * LANES..][..LANES], sum);
+                    add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(parts));
                     for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
-                        let mut parts = [Lanes::ZERO; 2];
-                        match term.unit {
+                        let parts = match term.unit {
                             Some(unit) => {
                                 let results = &kept[plan.units[unit].kept + block * pixels + pixel..][..count];
-                                for (x, (result, gradient)) in results.iter().zip(&gradients).enumerate() {
-                                    parts[x % 2] = parts[x % 2].add_product::<R>(*result, *gradient);
-                                }
+                                result_products::<R>(results, gradient, pixel, block)
                             }
-                            None => {
-                                for (x, gradient) in gradients.iter().enumerate().take(count) {
-                                    let element = input.load(pixel + x, block);
-                                    parts[x % 2] = parts[x % 2].add_product::<R>(element, *gradient);
-                                }
-                            }
-                        }
-                        add_to_doubles(&mut sums[block * LANES..][..LANES], parts[0].plus::<R>(parts[1]));
+                            None => input_products::<R>(input, gradient, pixel..pixel + count, block),
+                        };
+                        add_to_doubles(&mut sums[block * LANES..][..LANES], total::<R>(parts));
                     }
                     pixel += count;
                 }
             }
         }
     }
+}
+
+/// `Σ G u` over a strip, in four parts.
+#[inline(always)]
+fn result_products<R: Registers>(results: &[Lanes], gradient: Pixels, pixel: usize, block: usize) -> [Lanes; 4] {
+    let mut parts = [Lanes::ZERO; 4];
+    let mut chunks = results.chunks_exact(4);
+    let mut at = pixel;
+    for chunk in &mut chunks {
+        for p in 0..4 {
+            parts[p] = parts[p].add_product::<R>(chunk[p], gradient.load(at + p, block));
+        }
+        at += 4;
+    }
+    for (p, result) in chunks.remainder().iter().enumerate() {
+        parts[0] = parts[0].add_product::<R>(*result, gradient.load(at + p, block));
+    }
+    parts
+}
+
+/// `Σ G x` over a strip, in four parts.
+#[inline(always)]
+fn input_products<R: Registers>(input: Pixels, gradient: Pixels, strip: Range<usize>, block: usize) -> [Lanes; 4] {
+    let mut parts = [Lanes::ZERO; 4];
+    let mut pixel = strip.start;
+    while pixel + 4 <= strip.end {
+        for p in 0..4 {
+            parts[p] = parts[p].add_product::<R>(input.load(pixel + p, block), gradient.load(pixel + p, block));
+        }
+        pixel += 4;
+    }
+    for pixel in pixel..strip.end {
+        parts[0] = parts[0].add_product::<R>(input.load(pixel, block), gradient.load(pixel, block));
+    }
+    parts
+}
+
+#[inline(always)]
+fn total<R: Registers>(parts: [Lanes; 4]) -> Lanes {
+    parts[0].plus::<R>(parts[1]).plus::<R>(parts[2].plus::<R>(parts[3]))
 }

@@ -334,31 +334,60 @@ impl Task for Combine<'_> {
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
             for block in 0..blocks {
-                let mut pixel = 0;
-                while pixel < pixels {
-                    let count = (pixels - pixel).min(4);
-                    let mut sums = [self.constants[block]; 4];
-                    for (term, scale) in plan.terms.iter().zip(self.scales[block..].iter().step_by(blocks)) {
-                        match term.unit {
-                            Some(unit) => {
-                                let from = plan.units[unit].kept + block * pixels + pixel;
-                                for (sum, result) in sums.iter_mut().zip(&kept[from..from + count]) {
-                                    *sum = sum.add_product::<R>(*result, *scale);
-                                }
-                            }
-                            None => {
-                                for (x, sum) in sums.iter_mut().enumerate().take(count) {
-                                    *sum = sum.add_product::<R>(input.load(pixel + x, block), *scale);
-                                }
-                            }
+                let scales = self.scales[block..].iter().step_by(blocks);
+                let mut identity = None;
+                let mut streams = Vec::with_capacity(plan.terms.len());
+                for (term, scale) in plan.terms.iter().zip(scales) {
+                    match term.unit {
+                        Some(unit) => {
+                            streams.push((&kept[plan.units[unit].kept + block * pixels..][..pixels], *scale));
                         }
+                        None => identity = Some(identity.map_or(*scale, |other: Lanes| other.summed(*scale))),
                     }
-                    for (x, sum) in sums.iter().enumerate().take(count) {
-                        store(output, plan.outputs, pixel + x, block, *sum);
-                    }
-                    pixel += count;
+                }
+                let sum = Sum { constant: self.constants[block], streams: &streams, identity, input, block };
+                let mut pixel = 0;
+                while pixel + 8 <= pixels {
+                    sum.tile::<R, 8>(pixel, output, plan.outputs);
+                    pixel += 8;
+                }
+                while pixel < pixels {
+                    sum.tile::<R, 1>(pixel, output, plan.outputs);
+                    pixel += 1;
                 }
             }
+        }
+    }
+}
+
+/// The sum of an image's terms in one block of channels.
+struct Sum<'a> {
+    constant: Lanes,
+    /// The units' results, and their factors.
+    streams: &'a [(&'a [Lanes], Lanes)],
+    /// The factor of the input itself.
+    identity: Option<Lanes>,
+    input: Pixels<'a>,
+    block: usize,
+}
+
+impl Sum<'_> {
+    #[inline(always)]
+    fn tile<R: Registers, const P: usize>(&self, pixel: usize, output: &mut [f32], channels: usize) {
+        let mut sums = [self.constant; P];
+        for (results, scale) in self.streams {
+            let results: &[Lanes; P] = results[pixel..pixel + P].try_into().expect("a tile has P pixels");
+            for p in 0..P {
+                sums[p] = sums[p].add_product::<R>(results[p], *scale);
+            }
+        }
+        if let Some(scale) = self.identity {
+            for p in 0..P {
+                sums[p] = sums[p].add_product::<R>(self.input.load(pixel + p, self.block), scale);
+            }
+        }
+        for p in 0..P {
+            store(output, channels, pixel + p, self.block, sums[p]);
         }
     }
 }
