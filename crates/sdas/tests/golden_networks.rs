@@ -1,5 +1,6 @@
 //! Whole networks against PyTorch: supernets before and during a schedule, search steps, derived networks.
-//! `make_golden.py`, beside the definitions that the numbers come from, says how each file was made.
+//! Edges run by their portable body here; the fused one is held against it edge by edge, and against PyTorch operation by
+//! operation. `make_golden.py`, beside the definitions that the numbers come from, says how each file was made.
 
 #[path = "../../../golden/reader.rs"]
 mod golden;
@@ -158,6 +159,7 @@ fn compare_supernet(case: &Case, state: &SearchState, names: &[NamedWeight], dev
 
 #[test]
 fn supernets() {
+    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("supernet_") {
         let state = state(&case, "p.", &device);
@@ -167,6 +169,7 @@ fn supernets() {
 
 #[test]
 fn decided_supernets() {
+    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("decided_") {
         let mut state = state(&case, "p.", &device);
@@ -214,6 +217,7 @@ fn decided_supernets() {
 
 #[test]
 fn search_steps() {
+    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("search_step_") {
         let order = if number(&case, "order") == 1 { Order::First } else { Order::Second };
@@ -268,6 +272,7 @@ fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value
 
 #[test]
 fn derived_networks() {
+    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("network_") {
         let space = space(&case).name;
