@@ -22,7 +22,9 @@ const MISUSED: u8 = 2;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    match commands::dispatch(Arguments::parse().command) {
+    let arguments = Arguments::parse();
+    // On a worker of the thread pool, so that starting parallel work never means waking another thread and waiting for it.
+    match rayon::scope(|_| commands::dispatch(arguments.command)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
