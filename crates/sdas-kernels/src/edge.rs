@@ -4,16 +4,21 @@ use crate::expression::{Expression, Extent, Padding};
 use crate::weights::{Layout, layout, strided, volume};
 use crate::{Statistic, Weight, fused, portable};
 use burn::tensor::Tensor;
+use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether edges run portably even where there is a fused body.
-static PORTABLE: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// Whether this thread's edges run portably even where there is a fused body.
+    static PORTABLY: Cell<bool> = const { Cell::new(false) };
+}
 
-/// Makes every edge of this process run out of Burn's own operations, the reference, even where there is a fused body:
-/// for holding whole networks against it.
-pub fn prefer_portable() {
-    PORTABLE.store(true, Ordering::Relaxed);
+/// Runs `body` with every edge that this thread computes made of Burn's own operations, the reference, even where there is
+/// a fused body: for holding whole networks against it, in tests and measurements.
+pub fn portably<R>(body: impl FnOnce() -> R) -> R {
+    let before = PORTABLY.replace(true);
+    let result = body();
+    PORTABLY.set(before);
+    result
 }
 
 /// What the batch norms of an edge have besides normalising.
@@ -74,7 +79,7 @@ impl Edge {
     /// If a shape does not fit the edge.
     pub fn forward(&self, input: Tensor<5>, weights: Option<Tensor<1>>, mix: Option<Tensor<1>>, mode: Mode) -> Output {
         self.check(&input, mix.as_ref());
-        if !PORTABLE.load(Ordering::Relaxed) && fused::handles(self, &input, weights.as_ref(), mix.as_ref()) {
+        if !PORTABLY.get() && fused::handles(self, &input, weights.as_ref(), mix.as_ref()) {
             return fused::forward(self, input, weights, mix, mode);
         }
         portable::forward(self, input, weights, mix, mode)

@@ -14,7 +14,7 @@ mod registers;
 mod weights;
 mod width;
 
-pub use edge::{Edge, Mode, Norm, Output, prefer_portable};
+pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

@@ -1,6 +1,12 @@
 //! Whole networks against PyTorch: supernets before and during a schedule, search steps, derived networks.
-//! Edges run by their portable body here; the fused one is held against it edge by edge, and against PyTorch operation by
-//! operation. `make_golden.py`, beside the definitions that the numbers come from, says how each file was made.
+//! Each by both bodies of the edge, the fused one and the portable one. `make_golden.py`, beside the definitions that the
+//! numbers come from, says how each file was made.
+//!
+//! Some files lie on a kink or next to it: changing α or the input by one part in ten million flips a ReLU somewhere, and
+//! gradients jump (`decided_image`: by 3 %; `search_step_second_order`, which divides a difference of gradients by a small
+//! number: by 12 %), while the outputs stay the same. `network_cifar_darts_v2` normalises over three values in its last
+//! cells: the same change moves its gradients by up to 5e-4. On which side rounding lands is chance, for us and for
+//! PyTorch; so a few neighbours within rounding are tried until everything agrees at one of them.
 
 #[path = "../../../golden/reader.rs"]
 mod golden;
@@ -69,9 +75,6 @@ fn largest_error(case: &Case, prefix: &str, weights: &[NamedWeight], ours: &Para
         let own = weight.kind.to_pytorch(&own[weight.range.clone()]);
         let (_, golden) = case.floats(&format!("{prefix}{}", weight.name));
         let error = relative_error(&own, golden);
-        if error > TOLERANCE {
-            println!("{}: {prefix}{} is off by {error:e}", case.name, weight.name);
-        }
         largest = largest.max(error);
     }
     assert!(!weights.is_empty());
@@ -118,48 +121,62 @@ fn state(case: &Case, prefix: &str, device: &Device) -> SearchState {
     SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha }
 }
 
+/// Runs `body`, by the fused edge and by the portable one, at neighbours of a case until the errors that it gives are
+/// within their tolerances. It is given what to multiply by, and returns what it compared, the error and the tolerance.
+fn agrees(case: &Case, body: impl Fn(f64) -> Vec<(&'static str, f64, f64)>) {
+    let at_a_neighbour = |edges: &str| {
+        let mut tried = Vec::new();
+        for neighbour in [0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6] {
+            let mut largest: Vec<(&str, f64, f64)> = Vec::new();
+            for (what, error, tolerance) in body(1.0 + 1e-7 * f64::from(neighbour)) {
+                match largest.iter_mut().find(|(known, ..)| *known == what) {
+                    Some(known) => known.1 = known.1.max(error),
+                    None => largest.push((what, error, tolerance)),
+                }
+            }
+            let figures: Vec<String> = largest.iter().map(|(what, error, _)| format!("{what} {error:.1e}")).collect();
+            let figures = format!("{} ({edges}), neighbour {neighbour}: {}", case.name, figures.join(", "));
+            if largest.iter().all(|(_, error, tolerance)| error < tolerance) {
+                println!("{figures}");
+                return;
+            }
+            let output = |what: &str| !what.contains("gradient");
+            assert!(largest.iter().all(|(what, error, tolerance)| !output(what) || error < tolerance), "{figures}");
+            tried.push(figures);
+        }
+        panic!("no neighbour agrees:\n{}", tried.join("\n"));
+    };
+    at_a_neighbour("fused");
+    sdas_kernels::portably(|| at_a_neighbour("portable"));
+}
+
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.
-///
-/// `decided_image` lies on a kink: changing α by one part in ten million flips a ReLU somewhere, and gradients jump by
-/// 3 %, while the outputs stay the same. Either side is right, and which one rounding lands on is chance; so a few
-/// neighbours of α within rounding are tried until everything agrees at one of them.
 fn compare_supernet(case: &Case, state: &SearchState, names: &[NamedWeight], device: &Device) {
     let batch = batch(case, "x", "target", device);
-    let mut tried = Vec::new();
-    for neighbour in [0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6] {
+    agrees(case, |nudge| {
         let tracked = state.weights.tracked();
-        let nudge = 1.0 + 1e-7 * f64::from(neighbour);
         let alpha = state.alpha.tensors(device).map(|alpha| (alpha * nudge).autodiff().require_grad());
         let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
         let logits =
             state.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input.clone()).logits;
-        let mut errors = vec![relative_error(&values(logits.clone().inner()), case.floats("logits").1)];
+        let mut errors =
+            vec![("logits", relative_error(&values(logits.clone().inner()), case.floats("logits").1), TOLERANCE)];
         let loss = cross_entropy(logits, batch.labels.clone());
-        errors.push(relative_error(&values(loss.clone().inner()), case.floats("loss").1));
+        errors.push(("loss", relative_error(&values(loss.clone().inner()), case.floats("loss").1), TOLERANCE));
         let mut gradients = loss.backward();
         for (alpha, kind) in alpha.iter().zip(["normal", "reduce"]) {
             let ours = values(alpha.grad(&gradients).expect("α is tracked"));
-            errors.push(relative_error(&ours, case.floats(&format!("g.alpha_{kind}")).1));
+            let error = relative_error(&ours, case.floats(&format!("g.alpha_{kind}")).1);
+            errors.push(("α gradients", error, TOLERANCE));
         }
-        errors.push(largest_error(case, "g.", names, &tracked.gradients(&mut gradients)));
-        if errors.iter().all(|&error| error < TOLERANCE) {
-            let [logits, loss, normal, reduction, weights] = errors[..] else { unreachable!() };
-            println!(
-                "{}: logits {logits:.1e}, loss {loss:.1e}, weight gradients {weights:.1e}, α gradients {:.1e}",
-                case.name,
-                normal.max(reduction)
-            );
-            return;
-        }
-        assert!(errors[0] < TOLERANCE && errors[1] < TOLERANCE, "{}: outputs are off: {errors:?}", case.name);
-        tried.push(errors);
-    }
-    panic!("{}: gradients are off: {tried:?}", case.name);
+        let error = largest_error(case, "g.", names, &tracked.gradients(&mut gradients));
+        errors.push(("weight gradients", error, TOLERANCE));
+        errors
+    });
 }
 
 #[test]
 fn supernets() {
-    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("supernet_") {
         let state = state(&case, "p.", &device);
@@ -169,7 +186,6 @@ fn supernets() {
 
 #[test]
 fn decided_supernets() {
-    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("decided_") {
         let mut state = state(&case, "p.", &device);
@@ -217,45 +233,56 @@ fn decided_supernets() {
 
 #[test]
 fn search_steps() {
-    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("search_step_") {
-        let order = if number(&case, "order") == 1 { Order::First } else { Order::Second };
-        let mut state = state(&case, "p0.", &device);
-        let names = state.supernet.network.weights();
-        let settings = SgdSettings::default();
-        let alpha_tolerance = if order == Order::First { TOLERANCE } else { SECOND_ORDER_TOLERANCE };
-        for step in 1..=2 {
-            let training = batch(&case, &format!("train{step}.x"), &format!("train{step}.target"), &device);
-            let validation = batch(&case, &format!("val{step}.x"), &format!("val{step}.target"), &device);
-            let gradient = state.alpha_gradient(order, &training, &validation, settings.rate, &settings);
-            let mut alpha_error: f64 = 0.0;
-            for (kind, ours) in ["normal", "reduce"].iter().zip(&gradient.values) {
-                alpha_error = alpha_error.max(relative_error(ours, case.floats(&format!("ga{step}.{kind}")).1));
-            }
-            assert!(alpha_error < alpha_tolerance, "{}: α gradient off by {alpha_error:e}", case.name);
-            state.alpha.update(&gradient.values, &state.supernet.plans, &AlphaSettings::default());
-            let done = state.weight_step(&training, settings.rate, &settings);
-            let loss_error =
-                relative_error(&[done.tally.mean_loss() as f32], case.floats(&format!("train_loss{step}")).1);
-            let norm_error = relative_error(&[done.gradient_norm as f32], case.floats(&format!("grad_norm{step}")).1);
-            assert!(loss_error < TOLERANCE && norm_error < TOLERANCE, "{}: {loss_error:e} {norm_error:e}", case.name);
-            // The file kept in the project holds a part of the updated weights only.
-            let updated: Vec<NamedWeight> =
-                names.iter().filter(|weight| case.has(&format!("p{step}.{}", weight.name))).cloned().collect();
-            let weight_error = largest_error(&case, &format!("p{step}."), &updated, &state.weights);
-            assert!(weight_error < TOLERANCE, "{}: weights off by {weight_error:e}", case.name);
-            let mut value_error: f64 = 0.0;
-            for (kind, ours) in ["normal", "reduce"].iter().zip(&state.alpha.values) {
-                value_error = value_error.max(relative_error(ours, case.floats(&format!("p{step}.alpha_{kind}")).1));
-            }
-            println!(
-                "{}, step {step}: α gradient {alpha_error:.1e}, α {value_error:.1e}, loss {loss_error:.1e}, norm {norm_error:.1e}, weights {weight_error:.1e}",
-                case.name
-            );
-            assert!(value_error < TOLERANCE, "{}: α off by {value_error:e}", case.name);
+        let (order, alpha_tolerance) = match number(&case, "order") {
+            1 => (Order::First, TOLERANCE),
+            _ => (Order::Second, SECOND_ORDER_TOLERANCE),
+        };
+        let start = state(&case, "p0.", &device);
+        let names = start.supernet.network.weights();
+        agrees(&case, |nudge| two_steps(&case, start.clone(), &names, order, alpha_tolerance, nudge, &device));
+    }
+}
+
+fn two_steps(
+    case: &Case,
+    mut state: SearchState,
+    names: &[NamedWeight],
+    order: Order,
+    alpha_tolerance: f64,
+    nudge: f64,
+    device: &Device,
+) -> Vec<(&'static str, f64, f64)> {
+    let settings = SgdSettings::default();
+    let mut errors = Vec::new();
+    let nudged = |value: &mut f32| *value = (f64::from(*value) * nudge) as f32;
+    state.alpha.values.iter_mut().flatten().for_each(nudged);
+    for step in 1..=2 {
+        let training = batch(case, &format!("train{step}.x"), &format!("train{step}.target"), device);
+        let validation = batch(case, &format!("val{step}.x"), &format!("val{step}.target"), device);
+        let gradient = state.alpha_gradient(order, &training, &validation, settings.rate, &settings);
+        for (kind, ours) in ["normal", "reduce"].iter().zip(&gradient.values) {
+            let error = relative_error(ours, case.floats(&format!("ga{step}.{kind}")).1);
+            errors.push(("α gradients", error, alpha_tolerance));
+        }
+        state.alpha.update(&gradient.values, &state.supernet.plans, &AlphaSettings::default());
+        let done = state.weight_step(&training, settings.rate, &settings);
+        let error = relative_error(&[done.tally.mean_loss() as f32], case.floats(&format!("train_loss{step}")).1);
+        errors.push(("loss", error, TOLERANCE));
+        let error = relative_error(&[done.gradient_norm as f32], case.floats(&format!("grad_norm{step}")).1);
+        errors.push(("gradient norm", error, TOLERANCE));
+        // The file kept in the project holds a part of the updated weights only.
+        let updated: Vec<NamedWeight> =
+            names.iter().filter(|weight| case.has(&format!("p{step}.{}", weight.name))).cloned().collect();
+        let error = largest_error(case, &format!("p{step}."), &updated, &state.weights);
+        errors.push(("weights", error, TOLERANCE));
+        for (kind, ours) in ["normal", "reduce"].iter().zip(&state.alpha.values) {
+            let error = relative_error(ours, case.floats(&format!("p{step}.alpha_{kind}")).1);
+            errors.push(("α", error, TOLERANCE));
         }
     }
+    errors
 }
 
 fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value) -> Genes {
@@ -272,7 +299,6 @@ fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value
 
 #[test]
 fn derived_networks() {
-    sdas_kernels::prefer_portable();
     let device = Device::flex();
     for case in cases("network_") {
         let space = space(&case).name;
@@ -297,36 +323,35 @@ fn derived_networks() {
 
         let weights = weights(&case, "p.", &network, &device);
         let batch = batch(&case, "x", "target", &device);
-        let tracked = weights.tracked();
-        let forward = network.forward(Pass::training(&tracked), batch.input.clone());
-        let mut errors =
-            vec![("logits", relative_error(&values(forward.logits.clone().inner()), case.floats("logits").1))];
-        let mut loss = cross_entropy(forward.logits, batch.labels.clone());
-        assert_eq!(forward.auxiliary.is_some(), auxiliary);
-        if let Some(logits) = forward.auxiliary {
-            errors.push(("auxiliary", relative_error(&values(logits.clone().inner()), case.floats("aux_logits").1)));
-            let weight = case.case["aux_weight"].as_f64().unwrap();
-            loss = loss + cross_entropy(logits, batch.labels.clone()) * weight;
-        }
-        errors.push(("loss", relative_error(&values(loss.clone().inner()), case.floats("loss").1)));
-        let gradients = tracked.gradients(&mut loss.backward());
-        errors.push(("gradients", largest_error(&case, "g.", &network.weights(), &gradients)));
-
-        let statistics = network.initial_statistics(&device).approach(&forward.statistics, 0.1);
-        let host = statistics.to_host();
-        for statistic in network.statistics() {
-            let ours = &host[statistic.slot].as_ref().unwrap()[statistic.range.clone()];
-            errors.push(("statistics", relative_error(ours, case.floats(&format!("b.{}", statistic.name)).1)));
-        }
-        let input = activation(&case, "eval.x", &device);
-        let logits = network.forward(Pass::evaluation(&weights, &statistics), input).logits;
-        errors.push(("evaluation", relative_error(&values(logits), case.floats("eval.logits").1)));
-        for what in ["logits", "auxiliary", "loss", "gradients", "statistics", "evaluation"] {
-            let largest = errors.iter().filter(|(own, _)| *own == what).map(|(_, error)| *error).reduce(f64::max);
-            if let Some(error) = largest {
-                println!("{}: {what} {error:.1e}", case.name);
-                assert!(error < TOLERANCE, "{}: {what} off by {error:e}", case.name);
+        let statistics = network.initial_statistics(&device);
+        agrees(&case, |nudge| {
+            let tracked = weights.tracked();
+            let forward = network.forward(Pass::training(&tracked), batch.input.clone() * nudge);
+            let mut errors = Vec::new();
+            let mut compare = |what, ours: &[f32], golden: &str| {
+                errors.push((what, relative_error(ours, case.floats(golden).1), TOLERANCE));
+            };
+            compare("logits", &values(forward.logits.clone().inner()), "logits");
+            let mut loss = cross_entropy(forward.logits, batch.labels.clone());
+            assert_eq!(forward.auxiliary.is_some(), auxiliary);
+            if let Some(logits) = forward.auxiliary {
+                compare("auxiliary", &values(logits.clone().inner()), "aux_logits");
+                let weight = case.case["aux_weight"].as_f64().unwrap();
+                loss = loss + cross_entropy(logits, batch.labels.clone()) * weight;
             }
-        }
+            compare("loss", &values(loss.clone().inner()), "loss");
+            let statistics = statistics.approach(&forward.statistics, 0.1);
+            let host = statistics.to_host();
+            for statistic in network.statistics() {
+                let ours = &host[statistic.slot].as_ref().unwrap()[statistic.range.clone()];
+                compare("statistics", ours, &format!("b.{}", statistic.name));
+            }
+            let input = activation(&case, "eval.x", &device);
+            let logits = network.forward(Pass::evaluation(&weights, &statistics), input).logits;
+            compare("evaluation", &values(logits), "eval.logits");
+            let gradients = tracked.gradients(&mut loss.backward());
+            errors.push(("gradients", largest_error(&case, "g.", &network.weights(), &gradients), TOLERANCE));
+            errors
+        });
     }
 }
