@@ -4,8 +4,8 @@
 //!
 //! Some files lie on a kink or next to it: changing α or the input by one part in ten million flips a ReLU somewhere, and
 //! gradients jump (`decided_image`: by 3 %; `search_step_second_order`, which divides a difference of gradients by a small
-//! number: by 12 %), while the outputs stay the same. `network_cifar_darts_v2` normalises over three values in its last
-//! cells: the same change moves its gradients by up to 5e-4. On which side rounding lands is chance, for us and for
+//! number: by 12 %), while the outputs stay the same. `network_cifar_darts_v2` normalises over three values in its auxiliary
+//! head: the same change moves its gradients by up to 5e-4. On which side rounding lands is chance, for us and for
 //! PyTorch; so a few neighbours within rounding are tried until everything agrees at one of them.
 
 #[path = "../../../golden/reader.rs"]

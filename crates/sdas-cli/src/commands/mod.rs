@@ -95,8 +95,13 @@ fn catch_interrupts() -> anyhow::Result<()> {
 
 /// Tells how to go on with an interrupted run.
 fn interrupted(command: &str, folder: &Path) -> Outcome {
-    eprintln!("interrupted; continue with: sdas {command} --resume {}", shell_word(folder));
+    eprintln!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder));
     Outcome::Interrupted
+}
+
+/// This program as it was called, so that a command that we suggest can be copied.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "sdas".to_owned(), |name| shell_word(Path::new(&name)))
 }
 
 /// The recipe's overrides that the arguments ask for; `section` has the seed.

@@ -1,7 +1,7 @@
 //! `sdas search`.
 
 use super::{
-    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, say, say_result, shell_word, summary,
+    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, program, say, say_result, shell_word, summary,
 };
 use crate::arguments::SearchArguments;
 use crate::display::Display;
@@ -48,9 +48,9 @@ pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
 
 fn report(result: &RunResult, folder: &Path) -> anyhow::Result<String> {
     let genotype = result.genotype().context("the result holds no genotype")?;
-    let word = shell_word(folder);
+    let (program, word) = (program(), shell_word(folder));
     Ok(format!(
-        "{}\n{}\ndrawing   {}\nmetrics   {}\n\nnext:\n  sdas train {word}\n  sdas eval {word}\n",
+        "{}\n{}\ndrawing   {}\nmetrics   {}\n\nnext:\n  {program} train {word}\n  {program} eval {word}\n",
         to_text(&genotype),
         summary(result),
         folder.join("cell.svg").display(),

@@ -1,7 +1,7 @@
 //! `sdas train`.
 
 use super::{
-    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, say, say_result, shell_word, summary,
+    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, program, say, say_result, shell_word, summary,
 };
 use crate::arguments::TrainArguments;
 use crate::display::Display;
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
                 say_result(&result, &folder)?;
             } else {
                 let metrics = folder.join("metrics.jsonl");
-                let next = format!("next:\n  sdas eval {}\n", shell_word(&folder));
+                let next = format!("next:\n  {} eval {}\n", program(), shell_word(&folder));
                 say(&format!("{}\nmetrics   {}\n\n{next}", summary(&result), metrics.display()))?;
             }
             Ok(Outcome::Done)

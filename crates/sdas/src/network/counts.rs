@@ -67,3 +67,50 @@ fn cell_cost(cell: &Cell, before: Extent, last: Extent) -> (Extent, usize) {
     }
     (output, cost)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genotype::published;
+    use crate::network::{NetworkShape, Stem};
+    use crate::space::{Space, SpaceName};
+    use crate::supernet::{Supernet, SupernetShape};
+
+    fn derived(name: &str, stem: Stem) -> Counts {
+        let genotype = published(name).expect("a published cell");
+        let (channels, cells, classes, side) = match stem {
+            Stem::Imagenet => (48, 14, 1000, 224),
+            _ => (36, 20, 10, 32),
+        };
+        let shape = NetworkShape { channels, cells, classes, inputs: 3, stem, auxiliary: true };
+        Network::derived(&genotype, shape).counts([1, side, side])
+    }
+
+    /// As PyTorch counts them in the authors' networks, without the auxiliary head.
+    #[test]
+    fn published_cells_have_the_parameters_they_are_known_for() {
+        for (name, cifar, imagenet) in [
+            ("darts_v1", 3_169_414, 4_510_432),
+            ("darts_v2", 3_349_342, 4_718_752),
+            ("pdarts", 3_433_798, 4_944_352),
+            ("pc_darts_cifar", 3_634_678, 5_270_560),
+            ("pc_darts_imagenet", 3_721_510, 5_342_464),
+            ("snas_mild", 2_661_382, 3_939_328),
+            ("sgas_cri1", 3_795_166, 5_285_440),
+            ("sgas_cri2", 4_094_110, 5_697_664),
+        ] {
+            assert_eq!(derived(name, Stem::Cifar).parameters, cifar, "{name}");
+            assert_eq!(derived(name, Stem::Imagenet).parameters, imagenet, "{name}");
+        }
+        assert_eq!(derived("darts_v2", Stem::Cifar).auxiliary_parameters, 476_426);
+    }
+
+    #[test]
+    fn supernets_have_the_parameters_of_darts() {
+        for (cells, parameters) in [(5, 1_275_834), (8, 1_930_618), (11, 2_585_146), (17, 3_894_202)] {
+            let shape = SupernetShape { channels: 16, cells, classes: 10, inputs: 3, stem_stride: [1, 1, 1] };
+            let supernet = Supernet::new(Space::whole(SpaceName::Image), shape);
+            assert_eq!(supernet.network.counts([1, 32, 32]).parameters, parameters, "{cells} cells");
+        }
+    }
+}

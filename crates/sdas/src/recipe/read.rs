@@ -80,6 +80,7 @@ impl Recipe {
     }
 
     /// Reads a recipe's text; `origin` is how errors call it, and `name` what it is called unless it says so itself.
+    /// `base = "NAME"` starts from the built-in recipe of that name rather than from the defaults.
     ///
     /// # Errors
     ///
@@ -89,7 +90,7 @@ impl Recipe {
             |error: toml::de::Error| RecipeError::Syntax { origin: origin.to_owned(), message: error.to_string() };
         let mut table: Table = Recipe::default().to_toml().parse().map_err(syntax)?;
         table.insert("recipe".to_owned(), Value::String(name.to_owned()));
-        merge(&mut table, text.parse().map_err(syntax)?);
+        merge(&mut table, with_base(text, origin)?);
         let mut over = Table::new();
         for given in overrides {
             merge(&mut over, parse_override(given)?);
@@ -172,6 +173,21 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+/// A recipe's text on top of the built-in recipe that it names as its base.
+fn with_base(text: &str, origin: &str) -> Result<Table, RecipeError> {
+    let mut own: Table = text.parse().map_err(|error: toml::de::Error| RecipeError::Syntax {
+        origin: origin.to_owned(),
+        message: error.to_string(),
+    })?;
+    let Some(base) = own.remove("base") else { return Ok(own) };
+    let builtin = BUILTIN.iter().find(|builtin| Some(builtin.name) == base.as_str()).ok_or_else(|| {
+        key_error(origin, "base", format!("{base} is no built-in recipe; built in are {}", builtin_names()))
+    })?;
+    let mut table = with_base(builtin.text, builtin.name)?;
+    merge(&mut table, own);
+    Ok(table)
 }
 
 fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String, String)> {
@@ -279,6 +295,18 @@ mod tests {
         assert_eq!((recipe.train.weights.rate, recipe.train.weights.rate_end), (1.0, 0.0));
         let recipe = Recipe::from_toml("[search]\nschedule = { kind = \"at_end\" }", "text", "x", &[]).unwrap();
         assert_eq!(recipe.search.schedule, Schedule::AtEnd {});
+    }
+
+    #[test]
+    fn a_recipe_starts_from_its_base() {
+        let read = |text: &str| Recipe::from_toml(text, "text", "own", &[]);
+        let own = read("base = \"shapes-das\"\n[search]\nepochs = 3").unwrap();
+        let base = Recipe::resolve("shapes-das", &[]).unwrap();
+        assert_eq!(own.search.schedule, Schedule::AtEnd {});
+        assert_eq!(own.search.channels, Recipe::resolve("shapes", &[]).unwrap().search.channels);
+        assert_eq!(own.train, base.train);
+        assert_eq!((own.recipe.as_str(), own.search.epochs), ("own", 3));
+        assert!(read("base = \"mine\"").unwrap_err().to_string().contains("base: \"mine\" is no built-in recipe"));
     }
 
     #[test]
