@@ -37,6 +37,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  sdas params darts_v2\n  \
                             sdas params darts_v2 --channels 48 --layers 14 --classes 1000 --size 224 --stem imagenet")]
     Params(ParamsArguments),
+    /// Time what a run is made of, on random pictures
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// List the built-in recipes
     #[command(after_help = "Example:\n  sdas recipes")]
     Recipes,
@@ -165,6 +168,59 @@ pub(crate) struct ParamsArguments {
     /// Print the counts as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to time.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// One step: its seconds, and its share of the machine's measured peak
+    #[command(after_help = "Examples:\n  sdas bench step\n  sdas bench step --phase train --batch 32\n  \
+                            sdas bench step --channels 8 --layers 5 --batch 4 --frames 8 --size 64")]
+    Step(StepArguments),
+}
+
+/// `sdas bench step`.
+#[derive(Debug, Args)]
+pub(crate) struct StepArguments {
+    /// A step of a search with nothing decided, or of the training of DARTS V2's network
+    #[arg(long, value_enum, default_value = "search")]
+    pub(crate) phase: PhaseName,
+    /// Channels of the first cells
+    #[arg(long, default_value = "16")]
+    pub(crate) channels: NonZeroUsize,
+    /// Number of cells
+    #[arg(long, default_value = "8", value_parser = value_parser!(u64).range(3..))]
+    pub(crate) layers: u64,
+    /// Samples a step, of each half in a search
+    #[arg(long, default_value = "16", value_parser = value_parser!(u64).range(2..))]
+    pub(crate) batch: u64,
+    /// Side of the pictures in pixels
+    #[arg(long, default_value = "32", value_parser = value_parser!(u64).range(8..))]
+    pub(crate) size: u64,
+    /// Frames; more than one times a search of video operations
+    #[arg(long, default_value = "1")]
+    pub(crate) frames: NonZeroUsize,
+    /// Steps to time, after one that is not timed
+    #[arg(long, default_value = "5")]
+    pub(crate) steps: NonZeroUsize,
+    /// Compute edges out of the tensor library's own operations, the reference
+    #[arg(long)]
+    pub(crate) portable: bool,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Print the measurements as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a step belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PhaseName {
+    /// α on one batch, then the weights on another
+    Search,
+    /// The weights
+    Train,
 }
 
 /// What comes before the first cell.

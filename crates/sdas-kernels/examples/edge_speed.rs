@@ -64,7 +64,7 @@ fn all() {
             [Half { name: "alpha", weights: false, mix: true }, Half { name: "weights", weights: true, mix: false }]
         {
             let times = time(edge, *size, half, portable);
-            let work = 2e-9 * (16 * edge.multiply_adds([1, *size, *size])) as f64;
+            let work = 2e-9 * (batch() * edge.multiply_adds([1, *size, *size])) as f64;
             let back = work * if half.weights { 2.0 } else { 1.0 };
             println!(
                 "{name:18} {:8} forward {:7.3} ms {:5.0} GFLOP/s   backward {:7.3} ms {:5.0} GFLOP/s",
@@ -82,7 +82,7 @@ fn all() {
 fn time(edge: &Edge, size: usize, half: Half, portable: bool) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let random = |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Uniform(-1.0, 1.0), &device);
-    let input = random([16, 1, size, size, edge.inputs]).require_grad();
+    let input = random([batch(), 1, size, size, edge.inputs]).require_grad();
     let flat = |count: usize| random([1, 1, 1, 1, count]).reshape([count]).detach();
     let weights = (edge.weight_count() > 0).then(|| flat(edge.weight_count()));
     let weights = weights.map(|weights| if half.weights { weights.require_grad() } else { weights });
@@ -101,4 +101,8 @@ fn time(edge: &Edge, size: usize, half: Half, portable: bool) -> [f64; 2] {
         best[1] = best[1].min(start.elapsed().as_secs_f64());
     }
     best
+}
+
+fn batch() -> usize {
+    std::env::var("BATCH").map_or(16, |batch| batch.parse().expect("a number"))
 }

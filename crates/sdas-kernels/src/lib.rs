@@ -5,10 +5,12 @@
 //! layers around the cells (preprocessing, stems) are edges of a single operation, so that a whole network is made of
 //! one kind of block whose parameters lie in one flat tensor.
 
+mod crew;
 mod edge;
 mod expression;
 mod fused;
 mod lanes;
+mod peak;
 mod portable;
 mod registers;
 mod weights;
@@ -16,6 +18,7 @@ mod width;
 
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
+pub use peak::{peak_bandwidth, peak_operations};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;
 

@@ -1,6 +1,7 @@
 //! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
 
 pub mod batch;
+pub mod bench;
 pub mod device;
 pub mod draw;
 pub mod evaluate;

@@ -6,12 +6,14 @@ use crate::genotype::Genotype;
 use crate::network::{DropPath, Dropout, Network, NetworkShape, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
     Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, StepReport,
     load_data, memory_in_use, peak_memory,
 };
+use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
+use burn::tensor::Device;
 use sdas_data::random::stream;
 use sdas_data::{Loader, LoaderSettings, split};
 use std::path::Path;
@@ -104,12 +106,51 @@ fn initial(
             return Err(RunError::Setting { key: "train.auxiliary", message });
         }
     }
-    let weights = network.initial_weights(settings.seed, &context.device);
-    let statistics = network.initial_statistics(&context.device);
-    Ok(TrainState { sgd: Sgd::new(&weights), network, weights, statistics })
+    Ok(TrainState::new(network, settings.seed, &context.device))
+}
+
+/// Where in a training a step is taken.
+pub(crate) struct Moment {
+    pub(crate) epoch: usize,
+    /// Steps since the start.
+    pub(crate) step: usize,
+    pub(crate) rate: f64,
 }
 
 impl TrainState {
+    /// Weights, statistics and optimizer of a network at the start.
+    pub(crate) fn new(network: Network, seed: u64, device: &Device) -> Self {
+        let weights = network.initial_weights(seed, device);
+        let statistics = network.initial_statistics(device);
+        TrainState { sgd: Sgd::new(&weights), network, weights, statistics }
+    }
+
+    /// Updates the weights by one step of SGD on `batch`; where loss or gradient is not finite, nothing changes.
+    pub(crate) fn step(&mut self, batch: &DeviceBatch, moment: Moment, settings: &TrainSettings) -> WeightStep {
+        let at = [moment.step as u64, 0];
+        let drop = settings.drop_path * moment.epoch as f64 / settings.epochs as f64;
+        let tracked = self.weights.tracked();
+        let pass = Pass {
+            drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
+            dropout: (settings.dropout > 0.0)
+                .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
+            ..Pass::training(&tracked)
+        };
+        let forward = self.network.forward(pass, batch.input.clone());
+        let mut loss = cross_entropy(forward.logits.clone(), batch.labels.clone());
+        if let Some(logits) = forward.auxiliary {
+            loss = loss + cross_entropy(logits, batch.labels.clone()) * settings.auxiliary;
+        }
+        let gradients = tracked.gradients(&mut loss.backward());
+        let tally = Tally::of(forward.logits.inner(), &batch.host_labels);
+        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, moment.rate, &settings.weights);
+        if tally.loss.is_finite() && gradient_norm.is_finite() {
+            self.weights = weights;
+            self.statistics = self.statistics.approach(&forward.statistics, STATISTICS_SHARE);
+        }
+        WeightStep { tally, gradient_norm }
+    }
+
     fn restore(&mut self, mut checkpoint: Checkpoint, context: &Context<'_>) {
         let mut take = |prefix: &str| checkpoint.take(prefix, self.network.slots, &context.device);
         self.weights = take("weights");
@@ -232,24 +273,10 @@ impl<'a> Training<'a> {
     }
 
     fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
-        let (settings, at) = (&self.recipe.train, [self.progress.step as u64, 0]);
-        let drop = settings.drop_path * self.progress.epoch as f64 / settings.epochs as f64;
-        let tracked = self.state.weights.tracked();
-        let pass = Pass {
-            drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
-            dropout: (settings.dropout > 0.0)
-                .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
-            ..Pass::training(&tracked)
-        };
-        let forward = self.state.network.forward(pass, batch.input.clone());
-        let mut loss = cross_entropy(forward.logits.clone(), batch.labels.clone());
-        if let Some(logits) = forward.auxiliary {
-            loss = loss + cross_entropy(logits, batch.labels.clone()) * settings.auxiliary;
-        }
-        let gradients = tracked.gradients(&mut loss.backward());
-        let tally = Tally::of(forward.logits.inner(), &batch.host_labels);
-        let (weights, norm) = self.state.sgd.step(&self.state.weights, &gradients, rate, &settings.weights);
-        if !tally.loss.is_finite() || !norm.is_finite() {
+        let settings = &self.recipe.train;
+        let moment = Moment { epoch: self.progress.epoch, step: self.progress.step, rate };
+        let WeightStep { tally, gradient_norm } = self.state.step(batch, moment, settings);
+        if !tally.loss.is_finite() || !gradient_norm.is_finite() {
             return Err(RunError::NotFinite {
                 what: "the training loss or its gradient",
                 epoch: self.progress.epoch + 1,
@@ -257,10 +284,8 @@ impl<'a> Training<'a> {
                 key: "train.weights.rate",
             });
         }
-        self.state.weights = weights;
-        self.state.statistics = self.state.statistics.approach(&forward.statistics, STATISTICS_SHARE);
         self.progress.tally.add(tally);
-        self.progress.gradient_norms += norm;
+        self.progress.gradient_norms += gradient_norm;
         self.progress.step += 1;
         self.progress.step_in_epoch += 1;
         Ok(())

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod bench;
 mod draw;
 mod eval;
 mod params;
@@ -7,7 +8,7 @@ mod search;
 mod train;
 
 use crate::INTERRUPTED;
-use crate::arguments::{Command, RunArguments};
+use crate::arguments::{BenchCommand, Command, RunArguments};
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
 use sdas::recipe::BUILTIN;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
+        Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Recipes => recipes(),
     }
 }

@@ -7,11 +7,11 @@ use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
 use super::plan::{Body, Plan, Rows, Term};
 use super::unit_back::{UnitBack, pool_back, product_back};
+use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Which gradients are asked for.
@@ -108,14 +108,15 @@ impl Backward<'_> {
         let lanes = plan.blocks() * LANES;
         let per_group = (plan.terms.len() + 1) * lanes;
         let mut sums = vec![0.0; self.pass.groups() * per_group];
-        sums.par_chunks_mut(per_group)
-            .zip(self.pass.input.par_chunks(group * self.pass.image()))
-            .zip(self.gradient.par_chunks(group * volume(plan.output) * plan.outputs))
-            .enumerate()
-            .for_each(|(index, ((sums, input), gradient))| {
-                let kept = &self.kept[index * group * plan.kept..];
-                run(self.pass.width, TermSums { plan, input, kept, gradient, sums });
-            });
+        let groups = sums
+            .chunks_mut(per_group)
+            .zip(self.pass.input.chunks(group * self.pass.image()))
+            .zip(self.gradient.chunks(group * volume(plan.output) * plan.outputs))
+            .enumerate();
+        each(groups, |(index, ((sums, input), gradient))| {
+            let kept = &self.kept[index * group * plan.kept..];
+            run(self.pass.width, TermSums { plan, input, kept, gradient, sums });
+        });
         let total = |part: usize| {
             let mut total = vec![0.0; lanes];
             for sums in sums.chunks_exact(per_group) {
@@ -169,7 +170,8 @@ impl Backward<'_> {
         let weights = parts(partial, layout.length, groups);
         let inner = parts(Some(inner), group * plan.gradients, groups);
         let to = parts(input_gradient, group * pass.image(), groups);
-        sums.par_chunks_mut(per_group).zip(weights).zip(inner).zip(to).enumerate().for_each(
+        each(
+            sums.chunks_mut(per_group).zip(weights).zip(inner).zip(to).enumerate(),
             |(index, (((sums, weight_gradients), inner), input_gradient))| {
                 let first = index * group;
                 let images = group.min(plan.images - first);

@@ -9,11 +9,11 @@ use super::plan::{Body, Plan, Product, Rows, Unit};
 use super::pool::start;
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
+use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, Width, run};
-use rayon::prelude::*;
 
 /// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
 const GROUPS: usize = 16;
@@ -58,14 +58,15 @@ impl Pass<'_> {
         let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
         let per_group = (plan.units.len() * 2 * lanes).max(1);
         let mut sums = vec![0.0; self.groups() * per_group];
-        kept.par_chunks_mut(group * plan.kept)
-            .zip(sums.par_chunks_mut(per_group))
-            .zip(self.input.par_chunks(group * self.image()))
-            .for_each(|((kept, sums), input)| {
-                with_scratch(|scratch| {
-                    run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
-                });
+        let groups = kept
+            .chunks_mut(group * plan.kept)
+            .zip(sums.chunks_mut(per_group))
+            .zip(self.input.chunks(group * self.image()));
+        each(groups, |((kept, sums), input)| {
+            with_scratch(|scratch| {
+                run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
             });
+        });
         let of_unit = |unit: usize, which: usize| {
             let mut total = vec![0.0; lanes];
             for sums in sums.chunks_exact(per_group) {
@@ -93,14 +94,14 @@ impl Pass<'_> {
                 }
             }
         }
-        output.floats()[..count]
-            .par_chunks_mut(group * volume(plan.output) * plan.outputs)
-            .zip(self.input.par_chunks(group * self.image()))
-            .enumerate()
-            .for_each(|(index, (output, input))| {
-                let kept = &kept[index * group * plan.kept..];
-                run(self.width, Combine { plan, constants: &constants, scales: &scales, input, kept, output });
-            });
+        let groups = output.floats()[..count]
+            .chunks_mut(group * volume(plan.output) * plan.outputs)
+            .zip(self.input.chunks(group * self.image()))
+            .enumerate();
+        each(groups, |(index, (output, input))| {
+            let kept = &kept[index * group * plan.kept..];
+            run(self.width, Combine { plan, constants: &constants, scales: &scales, input, kept, output });
+        });
         output
     }
 }

@@ -105,6 +105,13 @@ mod tests {
         assert_eq!(derived("darts_v2", Stem::Cifar).auxiliary_parameters, 476_426);
     }
 
+    /// As counted over the convolutions and linear layers of the same networks in PyTorch.
+    #[test]
+    fn multiply_adds_are_those_of_pytorch() {
+        assert_eq!(derived("darts_v2", Stem::Cifar).multiply_adds, 528_359_040);
+        assert_eq!(derived("darts_v2", Stem::Imagenet).multiply_adds, 529_911_552);
+    }
+
     #[test]
     fn supernets_have_the_parameters_of_darts() {
         for (cells, parameters) in [(5, 1_275_834), (8, 1_930_618), (11, 2_585_146), (17, 3_894_202)] {

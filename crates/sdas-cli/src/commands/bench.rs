@@ -1,0 +1,58 @@
+//! `sdas bench`.
+
+use super::{Outcome, say, say_json};
+use crate::arguments::{PhaseName, StepArguments};
+use crate::format::memory;
+use anyhow::bail;
+use sdas::bench::{StepSettings, StepTimes};
+use sdas::run::Phase;
+
+/// Times one step.
+pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
+    let device = sdas::device::choose(arguments.device.name())?;
+    let phase = match arguments.phase {
+        PhaseName::Search => Phase::Search,
+        PhaseName::Train => Phase::Train,
+    };
+    if phase == Phase::Train && arguments.frames.get() > 1 {
+        bail!("--phase train times pictures; leave out --frames");
+    }
+    let times = sdas::bench::step(
+        StepSettings {
+            phase,
+            channels: arguments.channels.get(),
+            layers: arguments.layers as usize,
+            batch: arguments.batch as usize,
+            size: arguments.size as usize,
+            frames: arguments.frames.get(),
+            steps: arguments.steps.get(),
+            portable: arguments.portable,
+        },
+        &device,
+    );
+    if arguments.json {
+        say_json(&times)?;
+    } else {
+        say(&report(&times))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn report(times: &StepTimes) -> String {
+    let giga = |value: f64| value / 1e9;
+    let peak = times.peak_memory.map_or(String::new(), |bytes| format!("memory     {} at most\n", memory(bytes)));
+    format!(
+        "step       {:.4} s (median of {}; the fastest {:.4} s)\n\
+         work       {:.1} GFLOP, {:.1} GFLOP/s\n\
+         of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add; memory moves {:.1} GB/s at best\n\
+         {peak}",
+        times.median_seconds,
+        times.settings.steps,
+        times.min_seconds,
+        giga(times.operations),
+        giga(times.operations_per_second),
+        100.0 * times.operations_per_second / times.peak_operations_per_second,
+        giga(times.peak_operations_per_second),
+        giga(times.peak_bandwidth),
+    )
+}

@@ -1,0 +1,160 @@
+//! The time of one step on random pictures, and what share of the machine's best that is.
+
+use crate::batch::DeviceBatch;
+use crate::genotype::published;
+use crate::network::{Network, NetworkShape, Stem};
+use crate::optimizer::Sgd;
+use crate::recipe::{SearchSettings, TrainSettings};
+use crate::run::{Phase, peak_memory};
+use crate::search::SearchState;
+use crate::space::{Space, SpaceName};
+use crate::supernet::{Alpha, Supernet, SupernetShape};
+use crate::train::{Moment, TrainState};
+use burn::tensor::Device;
+use sdas_data::random::stream;
+use serde::Serialize;
+use std::time::Instant;
+
+/// The step to time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StepSettings {
+    /// A step of a search (α, then the weights, nothing decided) or of the training of DARTS V2's network.
+    pub phase: Phase,
+    /// Channels of the first cells' nodes.
+    pub channels: usize,
+    /// Number of cells.
+    pub layers: usize,
+    /// Samples, of each half in a search.
+    pub batch: usize,
+    /// Side in pixels.
+    pub size: usize,
+    /// Frames; more than one is a search of video operations behind a stem that halves the side.
+    pub frames: usize,
+    /// Steps that are timed, after one that is not.
+    pub steps: usize,
+    /// Whether the edges are made of Burn's own operations.
+    pub portable: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepTimes {
+    /// Of what.
+    pub settings: StepSettings,
+    /// Median over the steps.
+    pub median_seconds: f64,
+    /// The fastest step.
+    pub min_seconds: f64,
+    /// Floating-point operations of convolutions and linear layers, in the least that a step needs: forward and the
+    /// gradient of the activations for α, forward and both gradients for the weights. A multiply-add counts as two.
+    pub operations: f64,
+    /// Operations a second in the median step.
+    pub operations_per_second: f64,
+    /// What the machine does in registers alone.
+    pub peak_operations_per_second: f64,
+    /// Bytes a second between memory and the cores at best.
+    pub peak_bandwidth: f64,
+    /// The most bytes of memory that the process has had, where the system tells.
+    pub peak_memory: Option<u64>,
+}
+
+/// Times steps on `device`.
+///
+/// # Panics
+///
+/// If the shape is none that a network can have (fewer than 3 cells, no samples, a training step on clips).
+pub fn step(settings: StepSettings, device: &Device) -> StepTimes {
+    let mut times =
+        if settings.portable { sdas_kernels::portably(|| timed(settings, device)) } else { timed(settings, device) };
+    // Before the machine's own peaks, whose arrays are none of the step's memory.
+    let peak_memory = peak_memory();
+    times.seconds.sort_by(f64::total_cmp);
+    let median_seconds = times.seconds[times.seconds.len() / 2];
+    StepTimes {
+        settings,
+        median_seconds,
+        min_seconds: times.seconds[0],
+        operations: times.operations,
+        operations_per_second: times.operations / median_seconds,
+        peak_operations_per_second: sdas_kernels::peak_operations(),
+        peak_bandwidth: sdas_kernels::peak_bandwidth(),
+        peak_memory,
+    }
+}
+
+struct Times {
+    seconds: Vec<f64>,
+    operations: f64,
+}
+
+const CLASSES: usize = 10;
+
+fn timed(settings: StepSettings, device: &Device) -> Times {
+    let StepSettings { phase, channels, layers: cells, batch, size, frames, steps, .. } = settings;
+    let extent = [frames, size, size];
+    let multiply_adds: usize;
+    let mut one: Box<dyn FnMut(usize)> = match phase {
+        Phase::Search => {
+            let (space, stem_stride) = match frames {
+                1 => (SpaceName::Image, [1, 1, 1]),
+                _ => (SpaceName::Video, [1, 2, 2]),
+            };
+            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
+            let supernet = Supernet::new(Space::whole(space), shape);
+            multiply_adds = supernet.network.counts(extent).multiply_adds;
+            let weights = supernet.network.initial_weights(1, device);
+            let statistics = supernet.network.initial_statistics(device);
+            let alpha = Alpha::new(supernet.space.len(), 1);
+            let mut state = SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha };
+            let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
+            Box::new(move |step| {
+                let [training, validation] = [0, 1].map(|half| random_batch(batch, extent, [step, half]));
+                let training = DeviceBatch::new(training, device);
+                let validation = DeviceBatch::new(validation, device);
+                let gradient = state.alpha_gradient(order, &training, &validation, weights.rate, &weights);
+                state.alpha.update(&gradient.values, &state.supernet.plans, &alpha);
+                state.weight_step(&training, weights.rate, &weights);
+            })
+        }
+        Phase::Train => {
+            assert_eq!(frames, 1, "a training step is timed on pictures");
+            let genotype = published("darts_v2").expect("DARTS V2 is published");
+            let shape =
+                NetworkShape { channels, cells, classes: CLASSES, inputs: 3, stem: Stem::Cifar, auxiliary: false };
+            let network = Network::derived(&genotype, shape);
+            multiply_adds = network.counts(extent).multiply_adds;
+            let mut state = TrainState::new(network, 1, device);
+            let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
+            Box::new(move |step| {
+                let batch = DeviceBatch::new(random_batch(batch, extent, [step, 0]), device);
+                // The last epoch's drop path.
+                state.step(&batch, Moment { epoch: 1, step, rate: settings.weights.rate }, &settings);
+            })
+        }
+    };
+    one(0);
+    let time = |step| {
+        let start = Instant::now();
+        one(step);
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (1..=steps.max(1)).map(time).collect();
+    let passes = match phase {
+        Phase::Search => 2.0 + 3.0,
+        Phase::Train => 3.0,
+    };
+    Times { seconds, operations: 2.0 * passes * (batch * multiply_adds) as f64 }
+}
+
+/// Uniform noise of mean 0 and variance 1, and random labels.
+fn random_batch(count: usize, [t, h, w]: [usize; 3], at: [usize; 2]) -> sdas_data::Batch {
+    use rand::Rng as _;
+    let mut random = stream(1, "bench", at.map(|at| at as u64));
+    let shape = [count, t, h, w, 3];
+    let side = 3f32.sqrt();
+    sdas_data::Batch {
+        pixels: (0..shape.iter().product()).map(|_| random.random_range(-side..side)).collect(),
+        shape,
+        labels: (0..count).map(|_| random.random_range(0..CLASSES as i32)).collect(),
+    }
+}
