@@ -55,6 +55,19 @@ impl Buffer {
     }
 }
 
+/// Gives the memory that edges keep between passes back to the system: for when edges have vanished, and with them the use
+/// for buffers of their sizes.
+pub fn release_memory() {
+    pool().idle.clear();
+    // The system's allocator keeps what is freed, too, unless it is told.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code)]
+    // SAFETY: it has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 impl Deref for Buffer {
     type Target = [Lanes];
 

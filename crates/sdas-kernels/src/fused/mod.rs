@@ -21,3 +21,4 @@ mod rows;
 mod unit_back;
 
 pub(crate) use extension::{forward, handles};
+pub use memory::release_memory;

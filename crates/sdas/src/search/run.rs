@@ -296,6 +296,7 @@ impl<'a> Search<'a> {
             supernet.prune(kind, pruned, &mut remains);
         }
         remains.apply(&mut [weights, &mut sgd.momentum], statistics);
+        sdas_kernels::release_memory();
         let runner_up = choice.candidates.get(1);
         let place = edge(choice.edge);
         let decision = Decision {
