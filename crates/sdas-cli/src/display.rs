@@ -64,7 +64,7 @@ impl Display {
 impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { phase, epoch, epochs, steps, parameters, multiply_adds } => {
+            Event::Started { phase, folder, epoch, epochs, steps, parameters, multiply_adds } => {
                 self.length = (*epochs, *steps);
                 self.decided = (*phase == Phase::Search).then_some([0, 0]);
                 if let Some(bar) = &self.bar {
@@ -77,7 +77,8 @@ impl Observer for Display {
                 };
                 let from = if *epoch == 0 { String::new() } else { format!(", {epoch} done") };
                 self.line(&format!(
-                    "{what}: {epochs} epochs of {steps} steps{from}; {} parameters, {} multiply-adds",
+                    "writing to {}\n{what}: {epochs} epochs of {steps} steps{from}; {} parameters, {} multiply-adds",
+                    folder.display(),
                     thousands(*parameters),
                     thousands(*multiply_adds),
                 ));

@@ -24,29 +24,36 @@ fn sdas() -> Command {
 }
 
 fn start(folder: &Path) -> Child {
-    let mut command = sdas();
-    command.arg("search").arg("--out").arg(folder);
-    for setting in TINY {
-        command.args(["--set", setting]);
-    }
-    command.spawn().expect("the program starts")
+    with_settings(sdas().args(["search", "--out"]).arg(folder), &TINY).spawn().expect("the program starts")
+}
+
+fn with_settings<'a>(command: &'a mut Command, settings: &[&str]) -> &'a mut Command {
+    settings.iter().fold(command, |command, setting| command.args(["--set", setting]))
 }
 
 fn resume(folder: &Path) {
-    let status = sdas().args(["search", "--resume"]).arg(folder).status().expect("the program starts");
+    go_on("search", folder);
+}
+
+fn go_on(command: &str, folder: &Path) {
+    let status = sdas().args([command, "--resume"]).arg(folder).status().expect("the program starts");
     assert!(status.success(), "resuming {} failed", folder.display());
 }
 
-/// The last checkpoint's tensors, and the files that must not depend on when a run was stopped.
+/// The last checkpoint's tensors, and the files that must not depend on when a search was stopped.
 fn outcome(folder: &Path) -> (Checkpoint, Vec<u8>, Vec<u8>) {
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    (last_checkpoint(folder), read("decisions.jsonl"), read("genotype.json"))
+}
+
+fn last_checkpoint(folder: &Path) -> Checkpoint {
     let mut checkpoints: Vec<PathBuf> =
         std::fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
     checkpoints.sort();
     let mut last = Checkpoint::read(checkpoints.last().expect("a run has checkpoints")).unwrap();
     // Times differ from run to run; the numbers do not.
     last.state.clear();
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    (last, read("decisions.jsonl"), read("genotype.json"))
+    last
 }
 
 /// Waits until `moment` says so, then kills; false if the run ended first.
@@ -114,9 +121,49 @@ fn a_cut_off_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
-fn usage_errors_name_the_key_and_exit_with_2() {
-    let output = Command::new(env!("CARGO_BIN_EXE_sdas")).args(["search", "--set", "search.epoch=3"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("unknown field `epoch`"), "{text}");
+fn a_killed_training_resumes_bit_for_bit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let train = |folder: &Path| {
+        // Everything random in a training: augmentation, drop path, dropout.
+        let settings = [
+            "train.epochs=3",
+            "train.channels=2",
+            "train.cells=3",
+            "train.batch=10",
+            "train.drop_path=0.3",
+            "train.dropout=0.2",
+            "data.shapes.train=80",
+            "data.shapes.test=20",
+        ];
+        let mut command = sdas();
+        with_settings(command.args(["train", "darts_v2", "--out"]).arg(folder), &settings).spawn().unwrap()
+    };
+    let whole = scratch.path().join("whole");
+    assert!(train(&whole).wait().unwrap().success());
+    for (index, epochs) in [0, 1, 2].into_iter().enumerate() {
+        let folder = scratch.path().join(format!("killed-{index}"));
+        let begun = || folder.join("genotype.json").exists();
+        let killed = kill_when(train(&folder), || begun() && lines(&folder.join("metrics.jsonl")) >= epochs);
+        assert!(killed, "the training ended before epoch {epochs} was seen");
+        go_on("train", &folder);
+        assert!(last_checkpoint(&folder) == last_checkpoint(&whole), "killed after epoch {epochs}, it ended otherwise");
+    }
+}
+
+/// The first Ctrl-C writes a checkpoint and leaves with 130.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_search_resumes_bit_for_bit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (scratch.path().join("whole"), scratch.path().join("stopped"));
+    assert!(start(&whole).wait().unwrap().success());
+    let mut child = start(&stopped);
+    while lines(&stopped.join("decisions.jsonl")) < 3 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(stopped.join("checkpoints")).unwrap().count(), 1, "within the first epoch");
+    resume(&stopped);
+    assert!(outcome(&stopped) == outcome(&whole));
 }

@@ -86,11 +86,11 @@ impl Version {
         match self {
             Version::Ten => {
                 "unpack the binary version, `cifar-10-binary.tar.gz` from \
-                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `path` to its folder"
+                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `data.path` (--data) to its folder"
             }
             Version::Hundred => {
                 "unpack the binary version, `cifar-100-binary.tar.gz` from \
-                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `path` to its folder"
+                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `data.path` (--data) to its folder"
             }
         }
     }

@@ -15,7 +15,7 @@ pub enum DataError {
     },
 
     /// The source needs a path and has none.
-    #[error("data of kind `{kind}` needs a path\n  remedy: set `path` to {expected}")]
+    #[error("data of kind `{kind}` needs a path\n  remedy: set `data.path` (--data) to {expected}")]
     NoPath {
         /// Name of the kind.
         kind: &'static str,

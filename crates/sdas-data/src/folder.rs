@@ -40,7 +40,7 @@ impl Folder {
                 kind: "folder",
                 expected: "a folder `train`".into(),
                 found: found_at(path),
-                remedy: "set `path` to the folder that holds `train` and `test` or `val`",
+                remedy: "set `data.path` (--data) to the folder that holds `train` and `test` or `val`",
             });
         }
         let Some((test_name, test)) =

@@ -140,5 +140,5 @@ fn a_folder_that_is_not_one_is_an_error() {
     assert!(text.contains("`data_batch_1`") && text.contains("cifar-10-binary.tar.gz"), "{text}");
     assert!(message(load10(Path::new("/no/such/folder")), "/no/such/folder").contains("found nothing"));
     let error = load(&Source::new(Kind::Cifar100), &|_, _| {}).unwrap_err();
-    assert!(error.to_string().contains("set `path` to the folder `cifar-100-binary`"), "{error}");
+    assert!(error.to_string().contains("set `data.path` (--data) to the folder `cifar-100-binary`"), "{error}");
 }

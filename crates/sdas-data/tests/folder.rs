@@ -178,7 +178,7 @@ fn a_folder_without_train_or_test_is_an_error() {
     let missing = folder.path().join("missing");
     assert!(message(load_folder(&missing), &missing).contains("found nothing"));
     let error = load(&Source::new(Kind::Folder), &|_, _| {}).unwrap_err();
-    assert!(error.to_string().contains("set `path`"), "{error}");
+    assert!(error.to_string().contains("set `data.path` (--data)"), "{error}");
 }
 
 #[test]

@@ -40,11 +40,13 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed)?;
     let state = initial(&recipe, genotype, &data, &context)?;
+    let loaders = Loaders::new(&recipe, &data)?;
+    // Last: a run that cannot begin leaves no folder.
     let folder = Folder::create(folder, &recipe)?;
     folder.write("genotype.json", genotype.to_json().as_bytes())?;
     folder.write("cell.svg", draw::cell_pair(genotype, &recipe.recipe).as_bytes())?;
     let progress = Progress { phase: Phase::Train, ..Progress::default() };
-    Training::new(recipe, genotype.clone(), data, folder, state, progress, context)?.run()
+    Training::new(recipe, genotype.clone(), loaders, folder, state, progress, context).run()
 }
 
 /// Goes on with the training in `folder`, bit for bit as if it had never stopped.
@@ -65,7 +67,8 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
         state.restore(checkpoint, &context);
     }
     folder.cut("metrics.jsonl", progress.epoch)?;
-    Training::new(recipe, genotype, data, folder, state, progress, context)?.run()
+    let loaders = Loaders::new(&recipe, &data)?;
+    Training::new(recipe, genotype, loaders, folder, state, progress, context).run()
 }
 
 /// The state of a training's newest checkpoint.
@@ -159,29 +162,17 @@ impl TrainState {
     }
 }
 
-struct Training<'a> {
-    recipe: Recipe,
-    genotype: Genotype,
-    folder: Folder,
-    state: TrainState,
-    progress: Progress,
-    context: Context<'a>,
-    extent: [usize; 3],
+/// The training set as batches.
+struct Loaders {
     training: Loader,
+    /// What the recipe holds out of it.
     held_out: Option<Loader>,
-    clock: Clock,
+    /// Size of a picture.
+    extent: [usize; 3],
 }
 
-impl<'a> Training<'a> {
-    fn new(
-        recipe: Recipe,
-        genotype: Genotype,
-        data: RunData,
-        folder: Folder,
-        state: TrainState,
-        progress: Progress,
-        context: Context<'a>,
-    ) -> Result<Self, RunError> {
+impl Loaders {
+    fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
         let settings = &recipe.train;
         let labels: Vec<u16> = data.indices.iter().map(|&index| data.train.labels()[index]).collect();
         let count = (settings.holdout * labels.len() as f64).round() as usize;
@@ -200,28 +191,48 @@ impl<'a> Training<'a> {
             LoaderSettings::training("train", settings.seed, settings.batch, data.statistics.clone(), settings.augment);
         let evaluation = LoaderSettings::evaluation(settings.batch, data.statistics.clone());
         let [height, width] = data.train.size();
-        Ok(Training {
+        Ok(Loaders {
             training: Loader::new(&data.train, &used, training),
             held_out: (!held.is_empty()).then(|| Loader::new(&data.train, &held, evaluation)),
             extent: [1, height, width],
-            clock: Clock::new(progress.seconds),
-            recipe,
-            genotype,
-            folder,
-            state,
-            progress,
-            context,
         })
+    }
+}
+
+struct Training<'a> {
+    recipe: Recipe,
+    genotype: Genotype,
+    folder: Folder,
+    state: TrainState,
+    progress: Progress,
+    context: Context<'a>,
+    loaders: Loaders,
+    clock: Clock,
+}
+
+impl<'a> Training<'a> {
+    fn new(
+        recipe: Recipe,
+        genotype: Genotype,
+        loaders: Loaders,
+        folder: Folder,
+        state: TrainState,
+        progress: Progress,
+        context: Context<'a>,
+    ) -> Self {
+        let clock = Clock::new(progress.seconds);
+        Training { recipe, genotype, folder, state, progress, context, loaders, clock }
     }
 
     fn run(mut self) -> Result<Ending, RunError> {
         let epochs = self.recipe.train.epochs;
-        let counts = self.state.network.counts(self.extent);
+        let counts = self.state.network.counts(self.loaders.extent);
         self.context.observer.notice(&Event::Started {
             phase: Phase::Train,
+            folder: self.folder.path(),
             epoch: self.progress.epoch,
             epochs,
-            steps: self.training.batches(),
+            steps: self.loaders.training.batches(),
             parameters: counts.parameters,
             multiply_adds: counts.multiply_adds,
         });
@@ -238,7 +249,7 @@ impl<'a> Training<'a> {
     }
 
     fn seconds_left(&self) -> f64 {
-        let steps = self.training.batches() * self.recipe.train.epochs - self.progress.step;
+        let steps = self.loaders.training.batches() * self.recipe.train.epochs - self.progress.step;
         steps as f64 * self.clock.seconds_per_step
     }
 
@@ -246,7 +257,7 @@ impl<'a> Training<'a> {
     fn epoch(&mut self) -> Result<bool, RunError> {
         let (epoch, settings) = (self.progress.epoch, self.recipe.train.clone());
         let rate = settings.weights.rate_at(epoch, settings.epochs);
-        for batch in self.training.epoch(epoch as u64, self.progress.step_in_epoch) {
+        for batch in self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch) {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
@@ -293,16 +304,16 @@ impl<'a> Training<'a> {
 
     fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
         let mut validation = Tally::default();
-        for batch in self.held_out.iter().flat_map(|loader| loader.epoch(0, 0)) {
+        for batch in self.loaders.held_out.iter().flat_map(|loader| loader.epoch(0, 0)) {
             let batch = DeviceBatch::new(batch, &self.context.device);
             let pass = Pass::evaluation(&self.state.weights, &self.state.statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;
             validation.add(Tally::of(logits, &batch.host_labels));
         }
-        let measured = self.held_out.is_some();
+        let measured = self.loaders.held_out.is_some();
         let steps = self.progress.step_in_epoch.max(1) as f64;
         let (seconds, seconds_per_step) = self.clock.end_epoch();
-        let counts = self.state.network.counts(self.extent);
+        let counts = self.state.network.counts(self.loaders.extent);
         let record = MetricRecord {
             phase: Phase::Train,
             epoch: self.progress.epoch + 1,

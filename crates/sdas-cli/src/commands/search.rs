@@ -27,7 +27,6 @@ pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
             let default = || free_folder(&PathBuf::from(format!("runs/{}-seed{}", recipe.recipe, recipe.search.seed)));
             let folder = run.out.clone().unwrap_or_else(default);
             catch_interrupts()?;
-            eprintln!("writing to {}", folder.display());
             let ending = sdas::search::search(recipe, &folder, context)?;
             (folder, ending)
         }

@@ -29,7 +29,6 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
             let recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
             catch_interrupts()?;
-            eprintln!("writing to {}", folder.display());
             let ending = sdas::train::train(recipe, &genotype, &folder, context)?;
             (folder, ending)
         }

@@ -98,7 +98,9 @@ impl Recipe {
         merge(&mut table, over);
         let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
             let key = error.path().to_string();
-            key_error(origin, &key, error.into_inner().to_string().trim().to_owned())
+            // The parser's further lines say where in its own input, which is not what the user wrote.
+            let message = error.into_inner().to_string();
+            key_error(origin, &key, message.lines().next().unwrap_or_default().to_owned())
         })?;
         recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
         Ok(recipe)

@@ -22,6 +22,8 @@ pub enum Event<'a> {
     Started {
         /// Which kind.
         phase: Phase,
+        /// Where it writes.
+        folder: &'a Path,
         /// Epochs already done.
         epoch: usize,
         /// Epochs in all.

@@ -59,7 +59,7 @@ pub enum RunError {
     },
     /// The loss or a gradient is not a number any more.
     #[error(
-        "{what} is not finite at step {step} (epoch {epoch}); the last good checkpoint is kept. Try a smaller {key}, for example half of it, or a smaller clip"
+        "{what} is not finite at step {step} (epoch {epoch}); checkpoints written before stay valid\n  remedy: a smaller {key}, for example half of it, or a smaller clip"
     )]
     NotFinite {
         /// What.

@@ -30,9 +30,11 @@ const REMEMBERED: usize = 4;
 pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed)?;
-    let folder = Folder::create(folder, &recipe)?;
     let state = initial(&recipe, &data, &context)?;
-    Search::new(recipe, data, folder, state, Progress::default(), context)?.run()
+    let loaders = Loaders::new(&recipe, &data)?;
+    // Last: a run that cannot begin leaves no folder.
+    let folder = Folder::create(folder, &recipe)?;
+    Search::new(recipe, loaders, folder, state, Progress::default(), context).run()
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -56,7 +58,8 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
     folder.cut("decisions.jsonl", progress.decisions)?;
-    Search::new(recipe, data, folder, state, progress, context)?.run()
+    let loaders = Loaders::new(&recipe, &data)?;
+    Search::new(recipe, loaders, folder, state, progress, context).run()
 }
 
 fn initial(recipe: &Recipe, data: &RunData, context: &Context<'_>) -> Result<SearchState, RunError> {
@@ -106,28 +109,20 @@ fn restore(fresh: Supernet, progress: &Progress, mut checkpoint: Checkpoint, con
     SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha }
 }
 
-struct Search<'a> {
-    recipe: Recipe,
-    folder: Folder,
-    state: SearchState,
-    progress: Progress,
-    context: Context<'a>,
-    extent: [usize; 3],
+/// The halves of the training set as batches.
+struct Loaders {
+    /// The first half: what the weights learn from.
     training: Loader,
+    /// The second half: what α learns from.
     validation: Loader,
+    /// The second half again, as it is.
     evaluation: Loader,
-    clock: Clock,
+    /// Size of a picture.
+    extent: [usize; 3],
 }
 
-impl<'a> Search<'a> {
-    fn new(
-        recipe: Recipe,
-        data: RunData,
-        folder: Folder,
-        state: SearchState,
-        progress: Progress,
-        context: Context<'a>,
-    ) -> Result<Self, RunError> {
+impl Loaders {
+    fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
         let settings = &recipe.search;
         let [first, second] = split::halves_of(&data.indices, data.train.labels(), settings.seed);
         if first.len() < settings.batch || second.is_empty() {
@@ -149,29 +144,42 @@ impl<'a> Search<'a> {
         let evaluation =
             Loader::new(&data.train, &second, LoaderSettings::evaluation(settings.batch, data.statistics.clone()));
         let [height, width] = data.train.size();
+        Ok(Loaders { training, validation, evaluation, extent: [1, height, width] })
+    }
+}
+
+struct Search<'a> {
+    recipe: Recipe,
+    folder: Folder,
+    state: SearchState,
+    progress: Progress,
+    context: Context<'a>,
+    loaders: Loaders,
+    clock: Clock,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        recipe: Recipe,
+        loaders: Loaders,
+        folder: Folder,
+        state: SearchState,
+        progress: Progress,
+        context: Context<'a>,
+    ) -> Self {
         let clock = Clock::new(progress.seconds);
-        Ok(Search {
-            extent: [1, height, width],
-            recipe,
-            folder,
-            state,
-            progress,
-            context,
-            training,
-            validation,
-            evaluation,
-            clock,
-        })
+        Search { recipe, folder, state, progress, context, loaders, clock }
     }
 
     fn run(mut self) -> Result<Ending, RunError> {
         let epochs = self.recipe.search.epochs;
-        let counts = self.state.supernet.network.counts(self.extent);
+        let counts = self.state.supernet.network.counts(self.loaders.extent);
         self.context.observer.notice(&Event::Started {
             phase: Phase::Search,
+            folder: self.folder.path(),
             epoch: self.progress.epoch,
             epochs,
-            steps: self.training.batches(),
+            steps: self.loaders.training.batches(),
             parameters: self.state.weights.count(),
             multiply_adds: counts.multiply_adds,
         });
@@ -191,7 +199,7 @@ impl<'a> Search<'a> {
     fn estimate(&mut self) {
         let mut copy = self.state.clone();
         let settings = self.recipe.search.weights;
-        let mut batches = self.training.epoch(0, 0).zip(self.validation.epoch(0, 0));
+        let mut batches = self.loaders.training.epoch(0, 0).zip(self.loaders.validation.epoch(0, 0));
         let mut seconds = f64::INFINITY;
         for _ in 0..3 {
             let Some((training, validation)) = batches.next() else { break };
@@ -211,7 +219,7 @@ impl<'a> Search<'a> {
 
     /// What is left, taking decided edges as free: mixed edges fall away evenly between the schedule's decisions.
     fn seconds_left(&self) -> f64 {
-        let (steps, epochs) = (self.training.batches(), self.recipe.search.epochs);
+        let (steps, epochs) = (self.loaders.training.batches(), self.recipe.search.epochs);
         let mixed_at = |step: usize| {
             let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs });
             // A decided edge costs about a tenth of a mixed one.
@@ -227,9 +235,9 @@ impl<'a> Search<'a> {
     fn epoch(&mut self) -> Result<bool, RunError> {
         let (epoch, settings) = (self.progress.epoch, self.recipe.search.clone());
         let rate = settings.weights.rate_at(epoch, settings.epochs);
-        let steps = self.training.batches();
-        let batches = self.training.epoch(epoch as u64, self.progress.step_in_epoch);
-        let alphas = self.validation.epoch(epoch as u64, self.progress.step_in_epoch);
+        let steps = self.loaders.training.batches();
+        let batches = self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch);
+        let alphas = self.loaders.validation.epoch(epoch as u64, self.progress.step_in_epoch);
         for (training, validation) in batches.zip(alphas) {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
@@ -351,7 +359,7 @@ impl<'a> Search<'a> {
 
     fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
         let mut validation = Tally::default();
-        for batch in self.evaluation.epoch(0, 0) {
+        for batch in self.loaders.evaluation.epoch(0, 0) {
             let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
@@ -370,7 +378,7 @@ impl<'a> Search<'a> {
             decided: Some(self.decided()),
             alpha_entropy: self.alpha_entropy(),
             parameters: self.state.weights.count(),
-            multiply_adds: self.state.supernet.network.counts(self.extent).multiply_adds,
+            multiply_adds: self.state.supernet.network.counts(self.loaders.extent).multiply_adds,
             seconds,
             seconds_per_step,
             memory: memory_in_use(),
@@ -449,7 +457,7 @@ impl<'a> Search<'a> {
         };
         self.folder.write("genotype.json", genotype.to_json().as_bytes())?;
         self.folder.write("cell.svg", draw::cell_pair(&genotype, &self.recipe.recipe).as_bytes())?;
-        let counts = self.state.supernet.network.counts(self.extent);
+        let counts = self.state.supernet.network.counts(self.loaders.extent);
         let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.seconds());
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
