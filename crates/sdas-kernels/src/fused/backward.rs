@@ -2,7 +2,7 @@
 
 use super::forward::{Pass, STRIP};
 use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid};
-use super::memory::{Buffer, Scratch, first, with_scratch};
+use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
 use super::plan::{Body, Plan, Rows, Term};
@@ -293,9 +293,7 @@ impl Level<'_> {
         let inner = &mut self.inner[image * plan.gradients..][..plan.gradients];
         let scratch = &mut *self.scratch;
         if self.level == 0 {
-            let length = blocks(plan.inputs) * volume(plan.input);
-            first(&mut scratch.activated_gradient, length).fill(Lanes::ZERO);
-            first(&mut scratch.raw_gradient, length).fill(Lanes::ZERO);
+            (scratch.activated_begun, scratch.raw_begun) = (false, false);
             if wanted.weights && plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, scratch);
             }
@@ -323,8 +321,7 @@ impl Level<'_> {
                 }
             };
             if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
-                let length = plan.blocks() * plan.units[source].pixels();
-                first(&mut scratch.activated_gradient, length).fill(Lanes::ZERO);
+                scratch.activated_begun = false;
                 if wanted.weights {
                     let results = &kept[plan.units[source].kept..];
                     fill_normed_grid::<R>(&depthwise.grid, results, &self.normals[source], &mut scratch.activated);
@@ -353,8 +350,12 @@ impl Level<'_> {
         if self.level == 0 && wanted.input {
             let identity = plan.terms.iter().find(|term| term.unit.is_none()).map(|term| self.mix[term.operation]);
             let to = &mut self.input_gradient[image * values..][..values];
-            let (activated, raw) = (&scratch.activated_gradient, &scratch.raw_gradient);
-            input_gradient::<R>(plan, input, (gradient, identity), activated, raw, to);
+            let parts = Parts {
+                activated: scratch.activated_begun.then_some(scratch.activated_gradient.as_slice()),
+                raw: scratch.raw_begun.then_some(scratch.raw_gradient.as_slice()),
+                identity,
+            };
+            input_gradient::<R>(plan, input, gradient, parts, to);
         }
     }
 }
@@ -396,23 +397,30 @@ fn source_gradient<R: Registers>(
     }
 }
 
-/// The gradient of the input: what came back through its ReLU, what came back to it as it is, and the identity's part.
+/// Which parts the gradient of an input has: what came back through its ReLU, and what came back to it as it is.
+struct Parts<'a> {
+    /// `[blocks, pixels]`, like the other.
+    activated: Option<&'a [Lanes]>,
+    raw: Option<&'a [Lanes]>,
+    /// The mix of the identity, which passes the output's gradient on.
+    identity: Option<f32>,
+}
+
+/// The gradient of the input, all its parts together.
 #[inline(always)]
-fn input_gradient<R: Registers>(
-    plan: &Plan,
-    input: Pixels,
-    (gradient, identity): (Pixels, Option<f32>),
-    activated: &[Lanes],
-    raw: &[Lanes],
-    to: &mut [f32],
-) {
+fn input_gradient<R: Registers>(plan: &Plan, input: Pixels, gradient: Pixels, parts: Parts, to: &mut [f32]) {
     let pixels = volume(plan.input);
     for block in 0..blocks(plan.inputs) {
-        let at = block * pixels;
         for pixel in 0..pixels {
-            let mut value =
-                activated[at + pixel].where_positive::<R>(input.load(pixel, block)).plus::<R>(raw[at + pixel]);
-            if let Some(identity) = identity {
+            let at = block * pixels + pixel;
+            let mut value = match parts.activated {
+                Some(activated) => activated[at].where_positive::<R>(input.load(pixel, block)),
+                None => Lanes::ZERO,
+            };
+            if let Some(raw) = parts.raw {
+                value = value.plus::<R>(raw[at]);
+            }
+            if let Some(identity) = parts.identity {
                 value = value.add_product::<R>(gradient.load(pixel, block), R::splat(identity));
             }
             store(to, plan.inputs, pixel, block, value);

@@ -153,8 +153,12 @@ pub(crate) struct Scratch {
     pub(crate) sums: Vec<Lanes>,
     /// Gradient of what stands in `activated`: `[blocks, pixels]`.
     pub(crate) activated_gradient: Vec<Lanes>,
+    /// Whether anything has been added to it yet; what stands there otherwise is left from before.
+    pub(crate) activated_begun: bool,
     /// Gradient of the input where it is read as it is.
     pub(crate) raw_gradient: Vec<Lanes>,
+    /// As for the other.
+    pub(crate) raw_begun: bool,
 }
 
 thread_local! {

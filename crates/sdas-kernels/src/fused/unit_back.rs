@@ -9,7 +9,7 @@ use super::pack::Packed;
 use super::plan::{Plan, PoolUnit, Product, Rows, Unit};
 use super::pool::start;
 use super::product::{self, Results, Strip, Sums, multiply};
-use super::rows::{Place, scatter};
+use super::rows::{Place, reaches_all, scatter};
 use crate::expression::{Extent, Pool};
 use crate::lanes::{Lanes, Pixels, blocks};
 use crate::registers::Registers;
@@ -76,7 +76,13 @@ pub(crate) fn product_back<R: Registers>(
     let UnitBack { plan, unit, input, .. } = *of;
     let (plane, strip) = strips(unit);
     let row_blocks = blocks(product.inputs);
-    let Scratch { activated, grid, rows, results, row_gradients, activated_gradient, raw_gradient, .. } = scratch;
+    let Scratch { activated, grid, rows, results, row_gradients, .. } = scratch;
+    let reads_raw = matches!(product.rows, Rows::Patches { activated: false, .. });
+    let (to, begun) = match reads_raw {
+        true => (&mut scratch.raw_gradient, &mut scratch.raw_begun),
+        false => (&mut scratch.activated_gradient, &mut scratch.activated_begun),
+    };
+    let add = std::mem::replace(begun, *begun || back_to_source);
     let depthwise = match &product.rows {
         Rows::Depthwise(depthwise) => Some(depthwise),
         _ => None,
@@ -126,21 +132,29 @@ pub(crate) fn product_back<R: Registers>(
         if let Some(layout) = gradient_grid {
             copy_rows(layout, unit.output, pixel, pixels, row_gradients, grid);
         } else if back_to_source {
-            let to = match &product.rows {
-                Rows::Patches { activated: false, .. } => &mut *raw_gradient,
-                _ => &mut *activated_gradient,
-            };
             let place =
                 Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
             let to = first(to, blocks(input.channels) * volume(unit.input));
-            scatter::<R>(&product.rows, place, row_gradients, to);
+            if add || !reaches_all(&product.rows) {
+                if !add && pixel == 0 {
+                    to.fill(Lanes::ZERO);
+                }
+                scatter::<R, true>(&product.rows, place, row_gradients, to);
+            } else {
+                scatter::<R, false>(&product.rows, place, row_gradients, to);
+            }
         }
         pixel += pixels;
     }
     if let Some(depthwise) = depthwise.filter(|_| back_to_source) {
-        let to = first(activated_gradient, plan.blocks() * volume(unit.input));
+        let to = first(to, plan.blocks() * volume(unit.input));
         let (stride, weights) = (depthwise.window.stride, &packed.depthwise);
-        gather_back::<R>(&depthwise.transposed, unit.input, stride, grid, weights, depthwise.taps.len(), to);
+        let window = (&depthwise.transposed, unit.input, stride);
+        if add {
+            gather_back::<R, true>(window, grid, weights, depthwise.taps.len(), to);
+        } else {
+            gather_back::<R, false>(window, grid, weights, depthwise.taps.len(), to);
+        }
     }
 }
 
@@ -149,7 +163,8 @@ pub(crate) fn product_back<R: Registers>(
 pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[Lanes], scratch: &mut Scratch) {
     let UnitBack { plan, unit, .. } = *of;
     let (plane, strip) = strips(unit);
-    let Scratch { raw, grid, results, raw_gradient, .. } = scratch;
+    let Scratch { raw, grid, results, raw_gradient, raw_begun, .. } = scratch;
+    let add = std::mem::replace(raw_begun, true);
     let layout = match pool.pool {
         Pool::Max => &plan.raw,
         Pool::Average => &pool.transposed.grid,
@@ -200,7 +215,12 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[La
     let to = first(raw_gradient, plan.blocks() * volume(unit.input));
     match pool.pool {
         Pool::Average => {
-            gather_back::<R>(&pool.transposed, unit.input, pool.window.stride, grid, ones, 0, to);
+            let window = (&pool.transposed, unit.input, pool.window.stride);
+            if add {
+                gather_back::<R, true>(window, grid, ones, 0, to);
+            } else {
+                gather_back::<R, false>(window, grid, ones, 0, to);
+            }
         }
         Pool::Max => {
             let pixels = volume(unit.input);
@@ -209,7 +229,7 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[La
                 for row in 0..layout.rows() {
                     let gradients = &plane[layout.row(row)..][..layout.width()];
                     for (to, gradient) in to[row * layout.width()..][..layout.width()].iter_mut().zip(gradients) {
-                        *to = to.plus::<R>(*gradient);
+                        *to = if add { to.plus::<R>(*gradient) } else { *gradient };
                     }
                 }
             }
@@ -236,13 +256,11 @@ fn copy_rows(
     }
 }
 
-/// Adds to `to`, `[blocks, input pixels]`, the gradient that comes back through a window from the grid of its output's
-/// gradient; a block's weights start `taps` behind those of the block before.
+/// Adds to `to`, `[blocks, input pixels]`, or writes there where `ADD` is not set, the gradient that comes back through a
+/// window from the grid of its output's gradient; a block's weights start `taps` behind those of the block before.
 #[inline(always)]
-fn gather_back<R: Registers>(
-    transposed: &Transposed,
-    [frames, height, width]: Extent,
-    stride: Extent,
+fn gather_back<R: Registers, const ADD: bool>(
+    (transposed, [frames, height, width], stride): (&Transposed, Extent, Extent),
     grid: &[Lanes],
     weights: &[Lanes],
     taps: usize,
@@ -259,7 +277,7 @@ fn gather_back<R: Registers>(
                     let row = (first_t + t * stride[0]) * height + first_h + h * stride[1];
                     let to_row = Row { start: row * width + first_w, step: stride[2], length: phase.count[2] };
                     let from = start(&transposed.grid, t, h);
-                    correlate_row::<R, true>(grid, (from, 1), &phase.taps, weights, to, to_row);
+                    correlate_row::<R, ADD>(grid, (from, 1), &phase.taps, weights, to, to_row);
                 }
             }
         }
