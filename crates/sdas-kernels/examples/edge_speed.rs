@@ -45,6 +45,10 @@ fn main() {
 
 fn all() {
     let portable = std::env::args().any(|argument| argument == "portable");
+    if portable { sdas_kernels::portably(|| every(portable)) } else { every(portable) }
+}
+
+fn every(portable: bool) {
     let plain = |inputs, outputs, stride, operations| Edge { inputs, outputs, stride, operations, norm: Norm::Plain };
     let stem = Expression::Convolve { kernel: K3, padding: Padding::Same, activated: false };
     let edges = [
@@ -88,11 +92,10 @@ fn time(edge: &Edge, size: usize, half: Half, portable: bool) -> [f64; 2] {
     let weights = weights.map(|weights| if half.weights { weights.require_grad() } else { weights });
     let mix = flat(edge.operations.len());
     let mix = if half.mix { mix.require_grad() } else { mix };
-    let forward = if portable { Edge::forward_portable } else { Edge::forward };
     let mut best = [f64::INFINITY; 2];
     for _ in 0..if portable { 3 } else { 300 } {
         let start = Instant::now();
-        let output = forward(edge, input.clone(), weights.clone(), Some(mix.clone()), Mode::Batch).activation;
+        let output = edge.forward(input.clone(), weights.clone(), Some(mix.clone()), Mode::Batch).activation;
         best[0] = best[0].min(start.elapsed().as_secs_f64());
         let ones = output.ones_like().inner();
         let sum = (output * Tensor::from_inner(ones)).sum();

@@ -16,7 +16,7 @@ mod registers;
 mod weights;
 mod width;
 
-pub use edge::{Edge, Mode, Norm, Output, portably};
+pub use edge::{Edge, Mode, Norm, Onto, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::release_memory;
 pub use peak::{peak_bandwidth, peak_operations};

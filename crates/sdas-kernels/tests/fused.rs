@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, Width};
+use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Onto, Padding, Pool, Stage, Width, portably};
 
 const SPACE: Extent = [1, 3, 3];
 const LARGE: Extent = [1, 5, 5];
@@ -56,8 +56,11 @@ struct Case {
     extent: Extent,
     running: bool,
     mixed: bool,
-    /// Whether input, weights and mix are tracked.
-    tracked: [bool; 3],
+    /// Whether the activation is added to something, and multiplied by a factor per image.
+    summed: bool,
+    scaled: bool,
+    /// Whether input, weights, mix and sum are tracked.
+    tracked: [bool; 4],
     seed: u64,
 }
 
@@ -77,14 +80,16 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => (proptest::sample::select(LAYERS.to_vec()), 1..40usize, 2..40usize).prop_map(|(o, i, c)| (vec![o], i, c)),
     ];
     let extent = (1..5usize, 2..13usize, 2..13usize).prop_map(|(t, h, w)| [t, h, w]);
-    let tracked = [any::<bool>(), any::<bool>(), any::<bool>()];
-    (operations, stride, norm, extent, 1..5usize, any::<bool>(), any::<bool>(), tracked, any::<u64>()).prop_map(
-        |((operations, inputs, outputs), stride, norm, extent, images, running, mixed, tracked, seed)| Case {
+    let flags = any::<[bool; 4]>();
+    (operations, stride, norm, extent, 1..5usize, flags, any::<[bool; 4]>(), any::<u64>()).prop_map(
+        |((operations, inputs, outputs), stride, norm, extent, images, flags, tracked, seed)| Case {
             edge: Edge { inputs, outputs, stride, operations, norm },
             images,
             extent,
-            running,
-            mixed,
+            running: flags[0],
+            mixed: flags[1],
+            summed: flags[2],
+            scaled: flags[3],
             tracked,
             seed,
         },
@@ -109,9 +114,13 @@ impl Case {
             true => Mode::Running((!statistics.is_empty()).then(|| make(&statistics))),
             false => Mode::Batch,
         };
-        let forward = if portable { Edge::forward_portable } else { Edge::forward };
         let shaped = input.clone().reshape([*images, *t, *h, *w, edge.inputs]);
-        let output = forward(edge, shaped, weights.clone(), mix.clone(), mode);
+        let [to, ho, wo] = edge.output_extent([*t, *h, *w]);
+        let sum = self.summed.then(|| track(make(&draw(images * to * ho * wo * edge.outputs)), self.tracked[3]));
+        let factors = self.scaled.then(|| draw(*images).into_iter().map(|v| v as f32).collect());
+        let onto = Onto { sum: sum.clone().map(|sum| sum.reshape([*images, to, ho, wo, edge.outputs])), factors };
+        let forward = || edge.forward_onto(shaped, weights.clone(), mix.clone(), mode, onto);
+        let output = if portable { portably(forward) } else { forward() };
         let mut outcome = Outcome { names: Vec::new(), values: Vec::new() };
         let mut add = |name: &'static str, values: Tensor<1>| {
             outcome.names.push(name);
@@ -127,7 +136,13 @@ impl Case {
         let anchor = make(&[0.0]).require_grad();
         let projected = (activation * make(&draw(count))).sum() + anchor;
         let gradients = projected.backward();
-        for (name, leaf) in [("input gradient", Some(input)), ("weight gradient", weights), ("mix gradient", mix)] {
+        let leaves = [
+            ("input gradient", Some(input)),
+            ("weight gradient", weights),
+            ("mix gradient", mix),
+            ("sum gradient", sum),
+        ];
+        for (name, leaf) in leaves {
             if let Some(gradient) = leaf.and_then(|leaf| leaf.grad(&gradients)) {
                 add(name, gradient);
             }
@@ -175,7 +190,9 @@ fn whole(channels: usize, stride: Extent) -> Case {
         extent: [2, 17, 19],
         running: false,
         mixed: true,
-        tracked: [true; 3],
+        summed: true,
+        scaled: true,
+        tracked: [true; 4],
         seed: 5,
     }
 }

@@ -6,11 +6,12 @@ use super::memory::Buffer;
 use super::normal::Normal;
 use super::pack::pack;
 use super::plan::{Plan, Unit};
+use crate::crew::each;
 use crate::expression::Expression;
 use crate::lanes::LANES;
 
 use crate::width::Width;
-use crate::{Edge, Mode, Output};
+use crate::{Edge, Mode, Onto, Output};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
@@ -22,9 +23,16 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Whether the fused edge computes these tensors: on Flex, in single precision.
-pub(crate) fn handles(edge: &Edge, input: &Tensor<5>, weights: Option<&Tensor<1>>, mix: Option<&Tensor<1>>) -> bool {
+pub(crate) fn handles(
+    edge: &Edge,
+    input: &Tensor<5>,
+    weights: Option<&Tensor<1>>,
+    mix: Option<&Tensor<1>>,
+    onto: &Onto,
+) -> bool {
     let single = |tensor: &Tensor<1>| tensor.dtype() == DType::F32;
     input.dtype() == DType::F32
+        && onto.sum.as_ref().is_none_or(|sum| sum.dtype() == DType::F32)
         && weights.is_none_or(single)
         && mix.is_none_or(single)
         && input.device() == Device::flex()
@@ -38,6 +46,7 @@ pub(crate) fn forward(
     weights: Option<Tensor<1>>,
     mix: Option<Tensor<1>>,
     mode: Mode,
+    onto: Onto,
 ) -> Output {
     let [images, t, h, w, _] = input.dims();
     let plan = Plan::new(edge, images, [t, h, w]);
@@ -46,16 +55,19 @@ pub(crate) fn forward(
     assert_eq!(weight_count, plan.weights, "an edge with {} weights was given {weight_count}", plan.weights);
     let device = input.device().inner();
     let absent = || Tensor::<1>::zeros([1], &device);
+    let Onto { sum, factors } = onto;
     let (batch, running) = match mode {
         Mode::Batch => (true, None),
         Mode::Running(running) => (false, running),
     };
     assert!(batch || statistics == 0 || running.is_some(), "an edge with norms needs running statistics");
-    let call = Arc::new(Call { plan, width: Width::current(), batch, mixed: mix.is_some(), statistics });
+    let (mixed, summed) = (mix.is_some(), sum.is_some());
+    let call = Arc::new(Call { plan, width: Width::current(), batch, mixed, summed, factors, statistics });
     let forwarded = Dispatch::fused_edge(
         input.into_dispatch(),
         weights.unwrap_or_else(absent).into_dispatch(),
         mix.unwrap_or_else(absent).into_dispatch(),
+        sum.map_or_else(|| absent().into_dispatch(), Tensor::into_dispatch),
         running.unwrap_or_else(absent).into_dispatch(),
         call,
     );
@@ -73,6 +85,10 @@ pub struct Call {
     batch: bool,
     /// Whether there is a mix; the operations are summed as they are otherwise.
     mixed: bool,
+    /// Whether there is something to add to.
+    summed: bool,
+    /// A factor per image.
+    factors: Option<Vec<f32>>,
     /// Elements of the flat tensor of statistics.
     statistics: usize,
 }
@@ -119,6 +135,7 @@ pub trait FusedEdge: Backend {
         input: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         mix: FloatTensor<Self>,
+        sum: FloatTensor<Self>,
         running: FloatTensor<Self>,
         call: Arc<Call>,
     ) -> Forwarded<Self>;
@@ -174,10 +191,12 @@ impl FusedEdge for Flex {
         input: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         mix: FloatTensor<Self>,
+        sum: FloatTensor<Self>,
         running: FloatTensor<Self>,
         call: Arc<Call>,
     ) -> Forwarded<Self> {
         let (input, weights, running) = (input.to_contiguous(), weights.to_contiguous(), running.to_contiguous());
+        let sum = sum.to_contiguous();
         let mix = call.mix(&mix.to_contiguous());
         let (plan, weights) = (&call.plan, values(&weights));
         let pass = call.pass(values(&input), weights, &mix);
@@ -195,7 +214,8 @@ impl FusedEdge for Flex {
                 };
             }
         }
-        let activation = pass.combine(&normals, &results);
+        let sum = call.summed.then(|| values(&sum));
+        let activation = pass.combine(&normals, &results, call.factors.as_deref(), sum);
         let [t, h, w] = plan.output;
         Forwarded {
             activation: pooled(activation, vec![plan.images, t, h, w, plan.outputs]),
@@ -216,12 +236,13 @@ impl FusedEdge for Flex {
         let (input, weights, gradient) = (input.to_contiguous(), weights.to_contiguous(), gradient.to_contiguous());
         let mix = call.mix(&mix.to_contiguous());
         let plan = &call.plan;
+        let scaled = call.factors.as_ref().map(|factors| scale_images(values(&gradient), factors));
         let backward = Backward {
             pass: call.pass(values(&input), values(&weights), &mix),
             normals: &kept.normals,
             batch: call.batch,
             kept: &kept.results,
-            gradient: values(&gradient),
+            gradient: scaled.as_ref().map_or_else(|| values(&gradient), |scaled| scaled.as_floats()),
             wanted,
         };
         let Gradients { input, weights, mix } = backward.run();
@@ -238,6 +259,15 @@ impl FusedEdge for Flex {
             mix: shaped(mix, vec![plan.operations]),
         }
     }
+}
+
+/// Every image times its factor.
+fn scale_images(images: &[f32], factors: &[f32]) -> Buffer {
+    let mut scaled = Buffer::of_floats(images.len());
+    let length = images.len() / factors.len();
+    let tasks = scaled.floats()[..images.len()].chunks_mut(length).zip(images.chunks(length)).zip(factors);
+    each(tasks, |((to, from), factor)| to.iter_mut().zip(from).for_each(|(to, from)| *to = from * factor));
+    scaled
 }
 
 /// A contiguous tensor's elements.
@@ -268,14 +298,17 @@ struct State<B: Backend> {
 #[derive(Debug)]
 struct Step;
 
-impl<B: FusedEdge> Differentiable<B, 3> for Step {
+impl<B: FusedEdge> Differentiable<B, 4> for Step {
     type State = State<B>;
 
-    fn backward(self, ops: Ops<State<B>, 3>, graph: &mut Graph, _: &mut Checkpointer) {
-        let [input, weights, mix] = ops.parents;
+    fn backward(self, ops: Ops<State<B>, 4>, graph: &mut Graph, _: &mut Checkpointer) {
+        let [input, weights, mix, sum] = ops.parents;
         let gradient = graph.consume::<B>(&ops.node);
         let wanted = Wanted { input: input.is_some(), weights: weights.is_some(), mix: mix.is_some() };
         let State { input: x, weights: w, mix: m, call, kept } = ops.state;
+        if let Some(sum) = sum {
+            graph.register::<B>(sum.id, gradient.clone());
+        }
         let returned = B::fused_edge_back(x, w, m, gradient, call, kept, wanted);
         for (node, gradient) in [(input, returned.input), (weights, returned.weights), (mix, returned.mix)] {
             if let Some(node) = node {
@@ -290,14 +323,22 @@ impl<B: FusedEdge, C: CheckpointStrategy> FusedEdge for Autodiff<B, C> {
         input: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         mix: FloatTensor<Self>,
+        sum: FloatTensor<Self>,
         running: FloatTensor<Self>,
         call: Arc<Call>,
     ) -> Forwarded<Self> {
         let there = |call: Arc<Call>| {
             let primitive = |tensor: &FloatTensor<Self>| tensor.primitive().clone();
-            B::fused_edge(primitive(&input), primitive(&weights), primitive(&mix), primitive(&running), call)
+            B::fused_edge(
+                primitive(&input),
+                primitive(&weights),
+                primitive(&mix),
+                primitive(&sum),
+                primitive(&running),
+                call,
+            )
         };
-        let parents = [input.node(), weights.node(), mix.node()];
+        let parents = [input.node(), weights.node(), mix.node(), sum.node()];
         let (activation, statistics, kept) = match Step.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let Forwarded { activation, statistics, kept } = there(call.clone());

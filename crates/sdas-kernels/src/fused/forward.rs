@@ -78,8 +78,14 @@ impl Pass<'_> {
         (0..plan.units.len()).map(|unit| [of_unit(unit, 0), of_unit(unit, 1)]).collect()
     }
 
-    /// The edge's output, `[images, pixels, outputs]`: the sum of its terms.
-    pub(crate) fn combine(&self, normals: &[Normal], kept: &[Lanes]) -> Buffer {
+    /// The edge's output, `[images, pixels, outputs]`: the sum of its terms, times a factor per image, plus `sum`.
+    pub(crate) fn combine(
+        &self,
+        normals: &[Normal],
+        kept: &[Lanes],
+        factors: Option<&[f32]>,
+        sum: Option<&[f32]>,
+    ) -> Buffer {
         let (plan, group) = (self.plan, self.group());
         let count = plan.images * volume(plan.output) * plan.outputs;
         let mut output = Buffer::of_floats(count);
@@ -100,7 +106,10 @@ impl Pass<'_> {
             .enumerate();
         each(groups, |(index, (output, input))| {
             let kept = &kept[index * group * plan.kept..];
-            run(self.width, Combine { plan, constants: &constants, scales: &scales, input, kept, output });
+            let factors = factors.map(|factors| &factors[index * group..]);
+            let sum = sum.map(|sum| &sum[index * group * volume(plan.output) * plan.outputs..][..output.len()]);
+            let task = Combine { plan, constants: &constants, scales: &scales, input, kept, factors, sum, output };
+            run(self.width, task);
         });
         output
     }
@@ -323,6 +332,10 @@ struct Combine<'a> {
     scales: &'a [Lanes],
     input: &'a [f32],
     kept: &'a [Lanes],
+    /// By image.
+    factors: Option<&'a [f32]>,
+    /// Laid out like the output.
+    sum: Option<&'a [f32]>,
     output: &'a mut [f32],
 }
 
@@ -334,19 +347,24 @@ impl Task for Combine<'_> {
         for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
+            let factor = self.factors.map_or(1.0, |factors| factors[image]);
+            let before = self
+                .sum
+                .map(|sum| Pixels { values: &sum[image * output.len()..][..output.len()], channels: plan.outputs });
             for block in 0..blocks {
-                let scales = self.scales[block..].iter().step_by(blocks);
+                let scales = self.scales[block..].iter().step_by(blocks).map(|scale| scale.scaled(factor));
                 let mut identity = None;
                 let mut streams = Vec::with_capacity(plan.terms.len());
                 for (term, scale) in plan.terms.iter().zip(scales) {
                     match term.unit {
                         Some(unit) => {
-                            streams.push((&kept[plan.units[unit].kept + block * pixels..][..pixels], *scale));
+                            streams.push((&kept[plan.units[unit].kept + block * pixels..][..pixels], scale));
                         }
-                        None => identity = Some(identity.map_or(*scale, |other: Lanes| other.summed(*scale))),
+                        None => identity = Some(identity.map_or(scale, |other: Lanes| other.summed(scale))),
                     }
                 }
-                let sum = Sum { constant: self.constants[block], streams: &streams, identity, input, block };
+                let constant = self.constants[block].scaled(factor);
+                let sum = Sum { constant, streams: &streams, identity, input, before, block };
                 let mut pixel = 0;
                 while pixel + 8 <= pixels {
                     sum.tile::<R, 8>(pixel, output, plan.outputs);
@@ -369,6 +387,8 @@ struct Sum<'a> {
     /// The factor of the input itself.
     identity: Option<Lanes>,
     input: Pixels<'a>,
+    /// What the sum is added to.
+    before: Option<Pixels<'a>>,
     block: usize,
 }
 
@@ -385,6 +405,11 @@ impl Sum<'_> {
         if let Some(scale) = self.identity {
             for p in 0..P {
                 sums[p] = sums[p].add_product::<R>(self.input.load(pixel + p, self.block), scale);
+            }
+        }
+        if let Some(before) = self.before {
+            for p in 0..P {
+                sums[p] = sums[p].plus::<R>(before.load(pixel + p, self.block));
             }
         }
         for p in 0..P {

@@ -23,8 +23,10 @@ impl Buffer {
         let mut pool = pool();
         pool.clock += 1;
         let fits = |lanes: &Vec<Lanes>| lanes.len() >= length && lanes.len() <= length + length / 4;
-        let best =
-            (0..pool.idle.len()).filter(|&at| fits(&pool.idle[at].lanes)).min_by_key(|&at| pool.idle[at].lanes.len());
+        let best = (0..pool.idle.len())
+            .rev()
+            .filter(|&at| fits(&pool.idle[at].lanes))
+            .min_by_key(|&at| pool.idle[at].lanes.len());
         let found = best.map(|at| pool.idle.swap_remove(at).lanes);
         if pool.clock.is_multiple_of(PATIENCE / 16) {
             let now = pool.clock;
@@ -44,6 +46,13 @@ impl Buffer {
     pub(crate) fn floats(&mut self) -> &mut [f32] {
         // SAFETY: lanes are sixteen plain floats without padding, and the borrow is as long as that of the lanes.
         unsafe { std::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), self.used * LANES) }
+    }
+
+    /// All of it as floats, for reading.
+    #[allow(unsafe_code)]
+    pub(crate) fn as_floats(&self) -> &[f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(self.lanes.as_ptr().cast(), self.used * LANES) }
     }
 
     /// The first `count` floats as the bytes of a tensor; the buffer returns to the pool with the tensor.

@@ -34,7 +34,7 @@ impl Auxiliary {
         let pooled = avg_pool2d(planes, options).permute([0, 2, 3, 1]);
         let [_, h, w, _] = pooled.dims();
         let x = pooled.reshape([n, t, h, w, c]);
-        let x = self.convolutions.iter().fold(x, |x, block| block.forward(pass, x, None));
+        let x = self.convolutions.iter().fold(x, |x, block| block.forward(pass, x));
         self.classifier.forward(pass.weights, average(relu(x)))
     }
 

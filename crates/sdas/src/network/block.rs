@@ -4,7 +4,7 @@ use crate::parameters::Parameters;
 use burn::tensor::Tensor;
 use rand::Rng;
 use sdas_data::random::Stream;
-use sdas_kernels::{Edge, Expression, Mode, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, Onto, WeightKind};
 
 /// An edge of a network with its place among the network's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +21,23 @@ pub struct Block {
 
 impl Block {
     /// Computes the block; what it normalised by goes into `pass`.
-    pub(super) fn forward(&self, pass: &mut BlockPass<'_>, input: Tensor<5>, mix: Option<Tensor<1>>) -> Tensor<5> {
+    pub(super) fn forward(&self, pass: &mut BlockPass<'_>, input: Tensor<5>) -> Tensor<5> {
+        self.forward_onto(pass, input, None, Onto::default())
+    }
+
+    /// Computes the block as one of a node's edges.
+    pub(super) fn forward_onto(
+        &self,
+        pass: &mut BlockPass<'_>,
+        input: Tensor<5>,
+        mix: Option<Tensor<1>>,
+        onto: Onto,
+    ) -> Tensor<5> {
         let mode = match pass.running {
             Some(running) => Mode::Running(running.get(self.slot)),
             None => Mode::Batch,
         };
-        let output = self.edge.forward(input, pass.weights.get(self.slot), mix, mode);
+        let output = self.edge.forward_onto(input, pass.weights.get(self.slot), mix, mode, onto);
         if let Some(statistics) = output.statistics {
             pass.statistics.set(self.slot, Some(statistics));
         }

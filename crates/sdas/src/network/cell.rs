@@ -4,6 +4,7 @@ use super::block::{Block, BlockPass};
 use super::stochastic::DropPath;
 use crate::space::{CellKind, INPUTS, NODES};
 use burn::tensor::Tensor;
+use sdas_kernels::Onto;
 
 /// A cell of a supernet or of a derived network: they differ only in what their edges run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +44,8 @@ impl Cell {
     ) -> Tensor<5> {
         let [before, last] = inputs;
         let mut states = Vec::with_capacity(INPUTS + NODES);
-        states.push(self.preprocess[0].forward(pass, before, None));
-        states.push(self.preprocess[1].forward(pass, last, None));
+        states.push(self.preprocess[0].forward(pass, before));
+        states.push(self.preprocess[1].forward(pass, last));
         for node in 0..NODES {
             let mut sum: Option<Tensor<5>> = None;
             for edge in self.edges.iter().filter(|edge| edge.node == node) {
@@ -53,14 +54,10 @@ impl Cell {
                     let operations = mixes.dims()[1];
                     mixes.clone().slice([row..row + 1, 0..operations]).reshape([operations])
                 });
-                let mut term = edge.block.forward(pass, states[edge.from].clone(), mix);
-                if let Some(drop_path) = drop_path.as_mut().filter(|_| !edge.block.is_identity()) {
-                    term = drop_path.apply(term);
-                }
-                sum = Some(match sum {
-                    Some(sum) => sum + term,
-                    None => term,
-                });
+                let input = states[edge.from].clone();
+                let drop_path = drop_path.as_mut().filter(|_| !edge.block.is_identity());
+                let factors = drop_path.map(|drop_path| drop_path.factors(input.dims()[0]));
+                sum = Some(edge.block.forward_onto(pass, input, mix, Onto { sum, factors }));
             }
             states.push(sum.expect("every node has an edge"));
         }

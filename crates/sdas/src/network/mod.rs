@@ -84,8 +84,8 @@ impl Network {
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
         let Pass { weights, running, mixes, mut drop_path, dropout } = pass;
         let mut blocks = BlockPass { weights, running, statistics: Parameters::empty(self.slots) };
-        let mut before = self.stem.iter().fold(input, |x, block| block.forward(&mut blocks, x, None));
-        let mut last = self.second_stem.iter().fold(before.clone(), |x, block| block.forward(&mut blocks, x, None));
+        let mut before = self.stem.iter().fold(input, |x, block| block.forward(&mut blocks, x));
+        let mut last = self.second_stem.iter().fold(before.clone(), |x, block| block.forward(&mut blocks, x));
         let mut auxiliary = None;
         for (index, cell) in self.cells.iter().enumerate() {
             let mixes = mixes.as_ref().map(|mixes| &mixes[cell.kind.index()]);

@@ -15,12 +15,9 @@ pub struct DropPath {
 }
 
 impl DropPath {
-    /// `[N, T, H, W, C]`, whole samples dropped.
-    pub(super) fn apply(&mut self, term: Tensor<5>) -> Tensor<5> {
-        let samples = term.dims()[0];
-        let mask = TensorData::new(mask(&mut self.stream, self.rate, samples), [samples, 1, 1, 1, 1]);
-        let mask = Tensor::<5>::from_data(mask, &term.device());
-        term * mask
+    /// What an edge's result is multiplied by, a factor per sample.
+    pub(super) fn factors(&mut self, samples: usize) -> Vec<f32> {
+        mask(&mut self.stream, self.rate, samples)
     }
 }
 
