@@ -61,7 +61,7 @@ pub struct Output {
 }
 
 /// One edge: every operation that it runs on the same input, and how they are summed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Edge {
     /// Channels read.
     pub inputs: usize,

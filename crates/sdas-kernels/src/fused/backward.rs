@@ -56,11 +56,7 @@ impl Backward<'_> {
         }
         let packed = pack(plan, self.pass.weights, true);
         let layout = GradientLayout::new(plan);
-        let mut partial = wanted.weights.then(|| {
-            let mut partial = Buffer::take(self.pass.groups() * layout.length);
-            partial.fill(Lanes::ZERO);
-            partial
-        });
+        let mut partial = wanted.weights.then(|| Buffer::take(self.pass.groups() * layout.length));
         // Of a unit that is a term, and read by no other, the gradient is the output's.
         let mut sums: Vec<GradientSums> = vec![GradientSums::default(); plan.units.len()];
         for (term, sum) in plan.terms.iter().zip(terms) {
@@ -220,13 +216,12 @@ impl Backward<'_> {
     /// The groups' sums, added up in their order, and the gradients of the norms' scales and shifts.
     fn weight_gradient(&self, partial: &[Lanes], layout: &GradientLayout, sums: &[GradientSums]) -> Vec<f32> {
         let plan = self.pass.plan;
+        const PART: usize = 1024;
         let mut total = Buffer::take(layout.length);
-        total.fill(Lanes::ZERO);
-        for part in partial.chunks_exact(layout.length.max(1)) {
-            for (total, part) in total.iter_mut().zip(part) {
-                *total = total.summed(*part);
-            }
-        }
+        each(total.chunks_mut(PART).enumerate(), |(index, total)| {
+            let start = index * PART;
+            run(self.pass.width, GroupSums { partial, length: layout.length, start, total });
+        });
         let mut flat = vec![0.0; plan.weights];
         layout.unpack(plan, &total, &mut flat);
         for (index, unit) in plan.units.iter().enumerate() {
@@ -238,6 +233,33 @@ impl Backward<'_> {
             }
         }
         flat
+    }
+}
+
+/// A part of the groups' sums, added up in the groups' order.
+struct GroupSums<'a> {
+    /// `[groups, length]`.
+    partial: &'a [Lanes],
+    length: usize,
+    /// Where the part starts in each group's.
+    start: usize,
+    total: &'a mut [Lanes],
+}
+
+impl Task for GroupSums<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let count = self.total.len();
+        for (group, partial) in self.partial.chunks_exact(self.length).enumerate() {
+            let partial = &partial[self.start..][..count];
+            if group == 0 {
+                self.total.copy_from_slice(partial);
+                continue;
+            }
+            for (total, part) in self.total.iter_mut().zip(partial) {
+                *total = total.plus::<R>(*part);
+            }
+        }
     }
 }
 
@@ -275,6 +297,9 @@ struct Level<'a> {
 impl Task for Level<'_> {
     #[inline(always)]
     fn run<R: Registers>(mut self) {
+        if self.level + 1 >= self.plan.levels {
+            self.weight_gradients.fill(Lanes::ZERO);
+        }
         for image in 0..self.images {
             self.image::<R>(image);
         }

@@ -49,7 +49,7 @@ pub(crate) fn forward(
     onto: Onto,
 ) -> Output {
     let [images, t, h, w, _] = input.dims();
-    let plan = Plan::new(edge, images, [t, h, w]);
+    let plan = Plan::of(edge, images, [t, h, w]);
     let statistics = edge.statistic_count();
     let weight_count = weights.as_ref().map_or(0, |weights| weights.dims()[0]);
     assert_eq!(weight_count, plan.weights, "an edge with {} weights was given {weight_count}", plan.weights);
@@ -80,7 +80,7 @@ pub(crate) fn forward(
 /// What a call of the fused edge is besides its tensors.
 #[derive(Debug)]
 pub struct Call {
-    plan: Plan,
+    plan: Arc<Plan>,
     width: Width,
     batch: bool,
     /// Whether there is a mix; the operations are summed as they are otherwise.
@@ -125,6 +125,8 @@ pub struct Returned<B: Backend> {
     pub weights: FloatTensor<B>,
     /// Gradient of the mix.
     pub mix: FloatTensor<B>,
+    /// Gradient of what the activation was added to: the output's, contiguous, so that the next edge need not copy it.
+    pub sum: FloatTensor<B>,
 }
 
 /// The edge's function and its derivative.
@@ -163,7 +165,7 @@ impl Call {
 
     /// The norms of the units of a level by the batch's statistics, which are written behind one another.
     fn batch_normal(&self, unit: &Unit, weights: &[f32], sums: &[Vec<f64>; 2], statistics: &mut [f32]) -> Normal {
-        let plan = &self.plan;
+        let plan = &*self.plan;
         let Some(at) = unit.statistics else { return Normal::absent(plan) };
         let elements = (plan.images * unit.pixels()) as f64;
         let mean: Vec<f64> = sums[0][..plan.outputs].iter().map(|sum| sum / elements).collect();
@@ -179,7 +181,7 @@ impl Call {
     }
 
     fn running_normal(&self, unit: &Unit, weights: &[f32], running: &[f32]) -> Normal {
-        let plan = &self.plan;
+        let plan = &*self.plan;
         let Some(at) = unit.statistics else { return Normal::absent(plan) };
         let doubles = |at: usize| running[at..at + plan.outputs].iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         Normal::new(plan, unit, weights, doubles(at), &doubles(at + plan.outputs))
@@ -198,7 +200,7 @@ impl FusedEdge for Flex {
         let (input, weights, running) = (input.to_contiguous(), weights.to_contiguous(), running.to_contiguous());
         let sum = sum.to_contiguous();
         let mix = call.mix(&mix.to_contiguous());
-        let (plan, weights) = (&call.plan, values(&weights));
+        let (plan, weights) = (&*call.plan, values(&weights));
         let pass = call.pass(values(&input), weights, &mix);
         let packed = pack(plan, weights, false);
         let mut results = Buffer::take(plan.images * plan.kept);
@@ -235,7 +237,7 @@ impl FusedEdge for Flex {
     ) -> Returned<Self> {
         let (input, weights, gradient) = (input.to_contiguous(), weights.to_contiguous(), gradient.to_contiguous());
         let mix = call.mix(&mix.to_contiguous());
-        let plan = &call.plan;
+        let plan = &*call.plan;
         let scaled = call.factors.as_ref().map(|factors| scale_images(values(&gradient), factors));
         let backward = Backward {
             pass: call.pass(values(&input), values(&weights), &mix),
@@ -245,6 +247,7 @@ impl FusedEdge for Flex {
             gradient: scaled.as_ref().map_or_else(|| values(&gradient), |scaled| scaled.as_floats()),
             wanted,
         };
+        let sum = gradient.clone();
         let Gradients { input, weights, mix } = backward.run();
         let [t, h, w] = plan.input;
         let shaped = |values: Vec<f32>, shape: Vec<usize>| {
@@ -257,6 +260,7 @@ impl FusedEdge for Flex {
             },
             weights: shaped(weights, vec![plan.weights]),
             mix: shaped(mix, vec![plan.operations]),
+            sum,
         }
     }
 }
@@ -306,11 +310,9 @@ impl<B: FusedEdge> Differentiable<B, 4> for Step {
         let gradient = graph.consume::<B>(&ops.node);
         let wanted = Wanted { input: input.is_some(), weights: weights.is_some(), mix: mix.is_some() };
         let State { input: x, weights: w, mix: m, call, kept } = ops.state;
-        if let Some(sum) = sum {
-            graph.register::<B>(sum.id, gradient.clone());
-        }
         let returned = B::fused_edge_back(x, w, m, gradient, call, kept, wanted);
-        for (node, gradient) in [(input, returned.input), (weights, returned.weights), (mix, returned.mix)] {
+        let returned = [returned.input, returned.weights, returned.mix, returned.sum];
+        for (node, gradient) in [input, weights, mix, sum].into_iter().zip(returned) {
             if let Some(node) = node {
                 graph.register::<B>(node.id, gradient);
             }

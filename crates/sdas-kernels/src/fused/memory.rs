@@ -68,6 +68,7 @@ impl Buffer {
 /// for buffers of their sizes.
 pub fn release_memory() {
     pool().idle.clear();
+    super::plan::forget_plans();
     // The system's allocator keeps what is freed, too, unless it is told.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code)]

@@ -5,6 +5,8 @@ use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::lanes::{LANES, blocks};
 use crate::weights::{strided, volume};
 use crate::{Edge, Norm};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Elements between the results of two units: streams that lie a power of two apart would compete for the same cache lines.
 const SKEW: usize = 5;
@@ -135,8 +137,29 @@ impl Unit {
     }
 }
 
+/// Plans made before, by edge and by images and size.
+type Plans = HashMap<Edge, HashMap<(usize, Extent), Arc<Plan>>>;
+
+static PLANS: LazyLock<Mutex<Plans>> = LazyLock::new(Mutex::default);
+
+/// Forgets the plans made so far.
+pub(crate) fn forget_plans() {
+    PLANS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 impl Plan {
-    pub(crate) fn new(edge: &Edge, images: usize, input: Extent) -> Self {
+    /// The plan of an edge; a step asks for the same few over and over.
+    pub(crate) fn of(edge: &Edge, images: usize, input: Extent) -> Arc<Self> {
+        let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(edge).and_then(|plans| plans.get(&(images, input))) {
+            return plan.clone();
+        }
+        let plan = Arc::new(Plan::new(edge, images, input));
+        plans.entry(edge.clone()).or_default().insert((images, input), plan.clone());
+        plan
+    }
+
+    fn new(edge: &Edge, images: usize, input: Extent) -> Self {
         let mut plan = Plan {
             images,
             inputs: edge.inputs,
