@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Edges of a kind of cell that a search decides.
@@ -36,8 +36,8 @@ impl Display {
     fn line(&mut self, text: &str) {
         self.last_line = Instant::now();
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
         }
     }
 
@@ -61,15 +61,20 @@ impl Display {
     }
 }
 
+/// A line on standard error. Whether anybody reads it makes no difference to a run.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { phase, folder, epoch, epochs, steps, parameters, multiply_adds } => {
+            Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 self.length = (*epochs, *steps);
-                self.decided = (*phase == Phase::Search).then_some([0, 0]);
+                self.decided = *decided;
                 if let Some(bar) = &self.bar {
                     bar.set_length((epochs * steps) as u64);
-                    bar.set_position((epoch * steps) as u64);
+                    bar.set_position((epoch * steps + step) as u64);
                 }
                 let what = match phase {
                     Phase::Search => "search",

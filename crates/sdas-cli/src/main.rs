@@ -11,6 +11,8 @@ use commands::Outcome;
 use sdas::device::DeviceError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
+use sdas::run::RunError;
+use sdas_data::DataError;
 use std::io;
 use std::process::ExitCode;
 
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            display::note(&format!("error: {}", message(&error)));
             ExitCode::from(if is_misuse(&error) { MISUSED } else { FAILED })
         }
     }
@@ -49,7 +51,18 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 fn is_misuse(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<RecipeError>() || cause.is::<GenotypeError>() || cause.is::<DeviceError>())
+    let of_run = |error: &RunError| match error {
+        RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
+        RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
+        RunError::Data(error) => matches!(error, DataError::NoPath { .. }),
+        _ => false,
+    };
+    error.chain().any(|cause| {
+        cause.is::<RecipeError>()
+            || cause.is::<GenotypeError>()
+            || cause.is::<DeviceError>()
+            || cause.downcast_ref().is_some_and(of_run)
+    })
 }
 
 /// Whether the reader of our output has left, as `head` does.

@@ -59,6 +59,17 @@ fn a_search_can_be_drawn_trained_and_measured() {
         assert_eq!(evaluation["count"], 30);
         assert_eq!(evaluation["classes"].as_array().unwrap().len(), 10);
     }
+    // The one cannot go on as the other, and neither with other pictures.
+    let result = || std::fs::read(place.path().join("search/result.json")).unwrap();
+    let before = result();
+    assert!(refused(&["train", "--resume", &search], 2).contains("this is the folder of a search"));
+    assert!(refused(&["search", "--resume", &train], 2).contains("this is the folder of a train"));
+    assert_eq!(result(), before);
+    let config = place.path().join("search/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("train = 80", "train = 90")).unwrap();
+    assert!(refused(&["search", "--resume", &search], 1).contains("the training pictures are not those"));
+    refused(&["search", "--out", &search], 2);
 }
 
 #[test]
@@ -75,7 +86,7 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
     let out = place.path().join("run");
     let small = ["--set", "data.shapes.train=80", "--set", "data.shapes.test=20"];
     for own in [["search", "--set", "search.batch=64"], ["search", "--set", "data.kind=cifar10"]] {
-        let text = refused(&[own.as_slice(), &small, &["--out", out.to_str().unwrap()]].concat(), 1);
+        let text = refused(&[own.as_slice(), &small, &["--out", out.to_str().unwrap()]].concat(), 2);
         assert!(text.contains("search.batch: is 64") || text.contains("--data"), "{text}");
         assert!(!out.exists());
     }

@@ -10,8 +10,6 @@ pub(crate) trait Registers {
     const ACCUMULATORS: usize;
 
     fn splat(value: f32) -> Lanes;
-    /// Asks for the cache line at `address`, which need not be valid.
-    fn prefetch(address: *const Lanes);
     /// `sum + a × b`.
     fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes;
     fn times(a: Lanes, b: Lanes) -> Lanes;
@@ -31,7 +29,7 @@ pub(crate) trait Registers {
 macro_rules! registers {
     (
         $(#[$doc:meta])* $name:ident, [$vector:ty; $parts:literal], accumulators: $accumulators:literal,
-        splat: $splat:expr, prefetch: $prefetch:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
+        splat: $splat:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
         max: $max:expr, where_greater: $where_greater:expr, where_equal: $where_equal:expr $(,)?
     ) => {
         $(#[$doc])*
@@ -60,12 +58,6 @@ macro_rules! registers {
             fn splat(value: f32) -> Lanes {
                 // SAFETY: see the macro.
                 Self::lanes([unsafe { $splat(value) }; $parts])
-            }
-
-            #[inline(always)]
-            fn prefetch(address: *const Lanes) {
-                // SAFETY: see the macro; a prefetch of any address is allowed.
-                unsafe { $prefetch(address.cast()) }
             }
 
             #[inline(always)]
@@ -122,7 +114,6 @@ mod x86 {
         /// 32 registers of 16 floats: AVX-512.
         Wide, [__m512; 1], accumulators: 16,
         splat: _mm512_set1_ps,
-        prefetch: _mm_prefetch::<_MM_HINT_T0>,
         add_product: wide_add_product,
         times: _mm512_mul_ps,
         plus: _mm512_add_ps,
@@ -148,7 +139,6 @@ mod x86 {
         /// 16 registers of 8 floats: AVX2 with fused multiply-add.
         Half, [__m256; 2], accumulators: 4,
         splat: _mm256_set1_ps,
-        prefetch: _mm_prefetch::<_MM_HINT_T0>,
         add_product: half_add_product,
         times: _mm256_mul_ps,
         plus: _mm256_add_ps,
@@ -174,7 +164,6 @@ mod x86 {
         /// 16 registers of 4 floats: SSE2, which every x86-64 has.
         Quarter, [__m128; 4], accumulators: 2,
         splat: _mm_set1_ps,
-        prefetch: _mm_prefetch::<_MM_HINT_T0>,
         add_product: quarter_add_product,
         times: _mm_mul_ps,
         plus: _mm_add_ps,
@@ -215,7 +204,6 @@ mod arm {
         /// 32 registers of 4 floats: NEON.
         Half, [float32x4_t; 4], accumulators: 4,
         splat: vdupq_n_f32,
-        prefetch: |_: *const f32| (),
         add_product: vfmaq_f32,
         times: vmulq_f32,
         plus: vaddq_f32,
@@ -249,7 +237,6 @@ mod plain {
         /// Whatever the target has. No fused multiply-add: where it is no instruction, it is a slow call.
         Quarter, [f32; 16], accumulators: 2,
         splat: |value| value,
-        prefetch: |_: *const f32| (),
         add_product: |sum: f32, a: f32, b: f32| sum + a * b,
         times: |a: f32, b: f32| a * b,
         plus: |a: f32, b: f32| a + b,

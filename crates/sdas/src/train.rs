@@ -42,10 +42,9 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
     let state = initial(&recipe, genotype, &data, &context)?;
     let loaders = Loaders::new(&recipe, &data)?;
     // Last: a run that cannot begin leaves no folder.
-    let folder = Folder::create(folder, &recipe)?;
-    folder.write("genotype.json", genotype.to_json().as_bytes())?;
-    folder.write("cell.svg", draw::cell_pair(genotype, &recipe.recipe).as_bytes())?;
-    let progress = Progress { phase: Phase::Train, ..Progress::default() };
+    let files = [("genotype.json", genotype.to_json()), ("cell.svg", draw::cell_pair(genotype, &recipe.recipe))];
+    let folder = Folder::create(folder, &recipe, &files)?;
+    let progress = Progress::begin(Phase::Train, &data);
     Training::new(recipe, genotype.clone(), loaders, folder, state, progress, context).run()
 }
 
@@ -61,9 +60,10 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed)?;
     let mut state = initial(&recipe, &genotype, &data, &context)?;
-    let mut progress = Progress { phase: Phase::Train, ..Progress::default() };
+    let mut progress = Progress::begin(Phase::Train, &data);
     if let Some((path, checkpoint)) = folder.newest()? {
         progress = checkpoint.state(&path)?;
+        progress.check(Phase::Train, &data)?;
         state.restore(checkpoint, &context);
     }
     folder.cut("metrics.jsonl", progress.epoch)?;
@@ -80,7 +80,8 @@ pub(crate) fn load_state(
 ) -> Result<TrainState, RunError> {
     let genotype = Genotype::read(folder.file("genotype.json"))?;
     let mut state = initial(recipe, &genotype, data, context)?;
-    let (_, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
+    let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
+    checkpoint.state::<Progress>(&path)?.check_classes(data)?;
     state.restore(checkpoint, context);
     Ok(state)
 }
@@ -220,7 +221,7 @@ impl<'a> Training<'a> {
         progress: Progress,
         context: Context<'a>,
     ) -> Self {
-        let clock = Clock::new(progress.seconds);
+        let clock = Clock::new(progress.times);
         Training { recipe, genotype, folder, state, progress, context, loaders, clock }
     }
 
@@ -231,6 +232,8 @@ impl<'a> Training<'a> {
             phase: Phase::Train,
             folder: self.folder.path(),
             epoch: self.progress.epoch,
+            step: self.progress.step_in_epoch,
+            decided: None,
             epochs,
             steps: self.loaders.training.batches(),
             parameters: counts.parameters,
@@ -242,7 +245,7 @@ impl<'a> Training<'a> {
                 return Ok(Ending::Interrupted);
             }
         }
-        let result = self.progress.result(Phase::Train, &self.genotype, counts, self.clock.seconds());
+        let result = self.progress.result(Phase::Train, &self.genotype, counts, self.clock.times().run);
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
         Ok(Ending::Done(Box::new(result)))
@@ -335,12 +338,13 @@ impl<'a> Training<'a> {
         };
         self.folder.append("metrics.jsonl", &record)?;
         self.progress.end_epoch(record.clone());
+        self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
-        self.checkpoint()
+        Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {
-        self.progress.seconds = self.clock.seconds();
+        self.progress.times = self.clock.times();
         let mut checkpoint = Checkpoint::new(&self.progress);
         checkpoint.put("weights", &self.state.weights);
         checkpoint.put("momentum", &self.state.sgd.momentum);

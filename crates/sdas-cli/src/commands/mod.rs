@@ -9,6 +9,7 @@ mod train;
 
 use crate::INTERRUPTED;
 use crate::arguments::{BenchCommand, Command, RunArguments};
+use crate::display::note;
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
 use sdas::recipe::BUILTIN;
@@ -90,14 +91,14 @@ fn catch_interrupts() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::SeqCst) {
             process::exit(INTERRUPTED.into());
         }
-        eprintln!("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
+        note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
     };
     ctrlc::set_handler(handler).context("cannot catch Ctrl-C")
 }
 
 /// Tells how to go on with an interrupted run.
 fn interrupted(command: &str, folder: &Path) -> Outcome {
-    eprintln!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder));
+    note(&format!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder)));
     Outcome::Interrupted
 }
 

@@ -52,7 +52,10 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
 /// The recipe of the run that the cell lies in, if it lies in one.
 fn default_recipe(genotype: &str) -> String {
     let path = Path::new(genotype);
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = match path.ends_with("genotype.json") {
+        true => path.parent(),
+        false => Some(path),
+    };
     let is_published = PUBLISHED.iter().any(|published| published.name == genotype);
     let config = folder.filter(|_| !is_published).map(|folder| folder.join("config.toml"));
     let config = config.filter(|config| config.is_file());

@@ -373,7 +373,8 @@ impl Level<'_> {
             }
         }
         if self.level == 0 && wanted.input {
-            let identity = plan.terms.iter().find(|term| term.unit.is_none()).map(|term| self.mix[term.operation]);
+            let identities = plan.terms.iter().filter(|term| term.unit.is_none());
+            let identity = identities.map(|term| self.mix[term.operation]).reduce(|a, b| a + b);
             let to = &mut self.input_gradient[image * values..][..values];
             let parts = Parts {
                 activated: scratch.activated_begun.then_some(scratch.activated_gradient.as_slice()),

@@ -39,10 +39,6 @@ impl UnitBack<'_> {
             let (p, q, r) = (self.back.p[block], self.back.q[block], self.back.r[block]);
             let at = block * plane + pixel;
             let results = &self.results[at..][..pixels];
-            // The next strip comes after so much arithmetic that the machine has forgotten the stream by then.
-            for result in self.results[at + pixels..].iter().take(0) {
-                R::prefetch(result);
-            }
             match self.own {
                 Some(own) => {
                     let own = &own[block * plane + pixel..][..pixels];

@@ -2,7 +2,9 @@
 
 use super::{BUILTIN, Recipe};
 use crate::optimizer::SgdSettings;
+use crate::schedule::Moment;
 use crate::space::Space;
+use sdas_data::Kind;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -95,6 +97,12 @@ impl Recipe {
         for given in overrides {
             merge(&mut over, parse_override(given)?);
         }
+        if let (Some(Value::Table(data)), Some(Value::Table(other))) = (table.get_mut("data"), over.get("data")) {
+            let measured = data.get("measured").and_then(Value::as_bool) == Some(true);
+            if measured && !other.is_empty() {
+                data.retain(|key, _| !matches!(key, "mean" | "std" | "measured"));
+            }
+        }
         merge(&mut table, over);
         let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
             let key = error.path().to_string();
@@ -139,11 +147,11 @@ impl Recipe {
         if let Some((key, message)) = search.schedule.fault(search.epochs) {
             return fault(&format!("search.schedule.{key}"), message);
         }
-        let (warmup, first) = (search.alpha_warmup as f64 / search.epochs as f64, search.first_decision());
-        if first < warmup {
+        let (warmup, epochs) = (search.alpha_warmup, search.epochs);
+        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }) > 0 {
             let message = format!(
-                "an edge would be decided at {first:.2} of the search, before α has learnt anything: its warm-up of {} epochs ends at {warmup:.2}; decide later or shorten the warm-up",
-                search.alpha_warmup
+                "an edge would be decided before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
+                warmup as f64 / epochs as f64
             );
             return fault("search.schedule", message);
         }
@@ -161,6 +169,10 @@ impl Recipe {
         within("train.dropout", train.dropout, 0.0, 1.0)?;
         within("train.auxiliary", train.auxiliary, 0.0, f64::INFINITY)?;
 
+        if self.data.kind == Kind::Shapes && self.data.path.is_some() {
+            let message = "the pictures of `shapes` are made by formula and lie nowhere; for your own, name a recipe: `folder`, or `cifar10-small`";
+            return fault("data.path", message.to_owned());
+        }
         if let Some(limit) = self.data.limit {
             least("data.limit", limit, 2)?;
         }
@@ -273,20 +285,25 @@ mod tests {
 
     #[test]
     fn overrides_take_effect() {
-        let recipe =
-            resolve(&["search.epochs=30", "search.weights.rate=1", "search.schedule.kind=at_end", "data.path=/a b"])
-                .unwrap();
+        let recipe = resolve(&[
+            "search.epochs=30",
+            "search.weights.rate=1",
+            "search.schedule.kind=at_end",
+            "data.kind=folder",
+            "data.path=/a b",
+        ])
+        .unwrap();
         assert_eq!(recipe.search.epochs, 30);
         assert_eq!(recipe.search.weights.rate, 1.0);
         assert_eq!(recipe.search.schedule, Schedule::AtEnd {});
         assert_eq!(recipe.data.path.as_deref(), Some(Path::new("/a b")));
         let recipe = resolve(&[
             "search.schedule.every=1",
-            "search.schedule.from=1",
+            "search.schedule.from=2",
             "search.schedule.kind=step",
             "search.epochs=20",
         ]);
-        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 1 });
+        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2 });
     }
 
     #[test]
@@ -332,5 +349,24 @@ mod tests {
     fn deciding_before_alpha_learns_is_refused() {
         let text = message(&["search.epochs=10", "search.alpha_warmup=9"]);
         assert!(text.contains("search.schedule") && text.contains("warm-up"), "{text}");
+        // Exactly at the end of the warm-up is too early, too.
+        let step = ["search.schedule.kind=step", "search.schedule.from=1", "search.schedule.every=1"];
+        assert!(message(&step).contains("warm-up"));
+        assert!(message(&["search.schedule.start=0.05", "search.schedule.end=0.05"]).contains("warm-up"));
+    }
+
+    #[test]
+    fn other_pictures_are_measured_anew() {
+        let text = "[data]\nmean = [0.1]\nstd = [0.2]\nmeasured = true";
+        let read = |overrides: &[String]| Recipe::from_toml(text, "text", "x", overrides).unwrap().data;
+        assert_eq!(read(&[]).mean, [0.1]);
+        assert_eq!(read(&["search.epochs=30".to_owned()]).mean, [0.1]);
+        let other = read(&["data.shapes.train=50".to_owned()]);
+        assert!(other.mean.is_empty() && other.std.is_empty() && !other.measured);
+    }
+
+    #[test]
+    fn pictures_by_formula_lie_nowhere() {
+        assert!(message(&["data.path=pictures"]).contains("data.path") && message(&["data.path=x"]).contains("folder"));
     }
 }

@@ -36,6 +36,9 @@ pub struct DataSettings {
     /// Standard deviation of each channel; measured where it is not given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub std: Vec<f32>,
+    /// Whether a run measured mean and deviation; where other pictures are asked for, they are measured anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub measured: bool,
     /// How many pictures of `shapes` are drawn; other kinds ignore it.
     pub shapes: Shapes,
 }
@@ -51,6 +54,7 @@ impl Default for DataSettings {
             limit: None,
             mean: Vec::new(),
             std: Vec::new(),
+            measured: false,
             shapes: Shapes::default(),
         }
     }
@@ -131,17 +135,6 @@ impl Default for SearchSettings {
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),
             augment: Augmentation { crop_padding: 4, flip: true, cutout: 0 },
-        }
-    }
-}
-
-impl SearchSettings {
-    /// Progress at which the first edge may be decided.
-    pub(super) fn first_decision(&self) -> f64 {
-        match self.schedule {
-            Schedule::Linear { start, .. } | Schedule::Cosine { start, .. } => start,
-            Schedule::Step { from, .. } => from as f64 / self.epochs as f64,
-            Schedule::AtEnd {} => 1.0,
         }
     }
 }

@@ -15,6 +15,15 @@ pub enum Phase {
     Train,
 }
 
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Phase::Search => "search",
+            Phase::Train => "train",
+        })
+    }
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -26,6 +35,10 @@ pub enum Event<'a> {
         folder: &'a Path,
         /// Epochs already done.
         epoch: usize,
+        /// Steps already done in the next.
+        step: usize,
+        /// Edges decided of each kind of cell, normal first; `None` in training.
+        decided: Option<[usize; 2]>,
         /// Epochs in all.
         epochs: usize,
         /// Steps an epoch.

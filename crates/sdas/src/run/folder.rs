@@ -49,6 +49,27 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A search where a training is asked for, or the other way round.
+    #[error("this is the folder of a {phase}; go on with it by `sdas {phase} --resume`")]
+    OtherPhase {
+        /// What it is.
+        phase: Phase,
+    },
+    /// The classes have changed.
+    #[error(
+        "the run was made with the classes {before}, but the data has {now}\n  remedy: give it the data that it was made with"
+    )]
+    OtherClasses {
+        /// When the run was made.
+        before: String,
+        /// Now.
+        now: String,
+    },
+    /// The training pictures have changed.
+    #[error(
+        "the training pictures are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
+    )]
+    OtherPictures,
     /// A value that does not fit the data.
     #[error("{key}: {message}")]
     Setting {
@@ -83,19 +104,35 @@ pub struct Folder {
 const KEPT: usize = 2;
 
 impl Folder {
-    /// Makes the folder of a new run and writes its recipe.
+    /// Makes the folder of a new run and writes `files`, by name, and its recipe into it.
     ///
     /// # Errors
     ///
     /// If it cannot be made, or holds a run already.
-    pub fn create(path: &Path, recipe: &Recipe) -> Result<Folder, RunError> {
+    pub fn create(path: &Path, recipe: &Recipe, files: &[(&str, String)]) -> Result<Folder, RunError> {
         let folder = Folder { path: path.to_owned() };
-        if folder.file("config.toml").exists() {
-            return Err(RunError::Occupied { path: path.to_owned() });
-        }
+        let is_new = !path.exists();
+        std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
+        // Of two runs that want the folder, one makes this.
         let checkpoints = folder.file("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(folder.fault("make", &checkpoints))?;
-        folder.write("config.toml", recipe.to_toml().as_bytes())?;
+        std::fs::create_dir(&checkpoints).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => RunError::Occupied { path: path.to_owned() },
+            _ => folder.fault("make", &checkpoints)(error),
+        })?;
+        // The recipe comes last: it is what makes this the folder of a run.
+        let recipe = ("config.toml", recipe.to_toml());
+        let written = files.iter().chain([&recipe]).try_for_each(|(name, text)| folder.write(name, text.as_bytes()));
+        if let Err(error) = written {
+            // As if it had never begun; what cannot be removed either is in nobody's way.
+            for (name, _) in files {
+                let _ = std::fs::remove_file(folder.file(name));
+            }
+            let _ = std::fs::remove_dir(&checkpoints);
+            if is_new {
+                let _ = std::fs::remove_dir(path);
+            }
+            return Err(error);
+        }
         Ok(folder)
     }
 
@@ -172,18 +209,22 @@ impl Folder {
         let mut text = serde_json::to_string(line).expect("a record is JSON");
         text.push('\n');
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(self.fault("open", &path))?;
-        file.write_all(text.as_bytes()).map_err(self.fault("append to", &path))
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(self.fault("append to", &path))
     }
 
     /// Keeps the first `lines` lines of a file: those that the checkpoint knows of.
     pub(crate) fn cut(&self, name: &str, lines: usize) -> Result<(), RunError> {
         let path = self.file(name);
-        if !path.exists() {
+        if lines == 0 && !path.exists() {
             return Ok(());
         }
         let bytes = std::fs::read(&path).map_err(self.fault("read", &path))?;
-        let end = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1).take(lines).last();
-        self.write(name, &bytes[..end.unwrap_or(0)])
+        let ends: Vec<usize> = (1..=bytes.len()).filter(|&end| bytes[end - 1] == b'\n').take(lines).collect();
+        if ends.len() < lines {
+            let found = format!("it has {} of the {lines} lines that the checkpoint counts", ends.len());
+            return Err(self.fault("go on with", &path)(std::io::Error::other(found)));
+        }
+        self.write(name, &bytes[..ends.last().copied().unwrap_or(0)])
     }
 
     /// Writes the checkpoint after `step` steps and removes all but the newest two.

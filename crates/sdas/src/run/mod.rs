@@ -7,6 +7,7 @@ mod folder;
 mod memory;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub(crate) use data::DataIdentity;
 pub use data::{RunData, load_data};
 pub use event::{Estimate, Event, MetricRecord, Observer, Phase, StepReport};
 pub use folder::{Folder, RunError};

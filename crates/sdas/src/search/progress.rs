@@ -1,7 +1,7 @@
 //! Where a run stands: what a checkpoint holds besides tensors.
 
 use crate::batch::Tally;
-use crate::run::{MetricRecord, Phase};
+use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError};
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -10,6 +10,8 @@ use std::time::Instant;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
+    /// What it has seen.
+    pub(crate) data: DataIdentity,
     /// Epochs completed, and so lines of `metrics.jsonl`.
     pub(crate) epoch: usize,
     /// Steps done since the start.
@@ -28,16 +30,29 @@ pub(crate) struct Progress {
     pub(crate) tally: Tally,
     /// Σ of its gradient norms.
     pub(crate) gradient_norms: f64,
-    /// Seconds of computing so far.
-    pub(crate) seconds: f64,
+    /// Times so far.
+    pub(crate) times: Times,
     /// The last epoch's line.
     pub(crate) last: Option<MetricRecord>,
 }
 
-impl Default for Progress {
-    fn default() -> Self {
+/// Times of a run, stops not counted.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Times {
+    /// Seconds since the run began.
+    pub(crate) run: f64,
+    /// Seconds of the epoch that is not complete.
+    pub(crate) epoch: f64,
+    /// Its steps, and their seconds.
+    pub(crate) steps: (usize, f64),
+}
+
+impl Progress {
+    /// Where a run on `data` begins.
+    pub(crate) fn begin(phase: Phase, data: &RunData) -> Self {
         Progress {
-            phase: Phase::Search,
+            phase,
+            data: data.identity(),
             epoch: 0,
             step: 0,
             step_in_epoch: 0,
@@ -47,13 +62,29 @@ impl Default for Progress {
             history: Default::default(),
             tally: Tally::default(),
             gradient_norms: 0.0,
-            seconds: 0.0,
+            times: Times::default(),
             last: None,
         }
     }
-}
 
-impl Progress {
+    /// Checks that this is the progress of such a run, on these pictures.
+    pub(crate) fn check(&self, phase: Phase, data: &RunData) -> Result<(), RunError> {
+        if self.phase != phase {
+            return Err(RunError::OtherPhase { phase: self.phase });
+        }
+        self.check_classes(data)?;
+        if self.data.pictures != data.identity().pictures { Err(RunError::OtherPictures) } else { Ok(()) }
+    }
+
+    /// Checks that these pictures have the classes that the run knows.
+    pub(crate) fn check_classes(&self, data: &RunData) -> Result<(), RunError> {
+        let (before, now) = (&self.data.classes, data.train.classes());
+        if before == now {
+            return Ok(());
+        }
+        Err(RunError::OtherClasses { before: before.join(", "), now: now.join(", ") })
+    }
+
     /// Closes the epoch.
     pub(crate) fn end_epoch(&mut self, record: MetricRecord) {
         self.epoch += 1;
@@ -64,31 +95,39 @@ impl Progress {
     }
 }
 
-/// Times of a run.
+/// Measures the times of a run.
 pub(crate) struct Clock {
-    before: f64,
-    start: Instant,
+    before: Times,
+    run: Instant,
     epoch: Instant,
-    steps: (usize, f64),
     /// Of the last steps, for what is left.
     pub(crate) seconds_per_step: f64,
 }
 
 impl Clock {
-    /// A clock that goes on after `before` seconds.
-    pub(crate) fn new(before: f64) -> Self {
+    /// A clock that goes on from `before`.
+    pub(crate) fn new(before: Times) -> Self {
         let now = Instant::now();
-        Clock { before, start: now, epoch: now, steps: (0, 0.0), seconds_per_step: 0.0 }
+        Clock { before, run: now, epoch: now, seconds_per_step: 0.0 }
     }
 
-    /// Seconds since the run began, stops not counted.
-    pub(crate) fn seconds(&self) -> f64 {
-        self.before + self.start.elapsed().as_secs_f64()
+    /// Begins the epoch: what was computed so far is none of it.
+    pub(crate) fn begin_epoch(&mut self) {
+        self.epoch = Instant::now();
+    }
+
+    /// The times so far.
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            run: self.before.run + self.run.elapsed().as_secs_f64(),
+            epoch: self.before.epoch + self.epoch.elapsed().as_secs_f64(),
+            steps: self.before.steps,
+        }
     }
 
     pub(crate) fn step(&mut self, seconds: f64) {
-        self.steps.0 += 1;
-        self.steps.1 += seconds;
+        self.before.steps.0 += 1;
+        self.before.steps.1 += seconds;
         self.seconds_per_step = match self.seconds_per_step > 0.0 {
             true => 0.8 * self.seconds_per_step + 0.2 * seconds,
             false => seconds,
@@ -97,11 +136,9 @@ impl Clock {
 
     /// Seconds of the epoch and mean seconds of its steps.
     pub(crate) fn end_epoch(&mut self) -> (f64, f64) {
-        let now = Instant::now();
-        let seconds = now.duration_since(self.epoch).as_secs_f64();
-        let mean = self.steps.1 / self.steps.0.max(1) as f64;
-        self.epoch = now;
-        self.steps = (0, 0.0);
-        (seconds, mean)
+        let Times { epoch, steps: (count, seconds), .. } = self.times();
+        (self.before.epoch, self.before.steps) = (0.0, (0, 0.0));
+        self.begin_epoch();
+        (epoch, seconds / count.max(1) as f64)
     }
 }

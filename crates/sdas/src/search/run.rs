@@ -33,8 +33,8 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
     let state = initial(&recipe, &data, &context)?;
     let loaders = Loaders::new(&recipe, &data)?;
     // Last: a run that cannot begin leaves no folder.
-    let folder = Folder::create(folder, &recipe)?;
-    Search::new(recipe, loaders, folder, state, Progress::default(), context).run()
+    let folder = Folder::create(folder, &recipe, &[])?;
+    Search::new(recipe, loaders, folder, state, Progress::begin(Phase::Search, &data), context).run()
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -51,10 +51,11 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let (state, progress) = match folder.newest()? {
         Some((path, checkpoint)) => {
             let progress: Progress = checkpoint.state(&path)?;
+            progress.check(Phase::Search, &data)?;
             (restore(fresh.supernet, &progress, checkpoint, &context), progress)
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
-        None => (fresh, Progress::default()),
+        None => (fresh, Progress::begin(Phase::Search, &data)),
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
     folder.cut("decisions.jsonl", progress.decisions)?;
@@ -88,6 +89,7 @@ pub(crate) fn load_state(
 ) -> Result<SearchState, RunError> {
     let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
     let progress: Progress = checkpoint.state(&path)?;
+    progress.check_classes(data)?;
     Ok(restore(initial(recipe, data, context)?.supernet, &progress, checkpoint, context))
 }
 
@@ -167,7 +169,7 @@ impl<'a> Search<'a> {
         progress: Progress,
         context: Context<'a>,
     ) -> Self {
-        let clock = Clock::new(progress.seconds);
+        let clock = Clock::new(progress.times);
         Search { recipe, folder, state, progress, context, loaders, clock }
     }
 
@@ -178,6 +180,8 @@ impl<'a> Search<'a> {
             phase: Phase::Search,
             folder: self.folder.path(),
             epoch: self.progress.epoch,
+            step: self.progress.step_in_epoch,
+            decided: Some(self.decided()),
             epochs,
             steps: self.loaders.training.batches(),
             parameters: self.state.weights.count(),
@@ -186,6 +190,7 @@ impl<'a> Search<'a> {
         if self.progress.epoch < epochs {
             self.estimate();
         }
+        self.clock.begin_epoch();
         while self.progress.epoch < epochs {
             if !self.epoch()? {
                 self.checkpoint()?;
@@ -395,8 +400,9 @@ impl<'a> Search<'a> {
             }
         }
         self.progress.end_epoch(record.clone());
+        self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
-        self.checkpoint()
+        Ok(())
     }
 
     /// Mean entropy of softmax(α) over the undecided edges of each kind.
@@ -419,7 +425,7 @@ impl<'a> Search<'a> {
     fn checkpoint(&mut self) -> Result<(), RunError> {
         self.progress.plans = self.state.supernet.plans.clone();
         self.progress.alpha_steps = self.state.alpha.steps;
-        self.progress.seconds = self.clock.seconds();
+        self.progress.times = self.clock.times();
         let mut checkpoint = Checkpoint::new(&self.progress);
         checkpoint.put("weights", &self.state.weights);
         checkpoint.put("momentum", &self.state.sgd.momentum);
@@ -458,7 +464,7 @@ impl<'a> Search<'a> {
         self.folder.write("genotype.json", genotype.to_json().as_bytes())?;
         self.folder.write("cell.svg", draw::cell_pair(&genotype, &self.recipe.recipe).as_bytes())?;
         let counts = self.state.supernet.network.counts(self.loaders.extent);
-        let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.seconds());
+        let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.times().run);
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
         Ok(Ending::Done(Box::new(result)))
