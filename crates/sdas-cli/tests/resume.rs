@@ -142,7 +142,7 @@ fn a_killed_training_resumes_bit_for_bit() {
     assert!(train(&whole).wait().unwrap().success());
     for (index, epochs) in [0, 1, 2].into_iter().enumerate() {
         let folder = scratch.path().join(format!("killed-{index}"));
-        let begun = || folder.join("genotype.json").exists();
+        let begun = || folder.join("config.toml").exists();
         let killed = kill_when(train(&folder), || begun() && lines(&folder.join("metrics.jsonl")) >= epochs);
         assert!(killed, "the training ended before epoch {epochs} was seen");
         go_on("train", &folder);
