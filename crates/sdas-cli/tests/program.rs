@@ -62,8 +62,8 @@ fn a_search_can_be_drawn_trained_and_measured() {
     // The one cannot go on as the other, and neither with other pictures.
     let result = || std::fs::read(place.path().join("search/result.json")).unwrap();
     let before = result();
-    assert!(refused(&["train", "--resume", &search], 2).contains("this is the folder of a search"));
-    assert!(refused(&["search", "--resume", &train], 2).contains("this is the folder of a train"));
+    assert!(refused(&["train", "--resume", &search], 2).contains("one of `sdas search`"));
+    assert!(refused(&["search", "--resume", &train], 2).contains("one of `sdas train`"));
     assert_eq!(result(), before);
     let config = place.path().join("search/config.toml");
     let text = std::fs::read_to_string(&config).unwrap();

@@ -161,7 +161,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        each(0..9, |task| drop(total.fetch_add(task, Ordering::Relaxed)));
+                        each(0..9, |task| {
+                            total.fetch_add(task, Ordering::Relaxed);
+                        });
                         let (a, b) = rayon::join(|| 1, || 2);
                         total.fetch_add(a + b, Ordering::Relaxed);
                     }

@@ -50,7 +50,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// A search where a training is asked for, or the other way round.
-    #[error("this is the folder of a {phase}; go on with it by `sdas {phase} --resume`")]
+    #[error("the run in this folder is one of `sdas {phase}`; go on with it by `sdas {phase} --resume`")]
     OtherPhase {
         /// What it is.
         phase: Phase,
