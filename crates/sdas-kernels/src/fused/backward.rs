@@ -1,7 +1,7 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
 use super::forward::{Pass, STRIP};
-use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid};
+use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
@@ -111,7 +111,9 @@ impl Backward<'_> {
             .enumerate();
         each(groups, |(index, ((sums, input), gradient))| {
             let kept = &self.kept[index * group * plan.kept..];
-            run(self.pass.width, TermSums { plan, input, kept, gradient, sums });
+            with_scratch(|scratch| {
+                run(self.pass.width, TermSums { plan, input, kept, gradient, sums, scratch });
+            });
         });
         let total = |part: usize| {
             let mut total = vec![0.0; lanes];
@@ -322,16 +324,21 @@ impl Level<'_> {
             if wanted.weights && plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, scratch);
             }
-            if wanted.input && plan.has_pool() {
-                fill_raw_grid(plan, input, scratch);
+            if wanted.input {
+                fill_pooled::<R>(plan, input, scratch);
             }
         }
+        // Apart from the rest of the scratch, which the units write to.
+        let pooled = std::mem::take(&mut scratch.pooled);
         for (index, unit) in plan.level(self.level) {
+            if matches!(unit.body, Body::Pool(_)) && !wanted.input {
+                continue;
+            }
             let of = UnitBack {
                 plan,
                 unit,
                 back: &self.backs[index],
-                results: &kept[unit.kept..][..plan.blocks() * unit.pixels()],
+                results: unit.results(kept, &pooled),
                 own: unit.gradient.map(|at| &inner[at..][..plan.blocks() * unit.pixels()]),
                 gradient,
                 input,
@@ -339,9 +346,7 @@ impl Level<'_> {
             let product = match &unit.body {
                 Body::Product(product) => product,
                 Body::Pool(pool) => {
-                    if wanted.input {
-                        pool_back::<R>(&of, pool, &self.packed[index].depthwise, scratch);
-                    }
+                    pool_back::<R>(&of, pool, scratch);
                     continue;
                 }
             };
@@ -372,6 +377,7 @@ impl Level<'_> {
                 );
             }
         }
+        scratch.pooled = pooled;
         if self.level == 0 && wanted.input {
             let identities = plan.terms.iter().filter(|term| term.unit.is_none());
             let identity = identities.map(|term| self.mix[term.operation]).reduce(|a, b| a + b);
@@ -461,6 +467,7 @@ struct TermSums<'a> {
     kept: &'a [Lanes],
     gradient: &'a [f32],
     sums: &'a mut [f64],
+    scratch: &'a mut Scratch,
 }
 
 impl Task for TermSums<'_> {
@@ -473,6 +480,7 @@ impl Task for TermSums<'_> {
             let gradient = Pixels { values: gradient, channels: plan.outputs };
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
+            fill_pooled::<R>(plan, input, self.scratch);
             for block in 0..plan.blocks() {
                 let mut pixel = 0;
                 while pixel < pixels {
@@ -486,7 +494,8 @@ impl Task for TermSums<'_> {
                     for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
                         let parts = match term.unit {
                             Some(unit) => {
-                                let results = &kept[plan.units[unit].kept + block * pixels + pixel..][..count];
+                                let results = plan.units[unit].results(kept, &self.scratch.pooled);
+                                let results = &results[block * pixels + pixel..][..count];
                                 result_products::<R>(results, gradient, pixel, block)
                             }
                             None => input_products::<R>(input, gradient, pixel..pixel + count, block),

@@ -108,8 +108,10 @@ impl Pass<'_> {
             let kept = &kept[index * group * plan.kept..];
             let factors = factors.map(|factors| &factors[index * group..]);
             let sum = sum.map(|sum| &sum[index * group * volume(plan.output) * plan.outputs..][..output.len()]);
-            let task = Combine { plan, constants: &constants, scales: &scales, input, kept, factors, sum, output };
-            run(self.width, task);
+            with_scratch(|scratch| {
+                let (constants, scales) = (&constants, &scales);
+                run(self.width, Combine { plan, constants, scales, input, kept, factors, sum, output, scratch });
+            });
         });
         output
     }
@@ -144,20 +146,18 @@ impl Level<'_> {
     fn image<R: Registers>(&mut self, image: usize, input: Pixels) {
         let plan = self.plan;
         let kept = &mut self.kept[image * plan.kept..][..plan.kept];
-        let own_start = plan.level(self.level).map(|(_, unit)| unit.kept).min().unwrap_or(0);
+        let products = plan.level(self.level).filter(|(_, unit)| matches!(unit.body, Body::Product(_)));
+        let own_start = products.map(|(_, unit)| unit.kept).min().unwrap_or(0);
         let (earlier, own) = kept.split_at_mut(own_start);
         if self.level == 0 {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
-            if plan.has_pool() {
-                fill_raw_grid(plan, input, self.scratch);
-            }
+            fill_pooled::<R>(plan, input, self.scratch);
         }
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
             let packed = &self.packed[index];
-            let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
             let (values, squares) = self.sums[index * 2 * lanes..][..2 * lanes].split_at_mut(lanes);
             match &unit.body {
                 Body::Product(product) => {
@@ -166,14 +166,12 @@ impl Level<'_> {
                         let source = &earlier[plan.units[source].kept..];
                         fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.activated);
                     }
+                    let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
                     product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
                 }
-                Body::Pool(pool) => {
-                    let grid = &plan.raw;
-                    for (block, results) in results.chunks_exact_mut(unit.pixels()).enumerate() {
-                        let source = &mut self.scratch.raw[block * grid.plane()..][..grid.plane()];
-                        grid.fill_border(source, pool.border());
-                        pool.forward::<R>((grid, unit.output), source, &packed.depthwise, results);
+                Body::Pool(_) => {
+                    let results = &self.scratch.pooled[unit.kept..][..plan.blocks() * unit.pixels()];
+                    for (block, results) in results.chunks_exact(unit.pixels()).enumerate() {
                         let at = block * LANES..(block + 1) * LANES;
                         for strip in results.chunks(STRIP) {
                             let (mut sum, mut square) = (Lanes::ZERO, Lanes::ZERO);
@@ -191,9 +189,28 @@ impl Level<'_> {
     }
 }
 
+/// Fills the grid of the input as it is, and the results of the pools over it.
+#[inline(always)]
+pub(crate) fn fill_pooled<R: Registers>(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+    if plan.pooled == 0 {
+        return;
+    }
+    fill_raw_grid(plan, input, scratch);
+    let pooled = first(&mut scratch.pooled, plan.pooled);
+    for (_, unit) in plan.level(0) {
+        let Body::Pool(pool) = &unit.body else { continue };
+        let results = &mut pooled[unit.kept..][..plan.blocks() * unit.pixels()];
+        for (block, results) in results.chunks_exact_mut(unit.pixels()).enumerate() {
+            let source = &mut scratch.raw[block * plan.raw.plane()..][..plan.raw.plane()];
+            plan.raw.fill_border(source, pool.border());
+            pool.forward::<R>((&plan.raw, unit.output), source, results);
+        }
+    }
+}
+
 /// Fills the grid of the input as it is, its border left open.
 #[inline(always)]
-pub(crate) fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let grid = &plan.raw;
     let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
@@ -337,6 +354,7 @@ struct Combine<'a> {
     /// Laid out like the output.
     sum: Option<&'a [f32]>,
     output: &'a mut [f32],
+    scratch: &'a mut Scratch,
 }
 
 impl Task for Combine<'_> {
@@ -347,6 +365,7 @@ impl Task for Combine<'_> {
         for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
+            fill_pooled::<R>(plan, input, self.scratch);
             let factor = self.factors.map_or(1.0, |factors| factors[image]);
             let before = self
                 .sum
@@ -358,7 +377,8 @@ impl Task for Combine<'_> {
                 for (term, scale) in plan.terms.iter().zip(scales) {
                     match term.unit {
                         Some(unit) => {
-                            streams.push((&kept[plan.units[unit].kept + block * pixels..][..pixels], scale));
+                            let results = plan.units[unit].results(kept, &self.scratch.pooled);
+                            streams.push((&results[block * pixels..][..pixels], scale));
                         }
                         None => identity = Some(identity.map_or(scale, |other: Lanes| other.summed(scale))),
                     }

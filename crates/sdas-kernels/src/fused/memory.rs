@@ -151,6 +151,8 @@ pub(crate) struct Scratch {
     pub(crate) activated: Vec<Lanes>,
     /// The input as it is, in a grid.
     pub(crate) raw: Vec<Lanes>,
+    /// Results of the pools: the plan says which lie where.
+    pub(crate) pooled: Vec<Lanes>,
     /// A gradient, in a grid.
     pub(crate) grid: Vec<Lanes>,
     /// What a product reads: `[blocks, pixels of a strip]`.

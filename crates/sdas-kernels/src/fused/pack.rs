@@ -64,11 +64,7 @@ pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
     };
     let all = plan.units.iter().map(|of| match &of.body {
         Body::Product(product) => unit(product),
-        Body::Pool(pool) => Packed {
-            // A sum is a depthwise convolution by ones, the same for every block.
-            depthwise: vec![Lanes::filled(1.0); volume(pool.window.kernel)],
-            ..Packed::default()
-        },
+        Body::Pool(_) => Packed::default(),
     });
     all.collect()
 }

@@ -2,7 +2,7 @@
 
 use super::grid::{Border, Grid, Tap, Transposed, Window, taps};
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
-use crate::lanes::{LANES, blocks};
+use crate::lanes::{LANES, Lanes, blocks};
 use crate::weights::{strided, volume};
 use crate::{Edge, Norm};
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) levels: usize,
     /// Elements of an image's kept results; those of a level lie behind those of the levels before.
     pub(crate) kept: usize,
+    /// Elements of an image's results of pools, which are not kept: computing them again is cheaper than memory.
+    pub(crate) pooled: usize,
     /// Elements of an image's gradients of units that other units read.
     pub(crate) gradients: usize,
     /// Elements of the flat weights.
@@ -61,7 +63,7 @@ pub(crate) struct Unit {
     pub(crate) statistics: Option<usize>,
     /// Where its norm's scale starts in the flat weights; the shift follows it.
     pub(crate) scale: Option<usize>,
-    /// Where its results start among the kept ones of an image: `[blocks, pixels]`.
+    /// Where its results start among the kept ones of an image, or, of a pool, among the pools': `[blocks, pixels]`.
     pub(crate) kept: usize,
     /// Where the gradient of its normed result starts, if a unit reads it.
     pub(crate) gradient: Option<usize>,
@@ -127,11 +129,22 @@ pub(crate) struct PoolUnit {
     pub(crate) window: Window,
     pub(crate) taps: Vec<Tap>,
     pub(crate) transposed: Transposed,
+    /// A sum is a convolution by ones.
+    pub(crate) ones: Vec<Lanes>,
     /// For averages, one over the number of real elements, by output pixel.
     pub(crate) shares: Vec<f32>,
 }
 
 impl Unit {
+    /// Its results among an image's kept ones, or among those of its pools.
+    #[inline(always)]
+    pub(crate) fn results<'a>(&self, kept: &'a [Lanes], pooled: &'a [Lanes]) -> &'a [Lanes] {
+        match self.body {
+            Body::Product(_) => &kept[self.kept..],
+            Body::Pool(_) => &pooled[self.kept..],
+        }
+    }
+
     pub(crate) fn pixels(&self) -> usize {
         volume(self.output)
     }
@@ -173,6 +186,7 @@ impl Plan {
             operations: edge.operations.len(),
             levels: 0,
             kept: 0,
+            pooled: 0,
             gradients: 0,
             weights: 0,
             activated: Grid::new(input, Border::default()),
@@ -203,11 +217,6 @@ impl Plan {
         self.level(0).any(|(_, unit)| matches!(&unit.body, Body::Product(Product { rows: Rows::Depthwise(_), .. })))
     }
 
-    /// Whether a pool reads the input.
-    pub(crate) fn has_pool(&self) -> bool {
-        self.level(0).any(|(_, unit)| matches!(unit.body, Body::Pool(_)))
-    }
-
     /// The operation that a unit's result is a term of.
     pub(crate) fn operation_of(&self, unit: usize) -> Option<usize> {
         self.terms.iter().find(|term| term.unit == Some(unit)).map(|term| term.operation)
@@ -219,10 +228,16 @@ impl Plan {
         let blocks = self.blocks();
         for level in 0..self.levels {
             for unit in self.units.iter_mut().filter(|unit| unit.level == level) {
-                unit.kept = self.kept;
-                self.kept += blocks * unit.pixels() + SKEW;
+                let place = match unit.body {
+                    Body::Product(_) => &mut self.kept,
+                    Body::Pool(_) => &mut self.pooled,
+                };
+                unit.kept = *place;
+                *place += blocks * unit.pixels() + SKEW;
             }
         }
+        // An edge of pools alone keeps something, too, so that its images can be told apart.
+        self.kept = self.kept.max(1);
         for reader in 0..self.units.len() {
             if let Some(source) = self.units[reader].source {
                 self.units[source].gradient = Some(self.gradients);
@@ -350,7 +365,14 @@ impl Builder<'_> {
                 .collect(),
         };
         let transposed = Transposed::new(&window, input, output);
-        let body = Body::Pool(PoolUnit { pool, window, taps: Vec::new(), transposed, shares });
+        let body = Body::Pool(PoolUnit {
+            pool,
+            window,
+            taps: Vec::new(),
+            transposed,
+            ones: vec![Lanes::filled(1.0); volume(kernel)],
+            shares,
+        });
         self.unit(None, input, output, body, normed)
     }
 

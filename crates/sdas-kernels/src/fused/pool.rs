@@ -22,7 +22,6 @@ impl PoolUnit {
         &self,
         (grid, output): (&Grid, Extent),
         source: &[Lanes],
-        ones: &[Lanes],
         results: &mut [Lanes],
     ) {
         let [_, height, width] = output;
@@ -37,7 +36,7 @@ impl PoolUnit {
                 }
                 Pool::Average => {
                     let to = Row { start: 0, step: 1, length: width };
-                    correlate_row::<R, false>(source, (start, sw), &self.taps, ones, results, to);
+                    correlate_row::<R, false>(source, (start, sw), &self.taps, &self.ones, results, to);
                     for (result, share) in results.iter_mut().zip(&self.shares[row * width..]) {
                         *result = result.times::<R>(R::splat(*share));
                     }

@@ -156,7 +156,7 @@ pub(crate) fn product_back<R: Registers>(
 
 /// Goes back through a pool: adds the gradient of the input to `scratch.raw_gradient`.
 #[inline(always)]
-pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[Lanes], scratch: &mut Scratch) {
+pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &mut Scratch) {
     let UnitBack { plan, unit, .. } = *of;
     let (plane, strip) = strips(unit);
     let Scratch { raw, grid, results, raw_gradient, raw_begun, .. } = scratch;
@@ -213,9 +213,9 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, ones: &[La
         Pool::Average => {
             let window = (&pool.transposed, unit.input, pool.window.stride);
             if add {
-                gather_back::<R, true>(window, grid, ones, 0, to);
+                gather_back::<R, true>(window, grid, &pool.ones, 0, to);
             } else {
-                gather_back::<R, false>(window, grid, ones, 0, to);
+                gather_back::<R, false>(window, grid, &pool.ones, 0, to);
             }
         }
         Pool::Max => {
