@@ -35,7 +35,6 @@ macro_rules! registers {
         $(#[$doc])*
         pub(crate) struct $name;
 
-        #[allow(unused_unsafe)] // some instructions are always there
         impl $name {
             #[inline(always)]
             fn vectors(lanes: Lanes) -> [$vector; $parts] {
@@ -50,7 +49,7 @@ macro_rules! registers {
             }
         }
 
-        #[allow(unused_unsafe)] // as above
+        #[allow(unused_unsafe)] // some instructions are always there
         impl Registers for $name {
             const ACCUMULATORS: usize = $accumulators;
 

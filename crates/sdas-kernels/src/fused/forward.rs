@@ -153,7 +153,9 @@ impl Level<'_> {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
-            fill_pooled::<R>(plan, input, self.scratch);
+            if plan.norms_pools() {
+                fill_pooled::<R>(plan, input, self.scratch);
+            }
         }
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
@@ -169,6 +171,8 @@ impl Level<'_> {
                     let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
                     product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
                 }
+                // What has no norm needs no sums, and is computed where it is read.
+                Body::Pool(_) if unit.statistics.is_none() => {}
                 Body::Pool(_) => {
                     let results = &self.scratch.pooled[unit.kept..][..plan.blocks() * unit.pixels()];
                     for (block, results) in results.chunks_exact(unit.pixels()).enumerate() {

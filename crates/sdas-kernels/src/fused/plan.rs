@@ -217,6 +217,11 @@ impl Plan {
         self.level(0).any(|(_, unit)| matches!(&unit.body, Body::Product(Product { rows: Rows::Depthwise(_), .. })))
     }
 
+    /// Whether any pool is followed by a norm.
+    pub(crate) fn norms_pools(&self) -> bool {
+        self.level(0).any(|(_, unit)| matches!(unit.body, Body::Pool(_)) && unit.statistics.is_some())
+    }
+
     /// The operation that a unit's result is a term of.
     pub(crate) fn operation_of(&self, unit: usize) -> Option<usize> {
         self.terms.iter().find(|term| term.unit == Some(unit)).map(|term| term.operation)
