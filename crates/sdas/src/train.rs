@@ -8,8 +8,8 @@ use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, StepReport,
-    load_data, memory_in_use, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, load_data,
+    memory_in_use, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -273,13 +273,7 @@ impl<'a> Training<'a> {
                 let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step };
                 self.context.observer.notice(&Event::Estimate(estimate));
             }
-            let report = StepReport {
-                epoch: epoch + 1,
-                step: self.progress.step_in_epoch,
-                train_loss: self.progress.tally.mean_loss(),
-                train_accuracy: self.progress.tally.accuracy(),
-                seconds_left: self.seconds_left(),
-            };
+            let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
         }
         self.end_epoch(rate)?;
@@ -289,8 +283,8 @@ impl<'a> Training<'a> {
     fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
         let settings = &self.recipe.train;
         let moment = Moment { epoch: self.progress.epoch, step: self.progress.step, rate };
-        let WeightStep { tally, gradient_norm } = self.state.step(batch, moment, settings);
-        if !tally.loss.is_finite() || !gradient_norm.is_finite() {
+        let done = self.state.step(batch, moment, settings);
+        if !done.tally.loss.is_finite() || !done.gradient_norm.is_finite() {
             return Err(RunError::NotFinite {
                 what: "the training loss or its gradient",
                 epoch: self.progress.epoch + 1,
@@ -298,10 +292,7 @@ impl<'a> Training<'a> {
                 key: "train.weights.rate",
             });
         }
-        self.progress.tally.add(tally);
-        self.progress.gradient_norms += gradient_norm;
-        self.progress.step += 1;
-        self.progress.step_in_epoch += 1;
+        self.progress.add(&done);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::display::note;
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
 use sdas::recipe::BUILTIN;
-use sdas::run::RunResult;
+use sdas::run::{Ending, RunResult};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -96,10 +96,23 @@ fn catch_interrupts() -> anyhow::Result<()> {
     ctrlc::set_handler(handler).context("cannot catch Ctrl-C")
 }
 
-/// Tells how to go on with an interrupted run.
-fn interrupted(command: &str, folder: &Path) -> Outcome {
-    note(&format!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder)));
-    Outcome::Interrupted
+/// Tells how a run ended: how to go on with one that was interrupted, or its result, as JSON or as `report` words it.
+fn conclude(
+    command: &str,
+    folder: &Path,
+    ending: Ending,
+    json: bool,
+    report: impl FnOnce(&RunResult) -> anyhow::Result<String>,
+) -> anyhow::Result<Outcome> {
+    match ending {
+        Ending::Interrupted => {
+            note(&format!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder)));
+            return Ok(Outcome::Interrupted);
+        }
+        Ending::Done(result) if json => say_result(&result, folder)?,
+        Ending::Done(result) => say(&report(&result)?)?,
+    }
+    Ok(Outcome::Done)
 }
 
 /// This program as it was called, so that a command that we suggest can be copied.

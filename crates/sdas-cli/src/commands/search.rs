@@ -1,14 +1,12 @@
 //! `sdas search`.
 
-use super::{
-    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, program, say, say_result, shell_word, summary,
-};
+use super::{Outcome, STOP, catch_interrupts, conclude, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::SearchArguments;
 use crate::display::Display;
 use anyhow::Context as _;
 use sdas::draw::to_text;
 use sdas::recipe::Recipe;
-use sdas::run::{Context, Ending, RunResult};
+use sdas::run::{Context, RunResult};
 use std::path::{Path, PathBuf};
 
 /// Searches, or goes on searching.
@@ -32,17 +30,7 @@ pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
         }
     };
     drop(display);
-    match ending {
-        Ending::Interrupted => Ok(interrupted("search", &folder)),
-        Ending::Done(result) => {
-            if run.json {
-                say_result(&result, &folder)?;
-            } else {
-                say(&report(&result, &folder)?)?;
-            }
-            Ok(Outcome::Done)
-        }
-    }
+    conclude("search", &folder, ending, run.json, |result| report(result, &folder))
 }
 
 fn report(result: &RunResult, folder: &Path) -> anyhow::Result<String> {

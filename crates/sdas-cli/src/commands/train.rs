@@ -1,14 +1,12 @@
 //! `sdas train`.
 
-use super::{
-    Outcome, STOP, catch_interrupts, free_folder, interrupted, overrides, program, say, say_result, shell_word, summary,
-};
+use super::{Outcome, STOP, catch_interrupts, conclude, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
 use anyhow::Context as _;
 use sdas::genotype::{Genotype, PUBLISHED};
 use sdas::recipe::Recipe;
-use sdas::run::{Context, Ending};
+use sdas::run::Context;
 use std::path::{Path, PathBuf};
 
 /// Trains, or goes on training.
@@ -34,19 +32,11 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
         }
     };
     drop(display);
-    match ending {
-        Ending::Interrupted => Ok(interrupted("train", &folder)),
-        Ending::Done(result) => {
-            if run.json {
-                say_result(&result, &folder)?;
-            } else {
-                let metrics = folder.join("metrics.jsonl");
-                let next = format!("next:\n  {} eval {}\n", program(), shell_word(&folder));
-                say(&format!("{}\nmetrics   {}\n\n{next}", summary(&result), metrics.display()))?;
-            }
-            Ok(Outcome::Done)
-        }
-    }
+    conclude("train", &folder, ending, run.json, |result| {
+        let metrics = folder.join("metrics.jsonl");
+        let next = format!("next:\n  {} eval {}\n", program(), shell_word(&folder));
+        Ok(format!("{}\nmetrics   {}\n\n{next}", summary(result), metrics.display()))
+    })
 }
 
 /// The recipe of the run that the cell lies in, if it lies in one.

@@ -1,7 +1,8 @@
 //! Where a run stands: what a checkpoint holds besides tensors.
 
+use super::WeightStep;
 use crate::batch::Tally;
-use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError};
+use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport};
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -83,6 +84,25 @@ impl Progress {
             return Ok(());
         }
         Err(RunError::OtherClasses { before: before.join(", "), now: now.join(", ") })
+    }
+
+    /// Counts a step of the weights.
+    pub(crate) fn add(&mut self, done: &WeightStep) {
+        self.tally.add(done.tally);
+        self.gradient_norms += done.gradient_norm;
+        self.step += 1;
+        self.step_in_epoch += 1;
+    }
+
+    /// Where the run stands.
+    pub(crate) fn report(&self, seconds_left: f64) -> StepReport {
+        StepReport {
+            epoch: self.epoch + 1,
+            step: self.step_in_epoch,
+            train_loss: self.tally.mean_loss(),
+            train_accuracy: self.tally.accuracy(),
+            seconds_left,
+        }
     }
 
     /// Closes the epoch.

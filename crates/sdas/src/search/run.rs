@@ -8,8 +8,8 @@ use crate::genotype::{Genotype, Origin};
 use crate::optimizer::Sgd;
 use crate::recipe::Recipe;
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult,
-    StepReport, load_data, memory_in_use, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, load_data,
+    memory_in_use, peak_memory,
 };
 use crate::schedule::{Decision, EdgeState, Moment, Scores, others};
 use crate::space::{CellKind, Space, edge};
@@ -263,19 +263,10 @@ impl<'a> Search<'a> {
             let done = self.state.weight_step(&training, rate, &settings.weights);
             self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
             self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
-            self.progress.tally.add(done.tally);
-            self.progress.gradient_norms += done.gradient_norm;
-            self.progress.step += 1;
-            self.progress.step_in_epoch += 1;
+            self.progress.add(&done);
             self.decide(Moment { step: self.progress.step, steps_per_epoch: steps, epochs: settings.epochs })?;
             self.clock.step(start.elapsed().as_secs_f64());
-            let report = StepReport {
-                epoch: epoch + 1,
-                step: self.progress.step_in_epoch,
-                train_loss: self.progress.tally.mean_loss(),
-                train_accuracy: self.progress.tally.accuracy(),
-                seconds_left: self.seconds_left(),
-            };
+            let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
         }
         self.end_epoch(rate)?;
