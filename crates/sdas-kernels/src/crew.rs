@@ -3,15 +3,19 @@
 //! or rayon's, for a little while after each pass.
 
 use std::any::Any;
+use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a helper without work stays awake: longer than what lies between two passes of a step.
 const PATIENCE: Duration = Duration::from_millis(3);
 
-/// Runs `body` on every task, in parallel; which thread takes which is chance.
+/// Runs `body` on every task, in parallel. Every thread begins with its own part of them, the same in each pass, so that
+/// it finds in its cache what it has left there, and in the opposite direction, since what it has left there last is what is
+/// still there. It then takes from the others'; who does what in the end is chance.
 pub(crate) fn each<T: Send>(tasks: impl IntoIterator<Item = T>, body: impl Fn(T) + Sync) {
     let slots: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
     let run = |index: usize| {
@@ -22,16 +26,22 @@ pub(crate) fn each<T: Send>(tasks: impl IntoIterator<Item = T>, body: impl Fn(T)
     if slots.len() < 2 || rayon::current_num_threads() < 2 {
         return (0..slots.len()).for_each(run);
     }
-    let job = Arc::new(Job::new(&run, slots.len()));
+    let direction = DIRECTION.replace(!DIRECTION.get());
+    let job = Arc::new(Job::new(&run, slots.len(), rayon::current_num_threads(), direction));
     *lock(&BOARD) = Some(job.clone());
     POSTED.fetch_add(1, Ordering::Release);
     call_helpers();
-    job.work();
+    job.work(0);
     job.wait();
     let panic = lock(&job.panic).take();
     if let Some(panic) = panic {
         resume_unwind(panic);
     }
+}
+
+thread_local! {
+    /// Whether the next job of this thread goes from the last task to the first.
+    static DIRECTION: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The job that is on.
@@ -44,7 +54,9 @@ static HELPERS: AtomicUsize = AtomicUsize::new(0);
 struct Job {
     run: *const (dyn Fn(usize) + Sync),
     count: usize,
-    next: AtomicUsize,
+    parts: Vec<Part>,
+    /// Whether tasks are taken from the last to the first.
+    backwards: bool,
     done: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -59,20 +71,23 @@ unsafe impl Sync for Job {}
 impl Job {
     /// Whoever makes a job has to [`wait`](Self::wait) for it before `run` goes.
     #[allow(unsafe_code)]
-    fn new(run: &(dyn Fn(usize) + Sync), count: usize) -> Self {
+    fn new(run: &(dyn Fn(usize) + Sync), count: usize, threads: usize, backwards: bool) -> Self {
         // SAFETY: only the lifetime changes; `wait` is called before it ends.
         let run = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(run) };
-        let [next, done] = [0, 0].map(AtomicUsize::new);
-        Job { run, count, next, done, panic: Mutex::new(None) }
+        let parts = (0..threads).map(|part| Part::new(part * count / threads..(part + 1) * count / threads)).collect();
+        Job { run, count, parts, backwards, done: AtomicUsize::new(0), panic: Mutex::new(None) }
     }
 
-    /// Takes tasks until none is left.
-    fn work(&self) {
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= self.count {
-                return;
-            }
+    /// Takes tasks until none is left: those of its own part in their order, the others' from the other end.
+    fn work(&self, own: usize) {
+        let own = own % self.parts.len();
+        let next = || {
+            let others = (1..self.parts.len()).map(|step| &self.parts[(own + step) % self.parts.len()]);
+            self.parts[own]
+                .take(self.backwards)
+                .or_else(|| others.into_iter().find_map(|part| part.take(!self.backwards)))
+        };
+        while let Some(index) = next() {
             // SAFETY: a task that is not done keeps its maker in `wait`, so that `run` is there.
             #[allow(unsafe_code)]
             let run = unsafe { &*self.run };
@@ -91,6 +106,31 @@ impl Job {
     }
 }
 
+/// The tasks of a part that nobody has taken: the first and the one behind the last, in one number.
+struct Part(AtomicU64);
+
+impl Part {
+    fn new(tasks: Range<usize>) -> Self {
+        Part(AtomicU64::new(Self::packed(tasks.start as u64, tasks.end as u64)))
+    }
+
+    fn packed(start: u64, end: u64) -> u64 {
+        start << 32 | end
+    }
+
+    fn take(&self, last: bool) -> Option<usize> {
+        let bounds = |packed: u64| (packed >> 32, packed & u64::from(u32::MAX));
+        let rest = |packed: u64| match bounds(packed) {
+            (start, end) if start >= end => None,
+            (start, end) if last => Some(Self::packed(start, end - 1)),
+            (start, end) => Some(Self::packed(start + 1, end)),
+        };
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).ok()?;
+        let (start, end) = bounds(before);
+        Some(if last { end - 1 } else { start } as usize)
+    }
+}
+
 /// A short rest, in which another thread may run if this machine has fewer cores than threads that want them.
 fn rest(rounds: &mut u32) {
     *rounds += 1;
@@ -101,19 +141,19 @@ fn rest(rounds: &mut u32) {
 fn call_helpers() {
     let caller = rayon::current_thread_index();
     while HELPERS.load(Ordering::Relaxed) + 1 < rayon::current_num_threads() {
-        HELPERS.fetch_add(1, Ordering::Relaxed);
+        let part = 1 + HELPERS.fetch_add(1, Ordering::Relaxed);
         rayon::spawn(move || {
             // The caller itself may have taken this from its own queue, while it waited for something of rayon's.
             if caller.is_none() || rayon::current_thread_index() != caller {
-                help();
+                help(part);
             }
             HELPERS.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
-/// Works for whoever posts a job, or for rayon, until there has been nothing to do for a while.
-fn help() {
+/// Works for whoever posts a job, on this part first, or for rayon, until there has been nothing to do for a while.
+fn help(part: usize) {
     let (mut seen, mut rounds, mut idle) = (0, 0, Instant::now());
     loop {
         let posted = POSTED.load(Ordering::Acquire);
@@ -121,7 +161,7 @@ fn help() {
             seen = posted;
             let job = lock(&BOARD).clone();
             if let Some(job) = job {
-                job.work();
+                job.work(part);
             }
         } else if rayon::yield_now() != Some(rayon::Yield::Executed) {
             if idle.elapsed() > PATIENCE {

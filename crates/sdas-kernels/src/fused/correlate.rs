@@ -1,6 +1,6 @@
 //! Rows of depthwise convolutions, there and back, and the gradient of their weights.
 
-use super::grid::Tap;
+use super::grid::{Tap, Taps};
 use crate::lanes::Lanes;
 use crate::registers::Registers;
 
@@ -17,16 +17,81 @@ pub(crate) struct Row {
 pub(crate) fn correlate_row<R: Registers, const ADD: bool>(
     source: &[Lanes],
     (start, stride): (usize, usize),
-    taps: &[Tap],
+    taps: &Taps,
     weights: &[Lanes],
     to: &mut [Lanes],
     row: Row,
 ) {
+    // The usual windows are known when this is compiled: an element that several taps of a line read is loaded once.
+    let done = match (R::ACCUMULATORS >= 16, stride, taps.line, taps.spacing) {
+        (true, 1, 3, 1) => lines::<R, ADD, 1, 3, 1>(source, start, taps, weights, to, row),
+        (true, 1, 3, 2) => lines::<R, ADD, 1, 3, 2>(source, start, taps, weights, to, row),
+        (true, 1, 5, 1) => lines::<R, ADD, 1, 5, 1>(source, start, taps, weights, to, row),
+        (true, 1, 5, 2) => lines::<R, ADD, 1, 5, 2>(source, start, taps, weights, to, row),
+        (true, 2, 3, 1) => lines::<R, ADD, 2, 3, 1>(source, start, taps, weights, to, row),
+        (true, 2, 3, 2) => lines::<R, ADD, 2, 3, 2>(source, start, taps, weights, to, row),
+        (true, 2, 5, 1) => lines::<R, ADD, 2, 5, 1>(source, start, taps, weights, to, row),
+        (true, 2, 5, 2) => lines::<R, ADD, 2, 5, 2>(source, start, taps, weights, to, row),
+        _ => 0,
+    };
+    let start = start + done * stride;
+    let row = Row { start: row.start + done * row.step, length: row.length - done, ..row };
     match stride {
         1 => row_of::<R, ADD, 1>(source, start, 1, taps, weights, to, row),
         2 => row_of::<R, ADD, 2>(source, start, 2, taps, weights, to, row),
         // Zero: the stride is not known when this is compiled.
         _ => row_of::<R, ADD, 0>(source, start, stride, taps, weights, to, row),
+    }
+}
+
+/// Tiles of a row with `K` taps a line, `D` elements apart, at stride `S`; returns how many results it has computed.
+#[inline(always)]
+fn lines<R: Registers, const ADD: bool, const S: usize, const K: usize, const D: usize>(
+    source: &[Lanes],
+    start: usize,
+    taps: &Taps,
+    weights: &[Lanes],
+    to: &mut [Lanes],
+    row: Row,
+) -> usize {
+    let mut x = 0;
+    while x + 8 <= row.length {
+        let (from, at) = (start + x * S, row.start + x * row.step);
+        if x + 16 <= row.length {
+            line_tile::<R, ADD, S, K, D, 16>(source, from, taps, weights, to, at, row.step);
+            x += 16;
+        } else {
+            line_tile::<R, ADD, S, K, D, 8>(source, from, taps, weights, to, at, row.step);
+            x += 8;
+        }
+    }
+    x
+}
+
+#[inline(always)]
+fn line_tile<R: Registers, const ADD: bool, const S: usize, const K: usize, const D: usize, const P: usize>(
+    source: &[Lanes],
+    from: usize,
+    taps: &Taps,
+    weights: &[Lanes],
+    to: &mut [Lanes],
+    at: usize,
+    step: usize,
+) {
+    let mut sums = [Lanes::ZERO; P];
+    for line in taps.lines() {
+        let line: &[Tap; K] = line.try_into().expect("a line has K taps");
+        let under = &source[from + line[0].offset..][..(P - 1) * S + (K - 1) * D + 1];
+        for k in 0..K {
+            let weight = weights[line[k].weight];
+            for p in 0..P {
+                sums[p] = sums[p].add_product::<R>(under[p * S + k * D], weight);
+            }
+        }
+    }
+    let to = &mut to[at..][..(P - 1) * step + 1];
+    for p in 0..P {
+        to[p * step] = if ADD { to[p * step].plus::<R>(sums[p]) } else { sums[p] };
     }
 }
 
@@ -91,52 +156,125 @@ fn tile<R: Registers, const ADD: bool, const STRIDE: usize, const P: usize>(
     }
 }
 
+/// Rows of results, `width` wide, one behind the other, and where each starts to read.
+#[derive(Clone, Copy)]
+pub(crate) struct ResultRows<'a, F> {
+    pub(crate) results: &'a [Lanes],
+    pub(crate) width: usize,
+    /// Elements of the source from one result to the next.
+    pub(crate) stride: usize,
+    pub(crate) start: F,
+}
+
 /// `gradients[tap] += Σ result[x] × source[start + x × stride + tap]`, for one block of channels.
 #[inline(always)]
 pub(crate) fn weight_gradients<R: Registers>(
     source: &[Lanes],
-    (start, stride): (usize, usize),
-    taps: &[Tap],
-    results: &[Lanes],
+    rows: ResultRows<impl Fn(usize) -> usize + Copy>,
+    taps: &Taps,
     gradients: &mut [Lanes],
 ) {
-    let mut done = 0;
-    while done < taps.len() {
-        let left = taps.len() - done;
-        if R::ACCUMULATORS >= 16 && left >= 9 {
-            tap_tile::<R, 9>(source, start, stride, &taps[done..done + 9], results, gradients);
-            done += 9;
-        } else if R::ACCUMULATORS >= 4 && left >= 4 {
-            tap_tile::<R, 4>(source, start, stride, &taps[done..done + 4], results, gradients);
-            done += 4;
-        } else if left >= 3 {
-            tap_tile::<R, 3>(source, start, stride, &taps[done..done + 3], results, gradients);
-            done += 3;
-        } else {
-            tap_tile::<R, 1>(source, start, stride, &taps[done..done + 1], results, gradients);
-            done += 1;
-        }
+    let known = R::ACCUMULATORS >= 16 && rows.width.is_multiple_of(TILE);
+    match (known, rows.stride, taps.line, taps.spacing) {
+        (true, 1, 3, 1) => return line_gradients::<R, 1, 3, 1>(source, rows, taps, gradients),
+        (true, 1, 3, 2) => return line_gradients::<R, 1, 3, 2>(source, rows, taps, gradients),
+        (true, 1, 5, 1) => return line_gradients::<R, 1, 5, 1>(source, rows, taps, gradients),
+        (true, 1, 5, 2) => return line_gradients::<R, 1, 5, 2>(source, rows, taps, gradients),
+        (true, 2, 3, 1) => return line_gradients::<R, 2, 3, 1>(source, rows, taps, gradients),
+        (true, 2, 3, 2) => return line_gradients::<R, 2, 3, 2>(source, rows, taps, gradients),
+        (true, 2, 5, 1) => return line_gradients::<R, 2, 5, 1>(source, rows, taps, gradients),
+        (true, 2, 5, 2) => return line_gradients::<R, 2, 5, 2>(source, rows, taps, gradients),
+        _ => {}
+    }
+    let mut left: &[Tap] = taps;
+    while !left.is_empty() {
+        let count = match left.len() {
+            9.. if R::ACCUMULATORS >= 16 => tap_tile::<R, 9>(source, rows, left, gradients),
+            4.. if R::ACCUMULATORS >= 4 => tap_tile::<R, 4>(source, rows, left, gradients),
+            3.. => tap_tile::<R, 3>(source, rows, left, gradients),
+            _ => tap_tile::<R, 1>(source, rows, left, gradients),
+        };
+        left = &left[count..];
     }
 }
 
+/// Results whose products are added at once.
+const TILE: usize = 4;
+
+/// The gradients of lines of `K` taps, `D` elements apart, at stride `S`; rows are a multiple of `TILE` wide.
+#[inline(always)]
+fn line_gradients<R: Registers, const S: usize, const K: usize, const D: usize>(
+    source: &[Lanes],
+    rows: ResultRows<impl Fn(usize) -> usize + Copy>,
+    taps: &Taps,
+    gradients: &mut [Lanes],
+) {
+    let mut left: &[Tap] = taps;
+    while !left.is_empty() {
+        let lines = match left.len() / K {
+            3.. => line_tile_gradients::<R, S, K, D, 3>(source, rows, left, gradients),
+            2 => line_tile_gradients::<R, S, K, D, 2>(source, rows, left, gradients),
+            _ => line_tile_gradients::<R, S, K, D, 1>(source, rows, left, gradients),
+        };
+        left = &left[lines * K..];
+    }
+}
+
+/// Adds up the gradients of the first `LINES` lines; returns how many those are.
+#[inline(always)]
+fn line_tile_gradients<R: Registers, const S: usize, const K: usize, const D: usize, const LINES: usize>(
+    source: &[Lanes],
+    rows: ResultRows<impl Fn(usize) -> usize>,
+    taps: &[Tap],
+    gradients: &mut [Lanes],
+) -> usize {
+    let mut sums: [[Lanes; K]; LINES] =
+        std::array::from_fn(|line| std::array::from_fn(|k| gradients[taps[line * K + k].weight]));
+    for (row, results) in rows.results.chunks_exact(rows.width).enumerate() {
+        let start = (rows.start)(row);
+        let length = (rows.width - 1) * S + (K - 1) * D + 1;
+        let under: [&[Lanes]; LINES] = std::array::from_fn(|line| &source[start + taps[line * K].offset..][..length]);
+        for (tile, results) in results.chunks_exact(TILE).enumerate() {
+            let results: &[Lanes; TILE] = results.try_into().expect("a tile");
+            for line in 0..LINES {
+                let under = &under[line][tile * TILE * S..][..(TILE - 1) * S + (K - 1) * D + 1];
+                for (p, result) in results.iter().enumerate() {
+                    for k in 0..K {
+                        sums[line][k] = sums[line][k].add_product::<R>(under[p * S + k * D], *result);
+                    }
+                }
+            }
+        }
+    }
+    for line in 0..LINES {
+        for k in 0..K {
+            gradients[taps[line * K + k].weight] = sums[line][k];
+        }
+    }
+    LINES
+}
+
+/// Adds up the gradients of the first `T` taps; returns how many those are.
 #[inline(always)]
 fn tap_tile<R: Registers, const T: usize>(
     source: &[Lanes],
-    start: usize,
-    stride: usize,
+    rows: ResultRows<impl Fn(usize) -> usize>,
     taps: &[Tap],
-    results: &[Lanes],
     gradients: &mut [Lanes],
-) {
-    let length = (results.len() - 1) * stride + 1;
-    let under: [&[Lanes]; T] = std::array::from_fn(|t| &source[start + taps[t].offset..][..length]);
+) -> usize {
     let mut sums: [Lanes; T] = std::array::from_fn(|t| gradients[taps[t].weight]);
-    for (x, result) in results.iter().enumerate() {
-        for t in 0..T {
-            sums[t] = sums[t].add_product::<R>(under[t][x * stride], *result);
+    for (row, results) in rows.results.chunks_exact(rows.width).enumerate() {
+        let start = (rows.start)(row);
+        let length = (rows.width - 1) * rows.stride + 1;
+        let under: [&[Lanes]; T] = std::array::from_fn(|t| &source[start + taps[t].offset..][..length]);
+        for (x, result) in results.iter().enumerate() {
+            for t in 0..T {
+                sums[t] = sums[t].add_product::<R>(under[t][x * rows.stride], *result);
+            }
         }
     }
     for t in 0..T {
         gradients[taps[t].weight] = sums[t];
     }
+    T
 }

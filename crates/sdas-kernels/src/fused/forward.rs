@@ -207,7 +207,7 @@ pub(crate) fn fill_pooled<R: Registers>(plan: &Plan, input: Pixels, scratch: &mu
         for (block, results) in results.chunks_exact_mut(unit.pixels()).enumerate() {
             let source = &mut scratch.raw[block * plan.raw.plane()..][..plan.raw.plane()];
             plan.raw.fill_border(source, pool.border());
-            pool.forward::<R>((&plan.raw, unit.output), source, results);
+            pool.forward::<R>((&plan.raw, unit.output), source, &mut scratch.columns, results);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::expression::Extent;
 use crate::lanes::Lanes;
 use crate::weights::volume;
+use std::ops::Deref;
 
 /// A window that moves over an activation.
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +129,42 @@ pub(crate) struct Tap {
     pub(crate) offset: usize,
 }
 
-/// The taps of a window over a grid.
-pub(crate) fn taps(window: &Window, grid: &Grid) -> Vec<Tap> {
-    window.taps().enumerate().map(|(weight, step)| Tap { weight, offset: grid.offset(step) }).collect()
+/// The taps of a window over a grid, line after line: the taps of a line lie beside one another along the width.
+#[derive(Debug, Default)]
+pub(crate) struct Taps {
+    all: Vec<Tap>,
+    /// Taps of a line.
+    pub(crate) line: usize,
+    /// Elements from one tap of a line to the next.
+    pub(crate) spacing: usize,
+}
+
+impl Taps {
+    /// The taps of a window over a grid.
+    pub(crate) fn of(window: &Window, grid: &Grid) -> Self {
+        let tap = |(weight, step)| Tap { weight, offset: grid.offset(step) };
+        Taps::new(window.taps().enumerate().map(tap).collect(), window.kernel[2])
+    }
+
+    /// Lines of `line` taps each.
+    fn new(mut all: Vec<Tap>, line: usize) -> Self {
+        all.chunks_mut(line.max(1)).for_each(|line| line.sort_by_key(|tap| tap.offset));
+        let spacing = if line > 1 && !all.is_empty() { all[1].offset - all[0].offset } else { 1 };
+        Taps { all, line, spacing }
+    }
+
+    /// The lines.
+    pub(crate) fn lines(&self) -> std::slice::ChunksExact<'_, Tap> {
+        self.all.chunks_exact(self.line.max(1))
+    }
+}
+
+impl Deref for Taps {
+    type Target = [Tap];
+
+    fn deref(&self) -> &[Tap] {
+        &self.all
+    }
 }
 
 /// The way back through a window: a gather over the gradient of its output. Input positions whose coordinates leave the
@@ -148,7 +182,7 @@ pub(crate) struct Phase {
     pub(crate) first: Extent,
     pub(crate) count: Extent,
     /// Offsets into the gradient's grid from its element j.
-    pub(crate) taps: Vec<Tap>,
+    pub(crate) taps: Taps,
 }
 
 impl Transposed {
@@ -191,6 +225,7 @@ impl Transposed {
                         }
                     }
                 }
+                let taps = Taps::new(taps, axes[2].len());
                 Phase { first, count: std::array::from_fn(|axis| count(axis, first[axis])), taps }
             })
             .collect();

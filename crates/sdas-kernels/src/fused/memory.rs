@@ -153,6 +153,8 @@ pub(crate) struct Scratch {
     pub(crate) raw: Vec<Lanes>,
     /// Results of the pools: the plan says which lie where.
     pub(crate) pooled: Vec<Lanes>,
+    /// What a pool joins along the columns, for a row.
+    pub(crate) columns: Vec<Lanes>,
     /// A gradient, in a grid.
     pub(crate) grid: Vec<Lanes>,
     /// What a product reads: `[blocks, pixels of a strip]`.

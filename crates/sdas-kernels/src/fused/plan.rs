@@ -1,6 +1,6 @@
 //! An edge as units: what is computed before each batch norm, in the order of the data's way.
 
-use super::grid::{Border, Grid, Tap, Transposed, Window, taps};
+use super::grid::{Border, Grid, Taps, Transposed, Window};
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::lanes::{LANES, Lanes, blocks};
 use crate::weights::{strided, volume};
@@ -118,7 +118,7 @@ pub(crate) struct Depthwise {
     pub(crate) weights: usize,
     /// The grid that it reads, and its taps there.
     pub(crate) grid: Grid,
-    pub(crate) taps: Vec<Tap>,
+    pub(crate) taps: Taps,
     pub(crate) transposed: Transposed,
 }
 
@@ -127,7 +127,7 @@ pub(crate) struct Depthwise {
 pub(crate) struct PoolUnit {
     pub(crate) pool: Pool,
     pub(crate) window: Window,
-    pub(crate) taps: Vec<Tap>,
+    pub(crate) taps: Taps,
     pub(crate) transposed: Transposed,
     /// A sum is a convolution by ones.
     pub(crate) ones: Vec<Lanes>,
@@ -268,9 +268,9 @@ impl Plan {
                         None => self.activated,
                         Some(_) => Grid::new(unit.input, depthwise.window.border(unit.input, unit.output)),
                     };
-                    depthwise.taps = taps(&depthwise.window, &depthwise.grid);
+                    depthwise.taps = Taps::of(&depthwise.window, &depthwise.grid);
                 }
-                Body::Pool(pool) => pool.taps = taps(&pool.window, &self.raw),
+                Body::Pool(pool) => pool.taps = Taps::of(&pool.window, &self.raw),
                 Body::Product(_) => {}
             }
         }
@@ -339,7 +339,7 @@ impl Builder<'_> {
             window,
             weights,
             grid: Grid::new(input, Border::default()),
-            taps: Vec::new(),
+            taps: Taps::default(),
             transposed: Transposed::new(&window, input, output),
         };
         let segments = self.segments(vec![(0, channels, 0, channels)]);
@@ -373,7 +373,7 @@ impl Builder<'_> {
         let body = Body::Pool(PoolUnit {
             pool,
             window,
-            taps: Vec::new(),
+            taps: Taps::default(),
             transposed,
             ones: vec![Lanes::filled(1.0); volume(kernel)],
             shares,

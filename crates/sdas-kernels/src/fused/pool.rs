@@ -1,7 +1,7 @@
 //! Pools over one image, there and back.
 
-use super::correlate::{Row, correlate_row};
-use super::grid::{Grid, Tap};
+use super::grid::Grid;
+use super::memory::first;
 use super::plan::PoolUnit;
 use crate::expression::{Extent, Pool};
 use crate::lanes::Lanes;
@@ -16,33 +16,82 @@ impl PoolUnit {
         }
     }
 
-    /// Pools one block of channels: `results[pixel]` for every pixel of the output.
+    /// Pools one block of channels: `results[pixel]` for every pixel of the output. `columns` is scratch.
     #[inline(always)]
     pub(crate) fn forward<R: Registers>(
         &self,
         (grid, output): (&Grid, Extent),
         source: &[Lanes],
+        columns: &mut Vec<Lanes>,
         results: &mut [Lanes],
     ) {
         let [_, height, width] = output;
-        let [st, sh, sw] = self.window.stride;
+        let [st, sh, _] = self.window.stride;
         for (row, results) in results.chunks_exact_mut(width).enumerate() {
-            let start = start(grid, row / height * st, row % height * sh);
+            let source = &source[start(grid, row / height * st, row % height * sh)..];
             match self.pool {
-                Pool::Max => {
-                    for (x, result) in results.iter_mut().enumerate() {
-                        *result = largest::<R>(source, start + x * sw, &self.taps);
-                    }
-                }
+                Pool::Max => self.row(source, columns, results, |a, b| a.max::<R>(b)),
                 Pool::Average => {
-                    let to = Row { start: 0, step: 1, length: width };
-                    correlate_row::<R, false>(source, (start, sw), &self.taps, &self.ones, results, to);
+                    self.row(source, columns, results, |a, b| a.plus::<R>(b));
                     for (result, share) in results.iter_mut().zip(&self.shares[row * width..]) {
                         *result = result.times::<R>(R::splat(*share));
                     }
                 }
             }
         }
+    }
+
+    /// Joins what lies under the window for every result of a row: first along the columns, then along the row.
+    #[inline(always)]
+    fn row(
+        &self,
+        source: &[Lanes],
+        columns: &mut Vec<Lanes>,
+        results: &mut [Lanes],
+        join: impl Fn(Lanes, Lanes) -> Lanes,
+    ) {
+        let (stride, line) = (self.window.stride[2], self.taps.line);
+        let columns = first(columns, (results.len() - 1) * stride + line);
+        let mut x = 0;
+        while x < columns.len() {
+            let left = columns.len() - x;
+            if left >= 8 {
+                self.column_tile::<8>(&source[x..], &mut columns[x..], &join);
+                x += 8;
+            } else {
+                self.column_tile::<1>(&source[x..], &mut columns[x..], &join);
+                x += 1;
+            }
+        }
+        match line {
+            3 => along::<3>(columns, stride, results, join),
+            _ => {
+                for (columns, result) in columns.windows(line).step_by(stride).zip(results) {
+                    *result = columns[1..].iter().fold(columns[0], |joined, column| join(joined, *column));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn column_tile<const P: usize>(
+        &self,
+        source: &[Lanes],
+        columns: &mut [Lanes],
+        join: &impl Fn(Lanes, Lanes) -> Lanes,
+    ) {
+        let columns: &mut [Lanes; P] = columns.first_chunk_mut().expect("a tile has P columns");
+        let mut lines = self.taps.lines().map(|line| {
+            let under: &[Lanes; P] = source[line[0].offset..].first_chunk().expect("a grid holds every tap");
+            under
+        });
+        let mut joined = *lines.next().expect("a window has a line");
+        for under in lines {
+            for p in 0..P {
+                joined[p] = join(joined[p], under[p]);
+            }
+        }
+        *columns = joined;
     }
 
     /// Adds the gradient of a row of maxima to that of the elements that they are: of equal ones, the first. `gradient`
@@ -58,7 +107,7 @@ impl PoolUnit {
         let stride = self.window.stride[2];
         for (x, (largest, result_gradient)) in maxima.iter().zip(result_gradients).enumerate() {
             let mut left = *result_gradient;
-            for tap in &self.taps {
+            for tap in self.taps.iter() {
                 let at = start + x * stride + tap.offset;
                 let element = source[at];
                 let to = &mut gradient[at];
@@ -70,13 +119,21 @@ impl PoolUnit {
     }
 }
 
+/// Joins `K` columns for every result.
 #[inline(always)]
-fn largest<R: Registers>(source: &[Lanes], start: usize, taps: &[Tap]) -> Lanes {
-    let mut largest = Lanes::filled(f32::NEG_INFINITY);
-    for tap in taps {
-        largest = largest.max::<R>(source[start + tap.offset]);
+fn along<const K: usize>(
+    columns: &[Lanes],
+    stride: usize,
+    results: &mut [Lanes],
+    join: impl Fn(Lanes, Lanes) -> Lanes,
+) {
+    for (x, result) in results.iter_mut().enumerate() {
+        let columns: &[Lanes; K] = columns[x * stride..].first_chunk().expect("columns for every result");
+        *result = columns[0];
+        for column in &columns[1..] {
+            *result = join(*result, *column);
+        }
     }
-    largest
 }
 
 /// Where a grid's row starts, as taps count: from the border's first element, at the inner coordinates `t`, `h`.

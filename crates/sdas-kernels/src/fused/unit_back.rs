@@ -1,6 +1,6 @@
 //! The way back through one unit, for one image.
 
-use super::correlate::{self, Row, correlate_row};
+use super::correlate::{self, ResultRows, Row, correlate_row};
 use super::forward::{fill_rows, strips};
 use super::grid::Transposed;
 use super::memory::{Scratch, first};
@@ -116,12 +116,13 @@ pub(crate) fn product_back<R: Registers>(
                 for block in 0..plan.blocks() {
                     let source = &activated[block * depthwise.grid.plane()..][..depthwise.grid.plane()];
                     let gradients = &mut depthwise_weights[block * taps..][..taps];
-                    for row in 0..pixels / width {
+                    let from = |row: usize| {
                         let y = pixel / width + row;
-                        let from = start(&depthwise.grid, y / height * st, y % height * sh);
-                        let results = &row_gradients[block * pixels + row * width..][..width];
-                        correlate::weight_gradients::<R>(source, (from, sw), &depthwise.taps, results, gradients);
-                    }
+                        start(&depthwise.grid, y / height * st, y % height * sh)
+                    };
+                    let results = &row_gradients[block * pixels..][..pixels];
+                    let rows = ResultRows { results, width, stride: sw, start: from };
+                    correlate::weight_gradients::<R>(source, rows, &depthwise.taps, gradients);
                 }
             }
         }
