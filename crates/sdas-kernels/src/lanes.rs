@@ -1,6 +1,7 @@
 //! Sixteen channels of one pixel: the unit that the fused edge computes with.
 
 use crate::registers::Registers;
+use std::ops::Range;
 
 /// Channels that are computed together. Channels are padded to a multiple of it within the fused edge.
 pub(crate) const LANES: usize = 16;
@@ -85,22 +86,50 @@ pub(crate) struct Pixels<'a> {
     pub(crate) channels: usize,
 }
 
-impl Pixels<'_> {
+impl<'a> Pixels<'a> {
     /// A block of a pixel's channels, zeros beyond the last.
     #[inline(always)]
     pub(crate) fn load(&self, pixel: usize, block: usize) -> Lanes {
-        let at = pixel * self.channels + block * LANES;
-        let count = self.channels - block * LANES;
-        let mut lanes = Lanes::ZERO;
-        if count >= LANES {
-            lanes.0.copy_from_slice(&self.values[at..at + LANES]);
-        } else {
-            for (lane, value) in lanes.0.iter_mut().zip(&self.values[at..at + count]) {
-                *lane = *value;
-            }
-        }
-        lanes
+        lanes_of(&self.values[pixel * self.channels..][..self.channels], block)
     }
+
+    /// A block of the channels of each of some pixels.
+    #[inline(always)]
+    pub(crate) fn run(&self, pixels: Range<usize>, block: usize) -> impl ExactSizeIterator<Item = Lanes> + 'a {
+        let values = &self.values[pixels.start * self.channels..pixels.end * self.channels];
+        values.chunks_exact(self.channels).map(move |pixel| lanes_of(pixel, block))
+    }
+
+    /// A block of the channels of `P` pixels from one on.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn tile<const P: usize>(&self, pixel: usize, block: usize) -> [Lanes; P] {
+        let first = block * LANES;
+        if first + LANES > self.channels {
+            return std::array::from_fn(|p| self.load(pixel + p, block));
+        }
+        let values = &self.values[pixel * self.channels..][..P * self.channels];
+        // SAFETY: p < P, and the block ends within its pixel, so that all sixteen lie within the slice. Sixteen checks of it
+        // would cost more than what is done with the numbers.
+        let block = |p: usize| unsafe { values.as_ptr().add(p * self.channels + first).cast::<[f32; LANES]>().read() };
+        std::array::from_fn(|p| Lanes(block(p)))
+    }
+}
+
+/// A block of one pixel's channels, zeros beyond the last.
+#[inline(always)]
+fn lanes_of(pixel: &[f32], block: usize) -> Lanes {
+    let first = block * LANES;
+    if first + LANES <= pixel.len() {
+        let mut lanes = Lanes::ZERO;
+        lanes.0.copy_from_slice(&pixel[first..first + LANES]);
+        return lanes;
+    }
+    let mut lanes = Lanes::ZERO;
+    for (lane, value) in lanes.0.iter_mut().zip(&pixel[first..]) {
+        *lane = *value;
+    }
+    lanes
 }
 
 /// Writes a block of a pixel's channels into an activation `[pixels, channels]`.

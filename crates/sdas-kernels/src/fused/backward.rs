@@ -1,11 +1,10 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
-use super::forward::{Pass, STRIP};
-use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled};
+use super::forward::{Pass, add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled, fill_raw_grid, total};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
-use super::plan::{Body, Plan, Rows, Term};
+use super::plan::{Body, Plan, Rows, STRIP, Term};
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
@@ -324,12 +323,10 @@ impl Level<'_> {
             if wanted.weights && plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, scratch);
             }
-            if wanted.input {
-                fill_pooled::<R>(plan, input, scratch);
+            if wanted.input && plan.has_maxima() {
+                fill_raw_grid(plan, input, scratch);
             }
         }
-        // Apart from the rest of the scratch, which the units write to.
-        let pooled = std::mem::take(&mut scratch.pooled);
         for (index, unit) in plan.level(self.level) {
             if matches!(unit.body, Body::Pool(_)) && !wanted.input {
                 continue;
@@ -338,7 +335,7 @@ impl Level<'_> {
                 plan,
                 unit,
                 back: &self.backs[index],
-                results: unit.results(kept, &pooled),
+                kept,
                 own: unit.gradient.map(|at| &inner[at..][..plan.blocks() * unit.pixels()]),
                 gradient,
                 input,
@@ -377,7 +374,6 @@ impl Level<'_> {
                 );
             }
         }
-        scratch.pooled = pooled;
         if self.level == 0 && wanted.input {
             let identities = plan.terms.iter().filter(|term| term.unit.is_none());
             let identity = identities.map(|term| self.mix[term.operation]).reduce(|a, b| a + b);
@@ -407,24 +403,28 @@ fn source_gradient<R: Registers>(
     let (plain, with_result) = sums.split_at_mut(plan.blocks() * LANES);
     for block in 0..plan.blocks() {
         let (scale, shift) = (normal.scale[block], normal.shift[block]);
-        let at = block * pixels;
         let mut pixel = 0;
         while pixel < pixels {
-            let end = pixels.min(pixel + STRIP);
-            let (mut sum, mut with) = (Lanes::ZERO, Lanes::ZERO);
-            for pixel in pixel..end {
-                let result = results[at + pixel];
-                let mut value = activated[at + pixel].where_positive::<R>(shift.add_product::<R>(result, scale));
-                if let Some(factor) = factor {
-                    value = value.add_product::<R>(gradient.load(pixel, block), R::splat(factor));
-                }
-                to[at + pixel] = value;
-                sum = sum.plus::<R>(value);
-                with = with.add_product::<R>(value, result);
+            let count = STRIP.min(pixels - pixel);
+            let strip = block * pixels + pixel..block * pixels + pixel + count;
+            let (results, activated, to) = (&results[strip.clone()], &activated[strip.clone()], &mut to[strip]);
+            for ((to, result), activated) in to.iter_mut().zip(results).zip(activated) {
+                *to = activated.where_positive::<R>(shift.add_product::<R>(*result, scale));
             }
-            add_to_doubles(&mut plain[block * LANES..][..LANES], sum);
-            add_to_doubles(&mut with_result[block * LANES..][..LANES], with);
-            pixel = end;
+            if let Some(factor) = factor {
+                for (to, gradient) in to.iter_mut().zip(gradient.run(pixel..pixel + count, block)) {
+                    *to = to.add_product::<R>(gradient, R::splat(factor));
+                }
+            }
+            let (mut sums, mut with) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
+            for (x, (value, result)) in to.iter().zip(results).enumerate() {
+                // The index is known where the loop is unrolled.
+                sums[x % 4] = sums[x % 4].plus::<R>(*value);
+                with[x % 4] = with[x % 4].add_product::<R>(*value, *result);
+            }
+            add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(sums));
+            add_to_doubles(&mut with_result[block * LANES..][..LANES], total::<R>(with));
+            pixel += count;
         }
     }
 }
@@ -443,20 +443,49 @@ struct Parts<'a> {
 fn input_gradient<R: Registers>(plan: &Plan, input: Pixels, gradient: Pixels, parts: Parts, to: &mut [f32]) {
     let pixels = volume(plan.input);
     for block in 0..blocks(plan.inputs) {
-        for pixel in 0..pixels {
-            let at = block * pixels + pixel;
-            let mut value = match parts.activated {
-                Some(activated) => activated[at].where_positive::<R>(input.load(pixel, block)),
-                None => Lanes::ZERO,
-            };
-            if let Some(raw) = parts.raw {
-                value = value.plus::<R>(raw[at]);
-            }
-            if let Some(identity) = parts.identity {
-                value = value.add_product::<R>(gradient.load(pixel, block), R::splat(identity));
-            }
-            store(to, plan.inputs, pixel, block, value);
+        let mut pixel = 0;
+        while pixel + 8 <= pixels {
+            input_tile::<R, 8>(plan, input, gradient, &parts, (pixel, block), to);
+            pixel += 8;
         }
+        while pixel < pixels {
+            input_tile::<R, 1>(plan, input, gradient, &parts, (pixel, block), to);
+            pixel += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn input_tile<R: Registers, const P: usize>(
+    plan: &Plan,
+    input: Pixels,
+    gradient: Pixels,
+    parts: &Parts,
+    (pixel, block): (usize, usize),
+    to: &mut [f32],
+) {
+    let at = block * volume(plan.input) + pixel;
+    let part = |lanes: &[Lanes]| -> [Lanes; P] { *lanes[at..].first_chunk().expect("a tile has P pixels") };
+    let mut values = [Lanes::ZERO; P];
+    if let Some(activated) = parts.activated.map(part) {
+        let inputs = input.tile::<P>(pixel, block);
+        for p in 0..P {
+            values[p] = activated[p].where_positive::<R>(inputs[p]);
+        }
+    }
+    if let Some(raw) = parts.raw.map(part) {
+        for p in 0..P {
+            values[p] = values[p].plus::<R>(raw[p]);
+        }
+    }
+    if let Some(identity) = parts.identity {
+        let gradients = gradient.tile::<P>(pixel, block);
+        for p in 0..P {
+            values[p] = values[p].add_product::<R>(gradients[p], R::splat(identity));
+        }
+    }
+    for p in 0..P {
+        store(to, plan.inputs, pixel + p, block, values[p]);
     }
 }
 
@@ -480,30 +509,33 @@ impl Task for TermSums<'_> {
             let gradient = Pixels { values: gradient, channels: plan.outputs };
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
-            fill_pooled::<R>(plan, input, self.scratch);
-            for block in 0..plan.blocks() {
-                let mut pixel = 0;
-                while pixel < pixels {
-                    let count = STRIP.min(pixels - pixel);
+            let mut pixel = 0;
+            while pixel < pixels {
+                let count = plan.strip().min(pixels - pixel);
+                fill_pooled::<R>(plan, input, (pixel, count), self.scratch);
+                for block in 0..plan.blocks() {
                     let mut parts = [Lanes::ZERO; 4];
-                    for x in 0..count {
+                    for (x, gradient) in gradient.run(pixel..pixel + count, block).enumerate() {
                         // The index is known where the loop is unrolled.
-                        parts[x % 4] = parts[x % 4].plus::<R>(gradient.load(pixel + x, block));
+                        parts[x % 4] = parts[x % 4].plus::<R>(gradient);
                     }
                     add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(parts));
                     for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
-                        let parts = match term.unit {
-                            Some(unit) => {
-                                let results = plan.units[unit].results(kept, &self.scratch.pooled);
-                                let results = &results[block * pixels + pixel..][..count];
-                                result_products::<R>(results, gradient, pixel, block)
+                        let results = match term.unit.map(|unit| (&plan.units[unit].body, plan.units[unit].kept)) {
+                            Some((Body::Product(_), start)) => Some(&kept[start + block * pixels + pixel..][..count]),
+                            Some((Body::Pool(_), start)) => {
+                                Some(&self.scratch.pooled[start + block * count..][..count])
                             }
+                            None => None,
+                        };
+                        let parts = match results {
+                            Some(results) => result_products::<R>(results, gradient, pixel, block),
                             None => input_products::<R>(input, gradient, pixel..pixel + count, block),
                         };
                         add_to_doubles(&mut sums[block * LANES..][..LANES], total::<R>(parts));
                     }
-                    pixel += count;
                 }
+                pixel += count;
             }
         }
     }
@@ -516,8 +548,9 @@ fn result_products<R: Registers>(results: &[Lanes], gradient: Pixels, pixel: usi
     let mut chunks = results.chunks_exact(4);
     let mut at = pixel;
     for chunk in &mut chunks {
+        let gradients = gradient.tile::<4>(at, block);
         for p in 0..4 {
-            parts[p] = parts[p].add_product::<R>(chunk[p], gradient.load(at + p, block));
+            parts[p] = parts[p].add_product::<R>(chunk[p], gradients[p]);
         }
         at += 4;
     }
@@ -533,8 +566,9 @@ fn input_products<R: Registers>(input: Pixels, gradient: Pixels, strip: Range<us
     let mut parts = [Lanes::ZERO; 4];
     let mut pixel = strip.start;
     while pixel + 4 <= strip.end {
+        let (inputs, gradients) = (input.tile::<4>(pixel, block), gradient.tile::<4>(pixel, block));
         for p in 0..4 {
-            parts[p] = parts[p].add_product::<R>(input.load(pixel + p, block), gradient.load(pixel + p, block));
+            parts[p] = parts[p].add_product::<R>(inputs[p], gradients[p]);
         }
         pixel += 4;
     }
@@ -542,9 +576,4 @@ fn input_products<R: Registers>(input: Pixels, gradient: Pixels, strip: Range<us
         parts[0] = parts[0].add_product::<R>(input.load(pixel, block), gradient.load(pixel, block));
     }
     parts
-}
-
-#[inline(always)]
-fn total<R: Registers>(parts: [Lanes; 4]) -> Lanes {
-    parts[0].plus::<R>(parts[1]).plus::<R>(parts[2].plus::<R>(parts[3]))
 }

@@ -5,7 +5,7 @@ use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
-use super::plan::{Body, Plan, Product, Rows, Unit};
+use super::plan::{Body, Plan, Product, Rows, Term, Unit, strip};
 use super::pool::start;
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
@@ -14,12 +14,10 @@ use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, Width, run};
+use std::ops::Range;
 
 /// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
 const GROUPS: usize = 16;
-
-/// Pixels that a product works on at once, where rows are shorter.
-pub(crate) const STRIP: usize = 64;
 
 /// Everything that the passes over an edge read.
 pub(crate) struct Pass<'a> {
@@ -90,14 +88,22 @@ impl Pass<'_> {
         let count = plan.images * volume(plan.output) * plan.outputs;
         let mut output = Buffer::of_floats(count);
         let mut constants = vec![Lanes::ZERO; plan.blocks()];
-        let mut scales = Vec::new();
-        for term in &plan.terms {
-            for (block, constant) in constants.iter_mut().enumerate() {
-                let factor = self.mix[term.operation];
-                scales.push(term.unit.map_or(Lanes::filled(factor), |unit| normals[unit].scale[block].scaled(factor)));
-                if let Some(unit) = term.unit {
-                    *constant = constant.summed(normals[unit].shift[block].scaled(factor));
-                }
+        let mut streams = Vec::with_capacity(plan.blocks() * plan.terms.len());
+        for (block, constant) in constants.iter_mut().enumerate() {
+            for Term { operation, unit } in &plan.terms {
+                let factor = self.mix[*operation];
+                streams.push(match unit {
+                    Some(unit) => {
+                        *constant = constant.summed(normals[*unit].shift[block].scaled(factor));
+                        let start = plan.units[*unit].kept;
+                        let from = match plan.units[*unit].body {
+                            Body::Product(_) => From::Kept(start),
+                            Body::Pool(_) => From::Pooled(start),
+                        };
+                        Stream { from, scale: normals[*unit].scale[block].scaled(factor) }
+                    }
+                    None => Stream { from: From::Input, scale: Lanes::filled(factor) },
+                });
             }
         }
         let groups = output.floats()[..count]
@@ -109,8 +115,8 @@ impl Pass<'_> {
             let factors = factors.map(|factors| &factors[index * group..]);
             let sum = sum.map(|sum| &sum[index * group * volume(plan.output) * plan.outputs..][..output.len()]);
             with_scratch(|scratch| {
-                let (constants, scales) = (&constants, &scales);
-                run(self.width, Combine { plan, constants, scales, input, kept, factors, sum, output, scratch });
+                let (constants, streams) = (&constants, &streams);
+                run(self.width, Combine { plan, constants, streams, input, kept, factors, sum, output, scratch });
             });
         });
         output
@@ -153,9 +159,6 @@ impl Level<'_> {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
-            if plan.norms_pools() {
-                fill_pooled::<R>(plan, input, self.scratch);
-            }
         }
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
@@ -173,19 +176,24 @@ impl Level<'_> {
                 }
                 // What has no norm needs no sums, and is computed where it is read.
                 Body::Pool(_) if unit.statistics.is_none() => {}
-                Body::Pool(_) => {
-                    let results = &self.scratch.pooled[unit.kept..][..plan.blocks() * unit.pixels()];
-                    for (block, results) in results.chunks_exact(unit.pixels()).enumerate() {
-                        let at = block * LANES..(block + 1) * LANES;
-                        for strip in results.chunks(STRIP) {
-                            let (mut sum, mut square) = (Lanes::ZERO, Lanes::ZERO);
-                            for result in strip {
-                                sum = sum.plus::<R>(*result);
-                                square = square.add_product::<R>(*result, *result);
+                Body::Pool(pool) => {
+                    let mut pixel = 0;
+                    while pixel < unit.pixels() {
+                        let pixels = plan.strip().min(unit.pixels() - pixel);
+                        let Scratch { pooled, columns, .. } = &mut *self.scratch;
+                        let results = first(pooled, plan.blocks() * pixels);
+                        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, results);
+                        for (block, results) in results.chunks_exact(pixels).enumerate() {
+                            let at = block * LANES..(block + 1) * LANES;
+                            let (mut sum, mut square) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
+                            for (x, result) in results.iter().enumerate() {
+                                sum[x % 4] = sum[x % 4].plus::<R>(*result);
+                                square[x % 4] = square[x % 4].add_product::<R>(*result, *result);
                             }
-                            add_to_doubles(&mut values[at.clone()], sum);
-                            add_to_doubles(&mut squares[at.clone()], square);
+                            add_to_doubles(&mut values[at.clone()], total::<R>(sum));
+                            add_to_doubles(&mut squares[at.clone()], total::<R>(square));
                         }
+                        pixel += pixels;
                     }
                 }
             }
@@ -193,35 +201,31 @@ impl Level<'_> {
     }
 }
 
-/// Fills the grid of the input as it is, and the results of the pools over it.
+/// Fills the pools' results of the strip of whole rows from `pixel` on.
 #[inline(always)]
-pub(crate) fn fill_pooled<R: Registers>(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
-    if plan.pooled == 0 {
-        return;
-    }
-    fill_raw_grid(plan, input, scratch);
+pub(crate) fn fill_pooled<R: Registers>(
+    plan: &Plan,
+    input: Pixels,
+    (pixel, pixels): (usize, usize),
+    scratch: &mut Scratch,
+) {
     let pooled = first(&mut scratch.pooled, plan.pooled);
     for (_, unit) in plan.level(0) {
         let Body::Pool(pool) = &unit.body else { continue };
-        let results = &mut pooled[unit.kept..][..plan.blocks() * unit.pixels()];
-        for (block, results) in results.chunks_exact_mut(unit.pixels()).enumerate() {
-            let source = &mut scratch.raw[block * plan.raw.plane()..][..plan.raw.plane()];
-            plan.raw.fill_border(source, pool.border());
-            pool.forward::<R>((&plan.raw, unit.output), source, &mut scratch.columns, results);
-        }
+        let results = &mut pooled[unit.kept..][..plan.blocks() * pixels];
+        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), &mut scratch.columns, results);
     }
 }
 
 /// Fills the grid of the input as it is, its border left open.
 #[inline(always)]
-fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+pub(crate) fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let grid = &plan.raw;
     let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         for row in 0..grid.rows() {
-            for (x, to) in to[grid.row(row)..][..grid.width()].iter_mut().enumerate() {
-                *to = input.load(row * grid.width() + x, block);
-            }
+            let from = input.run(row * grid.width()..(row + 1) * grid.width(), block);
+            to[grid.row(row)..].iter_mut().zip(from).for_each(|(to, from)| *to = from);
         }
     }
 }
@@ -234,9 +238,8 @@ pub(crate) fn fill_activated_grid<R: Registers>(plan: &Plan, input: Pixels, scra
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
-            for (x, to) in to[grid.row(row)..][..grid.width()].iter_mut().enumerate() {
-                *to = input.load(row * grid.width() + x, block).relu::<R>();
-            }
+            let from = input.run(row * grid.width()..(row + 1) * grid.width(), block);
+            to[grid.row(row)..].iter_mut().zip(from).for_each(|(to, from)| *to = from.relu::<R>());
         }
     }
 }
@@ -257,13 +260,6 @@ pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], norm
             }
         }
     }
-}
-
-/// The strips of a unit's output: whole rows, as their first pixel and their number of pixels.
-#[inline(always)]
-pub(crate) fn strips(unit: &Unit) -> (usize, usize) {
-    let width = unit.output[2];
-    (unit.pixels(), width * (STRIP / width).max(1))
 }
 
 /// Fills `rows`, `[blocks, pixels]`, with the rows of the strip from `pixel` on.
@@ -310,7 +306,7 @@ fn product_unit<R: Registers>(
     (values, squares): (&mut [f64], &mut [f64]),
     scratch: &mut Scratch,
 ) {
-    let (plane, strip) = strips(unit);
+    let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);
     let Scratch { activated, rows, sums, .. } = scratch;
     let sums = first(sums, 2 * plan.blocks());
@@ -336,6 +332,12 @@ fn product_unit<R: Registers>(
     }
 }
 
+/// The sum of a strip's sums in four parts.
+#[inline(always)]
+pub(crate) fn total<R: Registers>(parts: [Lanes; 4]) -> Lanes {
+    parts[0].plus::<R>(parts[1]).plus::<R>(parts[2].plus::<R>(parts[3]))
+}
+
 /// Single precision within a strip, double beyond it: a variance is a difference of sums.
 #[inline(always)]
 pub(crate) fn add_to_doubles(doubles: &mut [f64], lanes: Lanes) {
@@ -349,8 +351,8 @@ struct Combine<'a> {
     plan: &'a Plan,
     /// `[blocks]`.
     constants: &'a [Lanes],
-    /// `[terms, blocks]`.
-    scales: &'a [Lanes],
+    /// `[blocks, terms]`.
+    streams: &'a [Stream],
     input: &'a [f32],
     kept: &'a [Lanes],
     /// By image.
@@ -364,52 +366,66 @@ struct Combine<'a> {
 impl Task for Combine<'_> {
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let (plan, pixels, blocks) = (self.plan, volume(self.plan.output), self.plan.blocks());
+        let (plan, pixels) = (self.plan, volume(self.plan.output));
         let values = volume(plan.input) * plan.inputs;
         for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
-            fill_pooled::<R>(plan, input, self.scratch);
             let factor = self.factors.map_or(1.0, |factors| factors[image]);
             let before = self
                 .sum
                 .map(|sum| Pixels { values: &sum[image * output.len()..][..output.len()], channels: plan.outputs });
-            for block in 0..blocks {
-                let scales = self.scales[block..].iter().step_by(blocks).map(|scale| scale.scaled(factor));
-                let mut identity = None;
-                let mut streams = Vec::with_capacity(plan.terms.len());
-                for (term, scale) in plan.terms.iter().zip(scales) {
-                    match term.unit {
-                        Some(unit) => {
-                            let results = plan.units[unit].results(kept, &self.scratch.pooled);
-                            streams.push((&results[block * pixels..][..pixels], scale));
-                        }
-                        None => identity = Some(identity.map_or(scale, |other: Lanes| other.summed(scale))),
+            let mut pixel = 0;
+            while pixel < pixels {
+                let end = pixels.min(pixel + plan.strip());
+                fill_pooled::<R>(plan, input, (pixel, end - pixel), self.scratch);
+                for (block, constant) in self.constants.iter().enumerate() {
+                    let streams = &self.streams[block * plan.terms.len()..][..plan.terms.len()];
+                    let pooled = &*self.scratch.pooled;
+                    let strip = pixel..end;
+                    let sum = Sum { constant, streams, factor, kept, pooled, strip, pixels, input, before, block };
+                    let mut pixel = pixel;
+                    while pixel + 8 <= end {
+                        sum.tile::<R, 8>(pixel, output, plan.outputs);
+                        pixel += 8;
+                    }
+                    while pixel < end {
+                        sum.tile::<R, 1>(pixel, output, plan.outputs);
+                        pixel += 1;
                     }
                 }
-                let constant = self.constants[block].scaled(factor);
-                let sum = Sum { constant, streams: &streams, identity, input, before, block };
-                let mut pixel = 0;
-                while pixel + 8 <= pixels {
-                    sum.tile::<R, 8>(pixel, output, plan.outputs);
-                    pixel += 8;
-                }
-                while pixel < pixels {
-                    sum.tile::<R, 1>(pixel, output, plan.outputs);
-                    pixel += 1;
-                }
+                pixel = end;
             }
         }
     }
 }
 
-/// The sum of an image's terms in one block of channels.
+/// A term of the sum in one block of channels: where its values come from, and their factor.
+struct Stream {
+    from: From,
+    scale: Lanes,
+}
+
+/// Where a term's values come from.
+#[derive(Clone, Copy)]
+enum From {
+    /// A unit's results, from here on among the kept ones.
+    Kept(usize),
+    /// A pool's, among those of a strip.
+    Pooled(usize),
+    Input,
+}
+
+/// The sum of an image's terms in one block of channels, for a strip.
 struct Sum<'a> {
-    constant: Lanes,
-    /// The units' results, and their factors.
-    streams: &'a [(&'a [Lanes], Lanes)],
-    /// The factor of the input itself.
-    identity: Option<Lanes>,
+    constant: &'a Lanes,
+    streams: &'a [Stream],
+    factor: f32,
+    kept: &'a [Lanes],
+    pooled: &'a [Lanes],
+    strip: Range<usize>,
+    /// Pixels of the image.
+    pixels: usize,
     input: Pixels<'a>,
     /// What the sum is added to.
     before: Option<Pixels<'a>>,
@@ -419,24 +435,28 @@ struct Sum<'a> {
 impl Sum<'_> {
     #[inline(always)]
     fn tile<R: Registers, const P: usize>(&self, pixel: usize, output: &mut [f32], channels: usize) {
-        let mut sums = [self.constant; P];
-        for (results, scale) in self.streams {
-            let results: &[Lanes; P] = results[pixel..pixel + P].try_into().expect("a tile has P pixels");
+        let mut sums = [*self.constant; P];
+        for Stream { from, scale } in self.streams {
+            let values = match *from {
+                From::Kept(start) => &self.kept[start + self.block * self.pixels + pixel..],
+                From::Pooled(start) => &self.pooled[start + self.block * self.strip.len() + pixel - self.strip.start..],
+                From::Input => {
+                    let values = self.input.tile::<P>(pixel, self.block);
+                    for p in 0..P {
+                        sums[p] = sums[p].add_product::<R>(values[p], *scale);
+                    }
+                    continue;
+                }
+            };
+            let values: &[Lanes; P] = values.first_chunk().expect("a tile has P pixels");
             for p in 0..P {
-                sums[p] = sums[p].add_product::<R>(results[p], *scale);
+                sums[p] = sums[p].add_product::<R>(values[p], *scale);
             }
         }
-        if let Some(scale) = self.identity {
-            for p in 0..P {
-                sums[p] = sums[p].add_product::<R>(self.input.load(pixel + p, self.block), scale);
-            }
-        }
-        if let Some(before) = self.before {
-            for p in 0..P {
-                sums[p] = sums[p].plus::<R>(before.load(pixel + p, self.block));
-            }
-        }
+        let factor = R::splat(self.factor);
+        let before = self.before.map_or([Lanes::ZERO; P], |before| before.tile::<P>(pixel, self.block));
         for p in 0..P {
+            sums[p] = before[p].add_product::<R>(sums[p], factor);
             store(output, channels, pixel + p, self.block, sums[p]);
         }
     }

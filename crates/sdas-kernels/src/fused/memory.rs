@@ -151,7 +151,7 @@ pub(crate) struct Scratch {
     pub(crate) activated: Vec<Lanes>,
     /// The input as it is, in a grid.
     pub(crate) raw: Vec<Lanes>,
-    /// Results of the pools: the plan says which lie where.
+    /// Results of the pools for a strip: the plan says which lie where.
     pub(crate) pooled: Vec<Lanes>,
     /// What a pool joins along the columns, for a row.
     pub(crate) columns: Vec<Lanes>,

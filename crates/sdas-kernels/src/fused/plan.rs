@@ -11,6 +11,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// Elements between the results of two units: streams that lie a power of two apart would compete for the same cache lines.
 const SKEW: usize = 5;
 
+/// Pixels that are worked on at once, where rows are shorter.
+pub(crate) const STRIP: usize = 64;
+
 /// An edge for inputs of one size.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -30,7 +33,7 @@ pub(crate) struct Plan {
     pub(crate) levels: usize,
     /// Elements of an image's kept results; those of a level lie behind those of the levels before.
     pub(crate) kept: usize,
-    /// Elements of an image's results of pools, which are not kept: computing them again is cheaper than memory.
+    /// Elements of a strip's results of pools, which are not kept: computing them again is cheaper than memory.
     pub(crate) pooled: usize,
     /// Elements of an image's gradients of units that other units read.
     pub(crate) gradients: usize,
@@ -38,7 +41,7 @@ pub(crate) struct Plan {
     pub(crate) weights: usize,
     /// The input after its ReLU, for the depthwise units that read it.
     pub(crate) activated: Grid,
-    /// The input as it is, for the pools.
+    /// The input as it is, for the way back through maxima.
     pub(crate) raw: Grid,
 }
 
@@ -63,7 +66,8 @@ pub(crate) struct Unit {
     pub(crate) statistics: Option<usize>,
     /// Where its norm's scale starts in the flat weights; the shift follows it.
     pub(crate) scale: Option<usize>,
-    /// Where its results start among the kept ones of an image, or, of a pool, among the pools': `[blocks, pixels]`.
+    /// Where its results start among the kept ones of an image, `[blocks, pixels]`, or, of a pool, among the pools' of a
+    /// strip, `[blocks, pixels of the strip]`.
     pub(crate) kept: usize,
     /// Where the gradient of its normed result starts, if a unit reads it.
     pub(crate) gradient: Option<usize>,
@@ -136,15 +140,6 @@ pub(crate) struct PoolUnit {
 }
 
 impl Unit {
-    /// Its results among an image's kept ones, or among those of its pools.
-    #[inline(always)]
-    pub(crate) fn results<'a>(&self, kept: &'a [Lanes], pooled: &'a [Lanes]) -> &'a [Lanes] {
-        match self.body {
-            Body::Product(_) => &kept[self.kept..],
-            Body::Pool(_) => &pooled[self.kept..],
-        }
-    }
-
     pub(crate) fn pixels(&self) -> usize {
         volume(self.output)
     }
@@ -217,9 +212,15 @@ impl Plan {
         self.level(0).any(|(_, unit)| matches!(&unit.body, Body::Product(Product { rows: Rows::Depthwise(_), .. })))
     }
 
-    /// Whether any pool is followed by a norm.
-    pub(crate) fn norms_pools(&self) -> bool {
-        self.level(0).any(|(_, unit)| matches!(unit.body, Body::Pool(_)) && unit.statistics.is_some())
+    /// Whether a maximum reads the input.
+    pub(crate) fn has_maxima(&self) -> bool {
+        let is_maximum = |unit: &Unit| matches!(&unit.body, Body::Pool(PoolUnit { pool: Pool::Max, .. }));
+        self.units.iter().any(is_maximum)
+    }
+
+    /// Pixels of the output that are worked on at once: whole rows.
+    pub(crate) fn strip(&self) -> usize {
+        strip(self.output)
     }
 
     /// The operation that a unit's result is a term of.
@@ -233,12 +234,12 @@ impl Plan {
         let blocks = self.blocks();
         for level in 0..self.levels {
             for unit in self.units.iter_mut().filter(|unit| unit.level == level) {
-                let place = match unit.body {
-                    Body::Product(_) => &mut self.kept,
-                    Body::Pool(_) => &mut self.pooled,
+                let (place, length) = match unit.body {
+                    Body::Product(_) => (&mut self.kept, blocks * unit.pixels() + SKEW),
+                    Body::Pool(_) => (&mut self.pooled, blocks * strip(unit.output)),
                 };
                 unit.kept = *place;
-                *place += blocks * unit.pixels() + SKEW;
+                *place += length;
             }
         }
         // An edge of pools alone keeps something, too, so that its images can be told apart.
@@ -275,6 +276,11 @@ impl Plan {
             }
         }
     }
+}
+
+/// Pixels of an output that are worked on at once: as many whole rows as make [`STRIP`].
+pub(crate) fn strip([_, _, width]: Extent) -> usize {
+    width * (STRIP / width).max(1)
 }
 
 struct Builder<'a> {

@@ -1,14 +1,15 @@
 //! Pools over one image, there and back.
 
-use super::grid::Grid;
+use super::grid::{Grid, Window};
 use super::memory::first;
 use super::plan::PoolUnit;
 use crate::expression::{Extent, Pool};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Pixels};
 use crate::registers::Registers;
+use std::ops::Range;
 
 impl PoolUnit {
-    /// What the border of the grid has to hold.
+    /// What lies beyond the input.
     pub(crate) fn border(&self) -> Lanes {
         match self.pool {
             Pool::Max => Lanes::filled(f32::NEG_INFINITY),
@@ -16,25 +17,28 @@ impl PoolUnit {
         }
     }
 
-    /// Pools one block of channels: `results[pixel]` for every pixel of the output. `columns` is scratch.
+    /// Pools a strip of whole rows from `pixel` on into `results`, `[blocks, pixels]`. `columns` is scratch.
     #[inline(always)]
-    pub(crate) fn forward<R: Registers>(
+    pub(crate) fn strip<R: Registers>(
         &self,
-        (grid, output): (&Grid, Extent),
-        source: &[Lanes],
+        (from, to): (Extent, Extent),
+        input: Pixels,
+        (pixel, pixels): (usize, usize),
         columns: &mut Vec<Lanes>,
         results: &mut [Lanes],
     ) {
-        let [_, height, width] = output;
-        let [st, sh, _] = self.window.stride;
-        for (row, results) in results.chunks_exact_mut(width).enumerate() {
-            let source = &source[start(grid, row / height * st, row % height * sh)..];
-            match self.pool {
-                Pool::Max => self.row(source, columns, results, |a, b| a.max::<R>(b)),
-                Pool::Average => {
-                    self.row(source, columns, results, |a, b| a.plus::<R>(b));
-                    for (result, share) in results.iter_mut().zip(&self.shares[row * width..]) {
-                        *result = result.times::<R>(R::splat(*share));
+        let [_, height, width] = to;
+        for (block, results) in results.chunks_exact_mut(pixels).enumerate() {
+            for (row, results) in results.chunks_exact_mut(width).enumerate() {
+                let y = pixel / width + row;
+                let under = Under::new(&self.window, from, [y / height, y % height], input, block);
+                match self.pool {
+                    Pool::Max => self.row(under, columns, results, |a, b| a.max::<R>(b)),
+                    Pool::Average => {
+                        self.row(under, columns, results, |a, b| a.plus::<R>(b));
+                        for (result, share) in results.iter_mut().zip(&self.shares[y * width..]) {
+                            *result = result.times::<R>(R::splat(*share));
+                        }
                     }
                 }
             }
@@ -43,55 +47,30 @@ impl PoolUnit {
 
     /// Joins what lies under the window for every result of a row: first along the columns, then along the row.
     #[inline(always)]
-    fn row(
-        &self,
-        source: &[Lanes],
-        columns: &mut Vec<Lanes>,
-        results: &mut [Lanes],
-        join: impl Fn(Lanes, Lanes) -> Lanes,
-    ) {
-        let (stride, line) = (self.window.stride[2], self.taps.line);
-        let columns = first(columns, (results.len() - 1) * stride + line);
+    fn row(&self, under: Under, columns: &mut Vec<Lanes>, results: &mut [Lanes], join: impl Fn(Lanes, Lanes) -> Lanes) {
+        let (kernel, stride, before) = (self.window.kernel[2], self.window.stride[2], self.window.padding[2]);
+        let columns = first(columns, (results.len() - 1) * stride + kernel);
+        let inside = before..(before + under.width).min(columns.len());
+        columns[..inside.start].fill(self.border());
+        columns[inside.end..].fill(self.border());
+        let mut tiles = columns[inside].chunks_exact_mut(8);
         let mut x = 0;
-        while x < columns.len() {
-            let left = columns.len() - x;
-            if left >= 8 {
-                self.column_tile::<8>(&source[x..], &mut columns[x..], &join);
-                x += 8;
-            } else {
-                self.column_tile::<1>(&source[x..], &mut columns[x..], &join);
-                x += 1;
-            }
+        for tile in &mut tiles {
+            under.join::<8>(x, tile, &join);
+            x += 8;
         }
-        match line {
+        for column in tiles.into_remainder().chunks_exact_mut(1) {
+            under.join::<1>(x, column, &join);
+            x += 1;
+        }
+        match kernel {
             3 => along::<3>(columns, stride, results, join),
             _ => {
-                for (columns, result) in columns.windows(line).step_by(stride).zip(results) {
+                for (columns, result) in columns.windows(kernel).step_by(stride).zip(results) {
                     *result = columns[1..].iter().fold(columns[0], |joined, column| join(joined, *column));
                 }
             }
         }
-    }
-
-    #[inline(always)]
-    fn column_tile<const P: usize>(
-        &self,
-        source: &[Lanes],
-        columns: &mut [Lanes],
-        join: &impl Fn(Lanes, Lanes) -> Lanes,
-    ) {
-        let columns: &mut [Lanes; P] = columns.first_chunk_mut().expect("a tile has P columns");
-        let mut lines = self.taps.lines().map(|line| {
-            let under: &[Lanes; P] = source[line[0].offset..].first_chunk().expect("a grid holds every tap");
-            under
-        });
-        let mut joined = *lines.next().expect("a window has a line");
-        for under in lines {
-            for p in 0..P {
-                joined[p] = join(joined[p], under[p]);
-            }
-        }
-        *columns = joined;
     }
 
     /// Adds the gradient of a row of maxima to that of the elements that they are: of equal ones, the first. `gradient`
@@ -116,6 +95,45 @@ impl PoolUnit {
                 left = left.minus::<R>(hit);
             }
         }
+    }
+}
+
+/// The rows of the input under a row of results, in one block of channels.
+struct Under<'a> {
+    frames: Range<usize>,
+    rows: Range<usize>,
+    height: usize,
+    width: usize,
+    input: Pixels<'a>,
+    block: usize,
+}
+
+impl<'a> Under<'a> {
+    #[inline(always)]
+    fn new(window: &Window, from: Extent, at: [usize; 2], input: Pixels<'a>, block: usize) -> Self {
+        let within = |axis: usize| {
+            let first = at[axis] * window.stride[axis];
+            let end = (first + window.kernel[axis] - window.padding[axis]).min(from[axis]);
+            first.saturating_sub(window.padding[axis])..end
+        };
+        Under { frames: within(0), rows: within(1), height: from[1], width: from[2], input, block }
+    }
+
+    /// Joins `P` columns from `x` on.
+    #[inline(always)]
+    fn join<const P: usize>(&self, x: usize, to: &mut [Lanes], join: &impl Fn(Lanes, Lanes) -> Lanes) {
+        let at = |t: usize, h: usize| (t * self.height + h) * self.width + x;
+        let first = at(self.frames.start, self.rows.start);
+        let mut joined = self.input.tile::<P>(first, self.block);
+        for t in self.frames.clone() {
+            for h in self.rows.start + usize::from(t == self.frames.start)..self.rows.end {
+                let under = self.input.tile::<P>(at(t, h), self.block);
+                for p in 0..P {
+                    joined[p] = join(joined[p], under[p]);
+                }
+            }
+        }
+        to.copy_from_slice(&joined);
     }
 }
 

@@ -1,12 +1,12 @@
 //! The way back through one unit, for one image.
 
 use super::correlate::{self, ResultRows, Row, correlate_row};
-use super::forward::{fill_rows, strips};
+use super::forward::fill_rows;
 use super::grid::Transposed;
 use super::memory::{Scratch, first};
 use super::normal::Back;
 use super::pack::Packed;
-use super::plan::{Plan, PoolUnit, Product, Rows, Unit};
+use super::plan::{Plan, PoolUnit, Product, Rows, Unit, strip};
 use super::pool::start;
 use super::product::{self, Results, Strip, Sums, multiply};
 use super::rows::{Place, reaches_all, scatter};
@@ -20,8 +20,8 @@ pub(crate) struct UnitBack<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) unit: &'a Unit,
     pub(crate) back: &'a Back,
-    /// The unit's results, `[blocks, pixels]`.
-    pub(crate) results: &'a [Lanes],
+    /// What the image has kept.
+    pub(crate) kept: &'a [Lanes],
     /// The gradient of its normed results, where another unit reads them.
     pub(crate) own: Option<&'a [Lanes]>,
     /// The gradient of the edge's output, otherwise.
@@ -31,14 +31,18 @@ pub(crate) struct UnitBack<'a> {
 }
 
 impl UnitBack<'_> {
-    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on.
+    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on. A pool's results are
+    /// those of the strip, `pooled`.
     #[inline(always)]
-    fn result_gradient<R: Registers>(&self, pixel: usize, pixels: usize, to: &mut [Lanes]) {
+    fn result_gradient<R: Registers>(&self, pixel: usize, pixels: usize, pooled: Option<&[Lanes]>, to: &mut [Lanes]) {
         let plane = self.unit.pixels();
         for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
             let (p, q, r) = (self.back.p[block], self.back.q[block], self.back.r[block]);
-            let at = block * plane + pixel;
-            let results = &self.results[at..][..pixels];
+            let results = match pooled {
+                Some(pooled) => &pooled[block * pixels..],
+                None => &self.kept[self.unit.kept + block * plane + pixel..],
+            };
+            let results = &results[..pixels];
             match self.own {
                 Some(own) => {
                     let own = &own[block * plane + pixel..][..pixels];
@@ -47,8 +51,8 @@ impl UnitBack<'_> {
                     }
                 }
                 None => {
-                    for (x, (to, result)) in to.iter_mut().zip(results).enumerate() {
-                        let gradient = self.gradient.load(pixel + x, block);
+                    let gradients = self.gradient.run(pixel..pixel + pixels, block);
+                    for ((to, result), gradient) in to.iter_mut().zip(results).zip(gradients) {
                         *to = r.add_product::<R>(q, *result).add_product::<R>(p, gradient);
                     }
                 }
@@ -70,7 +74,7 @@ pub(crate) fn product_back<R: Registers>(
     scratch: &mut Scratch,
 ) {
     let UnitBack { plan, unit, input, .. } = *of;
-    let (plane, strip) = strips(unit);
+    let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);
     let Scratch { activated, grid, rows, results, row_gradients, .. } = scratch;
     let reads_raw = matches!(product.rows, Rows::Patches { activated: false, .. });
@@ -94,7 +98,7 @@ pub(crate) fn product_back<R: Registers>(
     while pixel < plane {
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
-        of.result_gradient::<R>(pixel, pixels, results);
+        of.result_gradient::<R>(pixel, pixels, None, results);
         let row_gradients = first(row_gradients, row_blocks * pixels);
         if back_to_source || depthwise.is_some() {
             multiply::<R, false>(
@@ -159,8 +163,8 @@ pub(crate) fn product_back<R: Registers>(
 #[inline(always)]
 pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &mut Scratch) {
     let UnitBack { plan, unit, .. } = *of;
-    let (plane, strip) = strips(unit);
-    let Scratch { raw, grid, results, raw_gradient, raw_begun, .. } = scratch;
+    let (plane, strip) = (unit.pixels(), strip(unit.output));
+    let Scratch { raw, grid, results, pooled, columns, raw_gradient, raw_begun, .. } = scratch;
     let add = std::mem::replace(raw_begun, true);
     let layout = match pool.pool {
         Pool::Max => &plan.raw,
@@ -183,7 +187,9 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &
     while pixel < plane {
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
-        of.result_gradient::<R>(pixel, pixels, results);
+        let pooled = first(pooled, plan.blocks() * pixels);
+        pool.strip::<R>((plan.input, plan.output), of.input, (pixel, pixels), columns, pooled);
+        of.result_gradient::<R>(pixel, pixels, Some(pooled), results);
         match pool.pool {
             Pool::Average => {
                 for results in results.chunks_exact_mut(pixels) {
@@ -200,7 +206,7 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &
                     for row in 0..pixels / width {
                         let y = pixel / width + row;
                         let from = start(layout, y / height * st, y % height * sh);
-                        let maxima = &of.results[block * plane + y * width..][..width];
+                        let maxima = &pooled[block * pixels + row * width..][..width];
                         let gradients = &results[block * pixels + row * width..][..width];
                         pool.max_row_back::<R>((source, from), maxima, gradients, grid);
                     }
