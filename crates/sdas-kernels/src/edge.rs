@@ -12,13 +12,18 @@ thread_local! {
     static PORTABLY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `body` with every edge that this thread computes made of Burn's own operations, the reference, even where there is
+/// Runs `body` with everything that this thread computes made of Burn's own operations, the reference, even where there is
 /// a fused body: for holding whole networks against it, in tests and measurements.
 pub fn portably<R>(body: impl FnOnce() -> R) -> R {
     let before = PORTABLY.replace(true);
     let result = body();
     PORTABLY.set(before);
     result
+}
+
+/// Whether this thread was asked to use Burn's own operations.
+pub(crate) fn is_portable() -> bool {
+    PORTABLY.get()
 }
 
 /// What the batch norms of an edge have besides normalising.
@@ -108,7 +113,7 @@ impl Edge {
         if self.operations == [Expression::Skip] && self.is_identity() && !changes {
             return Output { activation: input, statistics: None };
         }
-        if !PORTABLY.get() && fused::handles(self, &input, weights.as_ref(), mix.as_ref(), &onto) {
+        if !is_portable() && fused::handles(self, &input, weights.as_ref(), mix.as_ref(), &onto) {
             return fused::forward(self, input, weights, mix, mode, onto);
         }
         portable::forward(self, input, weights, mix, mode, onto)

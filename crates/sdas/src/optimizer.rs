@@ -1,6 +1,7 @@
 //! The weights' optimizer: SGD with momentum under one norm bound, and its rate over the epochs.
 
 use crate::parameters::Parameters;
+use sdas_kernels::{Descending, Descent};
 use serde::{Deserialize, Serialize};
 
 /// SGD with momentum and weight decay; gradients clipped by the norm over all weights together.
@@ -61,9 +62,26 @@ impl Sgd {
             return (weights.clone(), norm);
         }
         let scale = if settings.clip > 0.0 { (settings.clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        let direction = gradients.zip(weights, |g, w| g * scale + w * settings.weight_decay);
-        self.momentum = self.momentum.zip(&direction, |m, d| m * settings.momentum + d);
-        (weights.zip(&self.momentum, |w, m| w - m * rate), norm)
+        let descent = Descent {
+            scale: scale as f32,
+            weight_decay: settings.weight_decay as f32,
+            momentum: settings.momentum as f32,
+            rate: rate as f32,
+        };
+        let used: Vec<usize> = (0..weights.slots()).filter(|&slot| weights.get(slot).is_some()).collect();
+        let at = |slot: usize| {
+            let (weights, momentum) = (weights.get(slot)?, self.momentum.get(slot)?);
+            Some(Descending { weights, momentum, gradient: gradients.get(slot)? })
+        };
+        let descending =
+            used.iter().map(|&slot| at(slot).expect("weights, momentum and gradients have the same slots"));
+        let after = descent.step(descending.collect());
+        let mut moved = Parameters::empty(weights.slots());
+        for (&slot, [weights, momentum]) in used.iter().zip(after) {
+            moved.set(slot, Some(weights));
+            self.momentum.set(slot, Some(momentum));
+        }
+        (moved, norm)
     }
 }
 

@@ -82,12 +82,8 @@ impl Parameters {
 
     /// Euclidean norm over all slots together.
     pub fn norm(&self) -> f64 {
-        let squares: Vec<_> = self.slots.iter().flatten().map(|tensor| tensor.clone().square().sum()).collect();
-        if squares.is_empty() {
-            return 0.0;
-        }
-        let squares = Tensor::cat(squares, 0).into_data().convert::<f32>();
-        squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
+        let tensors: Vec<Tensor<1>> = self.slots.iter().flatten().cloned().collect();
+        sdas_kernels::norm(&tensors)
     }
 
     /// Moves `self` towards `target` by `share` of the way: how running statistics follow a batch's.

@@ -275,7 +275,7 @@ fn scale_images(images: &[f32], factors: &[f32]) -> Buffer {
 }
 
 /// A contiguous tensor's elements.
-fn values(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("a contiguous tensor of single precision")
 }
 
@@ -284,7 +284,7 @@ fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
 }
 
 /// A tensor whose memory comes from the pool.
-fn pooled(values: Buffer, shape: Vec<usize>) -> FlexTensor {
+pub(super) fn pooled(values: Buffer, shape: Vec<usize>) -> FlexTensor {
     let count = shape.iter().product();
     FlexTensor::new(values.into_bytes(count), Layout::contiguous(Shape::from(shape)), DType::F32)
 }

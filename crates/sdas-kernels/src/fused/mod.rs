@@ -8,6 +8,7 @@
 
 mod backward;
 mod correlate;
+mod descent;
 mod extension;
 mod forward;
 mod grid;
@@ -20,5 +21,6 @@ mod product;
 mod rows;
 mod unit_back;
 
+pub use descent::{Descending, Descent, norm};
 pub(crate) use extension::{forward, handles};
 pub use memory::release_memory;

@@ -1,0 +1,159 @@
+//! One whole edge there and back: the eight mixed operations of DARTS for images, the thirteen for video, and the layers
+//! around the cells. `cargo bench -p sdas-kernels` measures all, `cargo bench -p sdas-kernels -- mixed` those whose names
+//! contain it.
+//!
+//! Throughput is in operations, two to a multiply-add: 1 Gelem/s is 1 GFLOP/s. Pools count nothing.
+
+use burn::tensor::{Device, Distribution, Tensor};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, portably};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const IMAGES: usize = 16;
+
+const K3: Extent = [1, 3, 3];
+const K5: Extent = [1, 5, 5];
+const CUBE: Extent = [3, 3, 3];
+const APART: Extent = [1, 2, 2];
+
+const SEPARABLE_3: Expression = Expression::Chain(&[Stage::strided(K3), Stage::unstrided(K3)]);
+const SEPARABLE_5: Expression = Expression::Chain(&[Stage::strided(K5), Stage::unstrided(K5)]);
+const SEPARABLE_CUBE: Expression = Expression::Chain(&[Stage::strided(CUBE), Stage::unstrided(CUBE)]);
+const DILATED_3: Expression = Expression::Chain(&[Stage::dilated(K3, APART)]);
+const DILATED_5: Expression = Expression::Chain(&[Stage::dilated(K5, APART)]);
+const STEM: Expression = Expression::Convolve { kernel: K3, padding: Padding::Same, activated: false };
+
+fn pools(kernel: Extent) -> [Expression; 2] {
+    [Pool::Max, Pool::Average].map(|pool| Expression::Pool { pool, kernel })
+}
+
+fn of_images() -> Vec<Expression> {
+    let weighty = [Expression::Skip, SEPARABLE_3, SEPARABLE_5, DILATED_3, DILATED_5];
+    [Expression::Zero].into_iter().chain(pools(K3)).chain(weighty).collect()
+}
+
+fn of_clips() -> Vec<Expression> {
+    let weighty = [Expression::Skip, SEPARABLE_3, SEPARABLE_CUBE, DILATED_3, Expression::TemporalDifference];
+    [Expression::Zero].into_iter().chain(pools(CUBE)).chain(weighty).collect()
+}
+
+/// An edge, and the images that go through it.
+struct Case {
+    name: &'static str,
+    edge: Edge,
+    images: usize,
+    size: Extent,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, [inputs, outputs]: [usize; 2], stride, operations, images, size| {
+        let edge = Edge { inputs, outputs, stride, operations, norm: Norm::Plain };
+        Case { name, edge, images, size }
+    };
+    let square = |side| [1, side, side];
+    vec![
+        case("mixed C16 32x32", [16; 2], [1; 3], of_images(), IMAGES, square(32)),
+        case("mixed C32 16x16", [32; 2], [1; 3], of_images(), IMAGES, square(16)),
+        case("mixed C64 8x8", [64; 2], [1; 3], of_images(), IMAGES, square(8)),
+        case("mixed C32 32x32 stride 2", [32; 2], [1, 2, 2], of_images(), IMAGES, square(32)),
+        case("mixed C8 8x32x32", [8; 2], [1; 3], of_clips(), 4, [8, 32, 32]),
+        case("preprocess 64 to 16 32x32", [64, 16], [1; 3], vec![Expression::Project], IMAGES, square(32)),
+        case("preprocess 256 to 64 8x8", [256, 64], [1; 3], vec![Expression::Project], IMAGES, square(8)),
+        case("reduce 64 to 32 32x32", [64, 32], [1, 2, 2], vec![Expression::Skip], IMAGES, square(32)),
+        case("stem 3 to 48 32x32", [3, 48], [1; 3], vec![STEM], IMAGES, square(32)),
+    ]
+}
+
+/// What a pass is asked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    name: &'static str,
+    weights: bool,
+    mix: bool,
+}
+
+const ALPHA_STEP: Wanted = Wanted { name: "alpha step", weights: false, mix: true };
+const WEIGHT_STEP: Wanted = Wanted { name: "weight step", weights: true, mix: false };
+
+/// An edge's tensors.
+struct Ready<'a> {
+    edge: &'a Edge,
+    input: Tensor<5>,
+    weights: Option<Tensor<1>>,
+    mix: Tensor<1>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(Case { edge, images, size: [t, h, w], .. }: &'a Case, wanted: Wanted) -> Self {
+        let device = Device::flex().autodiff();
+        let random = |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Uniform(-1.0, 1.0), &device);
+        let flat = |count: usize, tracked: bool| {
+            let flat = random([1, 1, 1, 1, count]).reshape([count]).detach();
+            if tracked { flat.require_grad() } else { flat }
+        };
+        Ready {
+            edge,
+            input: random([*images, *t, *h, *w, edge.inputs]).require_grad(),
+            weights: (edge.weight_count() > 0).then(|| flat(edge.weight_count(), wanted.weights)),
+            mix: flat(edge.operations.len(), wanted.mix),
+        }
+    }
+
+    fn forward(&self) -> Tensor<5> {
+        let (input, mix) = (self.input.clone(), Some(self.mix.clone()));
+        self.edge.forward(input, self.weights.clone(), mix, Mode::Batch).activation
+    }
+
+    /// The time of so many ways back, without those there.
+    fn time_back(&self, count: u64) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..count {
+            let output = self.forward();
+            let ones = output.ones_like().inner();
+            let sum = (output * Tensor::from_inner(ones)).sum();
+            let start = Instant::now();
+            black_box(sum.backward());
+            total += start.elapsed();
+        }
+        total
+    }
+}
+
+fn edges(criterion: &mut Criterion) {
+    for case in cases() {
+        let operations = 2 * case.images as u64 * case.edge.multiply_adds(case.size);
+        let mut group = criterion.benchmark_group(case.name);
+        for wanted in [ALPHA_STEP, WEIGHT_STEP] {
+            let ready = Ready::new(&case, wanted);
+            if wanted.weights {
+                group.throughput(Throughput::Elements(operations));
+                group.bench_function("there", |bencher| bencher.iter(|| ready.forward()));
+            }
+            group.throughput(Throughput::Elements(operations * if wanted.weights { 2 } else { 1 }));
+            let name = format!("back, {}", wanted.name);
+            group.bench_function(name, |bencher| bencher.iter_custom(|count| ready.time_back(count)));
+        }
+        group.finish();
+    }
+}
+
+/// The same by Burn's own operations, for one edge: it is sixty times slower.
+fn portable(criterion: &mut Criterion) {
+    let case = &cases()[0];
+    let ready = Ready::new(case, WEIGHT_STEP);
+    let mut group = criterion.benchmark_group(format!("{}, portable", case.name));
+    group.sample_size(10);
+    group.bench_function("there", |bencher| bencher.iter(|| portably(|| ready.forward())));
+    group.bench_function("back, weight step", |bencher| {
+        bencher.iter_custom(|count| portably(|| ready.time_back(count)));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3));
+    targets = edges, portable
+}
+criterion_main!(all);

@@ -1,0 +1,214 @@
+//! The optimizer's passes over all weights of a network: one over memory for the norm, and one for the step.
+
+use super::extension::{pooled, values};
+use super::memory::Buffer;
+use crate::crew::each;
+use crate::edge::is_portable;
+use crate::registers::Registers;
+use crate::width::{Task, Width, run};
+use burn::backend::Flex;
+use burn::tensor::{DType, Tensor};
+use burn_flex::FlexTensor;
+
+/// A step of SGD: `m ← momentum·m + scale·g + weight_decay·w`, `w ← w − rate·m`.
+#[derive(Debug, Clone, Copy)]
+pub struct Descent {
+    /// Brings the gradient within its bound; 1 leaves it as it is.
+    pub scale: f32,
+    /// Share of the weight that is added to its gradient.
+    pub weight_decay: f32,
+    /// Share of the momentum that stays.
+    pub momentum: f32,
+    /// How far the weights go along the momentum.
+    pub rate: f32,
+}
+
+/// A tensor of weights `[count]` with its momentum and its gradient.
+#[derive(Debug, Clone)]
+pub struct Descending {
+    /// The weights.
+    pub weights: Tensor<1>,
+    /// Their momentum.
+    pub momentum: Tensor<1>,
+    /// Their gradient.
+    pub gradient: Tensor<1>,
+}
+
+/// Elements that one task works on.
+const PART: usize = 16 * 1024;
+
+impl Descent {
+    /// The weights and the momentum after the step, tensor by tensor.
+    pub fn step(self, tensors: Vec<Descending>) -> Vec<[Tensor<1>; 2]> {
+        let flat: Option<Vec<[FlexTensor; 3]>> = tensors
+            .iter()
+            .map(|Descending { weights, momentum, gradient }| Some([flat(weights)?, flat(momentum)?, flat(gradient)?]))
+            .collect();
+        match flat {
+            Some(flat) => self.fused(&flat),
+            None => tensors.into_iter().map(|tensors| self.portable(tensors)).collect(),
+        }
+    }
+
+    fn portable(self, Descending { weights, momentum, gradient }: Descending) -> [Tensor<1>; 2] {
+        let direction = gradient * self.scale + weights.clone() * self.weight_decay;
+        let momentum = momentum * self.momentum + direction;
+        [weights - momentum.clone() * self.rate, momentum]
+    }
+
+    fn fused(self, tensors: &[[FlexTensor; 3]]) -> Vec<[Tensor<1>; 2]> {
+        let buffer = |tensor: &FlexTensor| Buffer::of_floats(values(tensor).len());
+        let mut after: Vec<[Buffer; 2]> =
+            tensors.iter().map(|[weights, ..]| [buffer(weights), buffer(weights)]).collect();
+        let width = Width::current();
+        let parts = tensors.iter().zip(&mut after).flat_map(|(before, [weights, momentum])| {
+            let [w, m, g] = before.each_ref().map(|tensor| values(tensor).chunks(PART));
+            let length = values(&before[0]).len();
+            let after = weights.floats()[..length].chunks_mut(PART).zip(momentum.floats()[..length].chunks_mut(PART));
+            w.zip(m).zip(g).zip(after)
+        });
+        each(parts, |(((w, m), g), (new_w, new_m))| {
+            run(width, Part { by: self, weights: w, momentum: m, gradient: g, after: [new_w, new_m] });
+        });
+        let lengths = tensors.iter().map(|[weights, ..]| values(weights).len());
+        let tensor = |values: Buffer, length: usize| Tensor::from_primitive::<Flex>(pooled(values, vec![length]));
+        after.into_iter().zip(lengths).map(|(after, length)| after.map(|values| tensor(values, length))).collect()
+    }
+}
+
+struct Part<'a> {
+    by: Descent,
+    weights: &'a [f32],
+    momentum: &'a [f32],
+    gradient: &'a [f32],
+    after: [&'a mut [f32]; 2],
+}
+
+impl Task for Part<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Descent { scale, weight_decay, momentum, rate } = self.by;
+        let [new_weights, new_momentum] = self.after;
+        let before = self.weights.iter().zip(self.momentum).zip(self.gradient);
+        for (((w, m), g), (new_w, new_m)) in before.zip(new_weights.iter_mut().zip(new_momentum)) {
+            *new_m = m * momentum + (g * scale + w * weight_decay);
+            *new_w = w - *new_m * rate;
+        }
+    }
+}
+
+/// The Euclidean norm over all tensors together.
+pub fn norm(tensors: &[Tensor<1>]) -> f64 {
+    let flat: Option<Vec<FlexTensor>> = tensors.iter().map(flat).collect();
+    let squares: f64 = match flat {
+        Some(flat) => {
+            let parts: Vec<&[f32]> = flat.iter().flat_map(|tensor| values(tensor).chunks(PART)).collect();
+            let mut squares = vec![0.0; parts.len()];
+            let width = Width::current();
+            each(parts.iter().zip(&mut squares), |(values, square)| run(width, Squares { values, square }));
+            squares.iter().sum()
+        }
+        None => {
+            let squares = tensors.iter().map(|tensor| tensor.clone().square().sum());
+            let squares: Vec<Tensor<1>> = squares.collect();
+            if squares.is_empty() { 0.0 } else { sum(Tensor::cat(squares, 0)) }
+        }
+    };
+    squares.sqrt()
+}
+
+fn sum(values: Tensor<1>) -> f64 {
+    values.into_data().convert::<f32>().iter::<f32>().map(f64::from).sum()
+}
+
+struct Squares<'a> {
+    values: &'a [f32],
+    square: &'a mut f64,
+}
+
+impl Task for Squares<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        const SUMS: usize = 64;
+        // Single precision within a strip, double beyond it.
+        for strip in self.values.chunks(16 * SUMS) {
+            let mut sums = [0.0f32; SUMS];
+            for values in strip.chunks(SUMS) {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
+            }
+            *self.square += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+        }
+    }
+}
+
+/// The tensor on the CPU, contiguous and in single precision; None if it is elsewhere or of another type.
+fn flat(tensor: &Tensor<1>) -> Option<FlexTensor> {
+    if is_portable() || tensor.dtype() != DType::F32 {
+        return None;
+    }
+    Some(tensor.clone().try_into_primitive::<Flex>().ok()?.to_contiguous())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portably;
+    use burn::tensor::{Device, Distribution};
+
+    fn random(counts: &[usize]) -> Vec<Tensor<1>> {
+        let device = Device::flex();
+        counts.iter().map(|&count| Tensor::random([count], Distribution::Normal(0.0, 1.0), &device)).collect()
+    }
+
+    fn host(tensor: &Tensor<1>) -> Vec<f32> {
+        tensor.to_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn a_step_by_hand() {
+        let tensor = |values: [f32; 2]| Tensor::from_floats(values, &Device::flex());
+        let tensors = || {
+            let (weights, momentum) = (tensor([1.0, -2.0]), tensor([0.5, 0.25]));
+            vec![Descending { weights, momentum, gradient: tensor([4.0, 8.0]) }]
+        };
+        let descent = Descent { scale: 0.5, weight_decay: 0.1, momentum: 0.8, rate: 0.25 };
+        for after in [descent.step(tensors()), portably(|| descent.step(tensors()))] {
+            // m = 0.8·0.5 + 0.5·4 + 0.1·1 = 2.5 and 0.8·0.25 + 0.5·8 − 0.1·2 = 4; w = 1 − 2.5/4 and −2 − 4/4.
+            for (got, expected) in host(&after[0][1]).iter().zip([2.5, 4.0]) {
+                assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
+            }
+            for (got, expected) in host(&after[0][0]).iter().zip([0.375, -3.0]) {
+                assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn fused_and_portable_agree_on_sizes_nobody_chose() {
+        let counts = [1, 15, 16, 17, 63, 1000, PART - 1, PART, PART + 1, 3 * PART + 7];
+        let (weights, momentum, gradients) = (random(&counts), random(&counts), random(&counts));
+        let tensors = || {
+            let all = weights.iter().zip(&momentum).zip(&gradients);
+            let descending = all.map(|((weights, momentum), gradient)| Descending {
+                weights: weights.clone(),
+                momentum: momentum.clone(),
+                gradient: gradient.clone(),
+            });
+            descending.collect::<Vec<_>>()
+        };
+        let descent = Descent { scale: 0.3, weight_decay: 3e-4, momentum: 0.9, rate: 0.025 };
+        for (fused, portable) in descent.step(tensors()).iter().zip(portably(|| descent.step(tensors()))) {
+            for (fused, portable) in fused.iter().zip(&portable) {
+                assert_eq!(fused.dims(), portable.dims());
+                for (a, b) in host(fused).iter().zip(host(portable)) {
+                    assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} and {b}");
+                }
+            }
+        }
+        let exact: f64 = gradients.iter().flat_map(host).map(|g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
+        for got in [norm(&gradients), portably(|| norm(&gradients))] {
+            assert!((got - exact).abs() < 1e-6 * exact, "{got} for {exact}");
+        }
+        assert_eq!(norm(&[]), 0.0);
+    }
+}
