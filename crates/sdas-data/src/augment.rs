@@ -3,8 +3,8 @@
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Statistics;
 use crate::random::{Stream, below};
+use crate::statistics::Statistics;
 
 /// Random changes of a picture, in the order of DARTS: crop, flip, (normalise,) cutout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -233,6 +233,39 @@ pub enum DataError {
         /// Count, height, width, channels.
         shape: [usize; 4],
     },
+
+    /// Clips handed over in memory that do not have the shapes they are said to have.
+    #[error(
+        "{bytes} bytes and {labels} labels are not clips of these {shapes} shapes{}\n  \
+         remedy: pass exactly frames × height × width × channels bytes, none of them 0, and one label for each shape",
+        needed.map_or(String::new(), |needed| format!(", which need {needed} bytes"))
+    )]
+    ClipLayout {
+        /// How many bytes there are.
+        bytes: usize,
+        /// How many shapes there are.
+        shapes: usize,
+        /// How many labels there are.
+        labels: usize,
+        /// How many bytes the shapes need, if they are possible.
+        needed: Option<usize>,
+    },
+
+    /// A sample that does not lie in the store it is said to lie in.
+    #[error(
+        "sample {record}, {shape:?} from byte {offset} on, does not lie within {bytes} bytes\n  \
+         remedy: delete the cache: it is made anew"
+    )]
+    Outside {
+        /// The sample's number, from 0.
+        record: usize,
+        /// Frames, height, width.
+        shape: [usize; 3],
+        /// Its first byte.
+        offset: u64,
+        /// How many bytes there are.
+        bytes: usize,
+    },
 }
 
 impl DataError {

@@ -44,10 +44,12 @@ pub mod random;
 mod shapes;
 mod source;
 pub mod split;
+mod statistics;
 
 pub use augment::{Augmentation, augment};
-pub use dataset::{Dataset, Statistics};
+pub use dataset::Dataset;
 pub use error::DataError;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
 pub use shapes::Shapes;
 pub use source::{Kind, Progress, Resize, Source, Splits, load};
+pub use statistics::Statistics;

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
 use crate::augment::{Augmentation, augment};
-use crate::dataset::{Dataset, Statistics};
+use crate::dataset::Dataset;
 use crate::random::{shuffle, stream};
+use crate::statistics::Statistics;
 
 /// Pictures and their labels, ready for a network.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::cifar::{Cifar, Version};
-use crate::dataset::{Dataset, Pixels, Store};
+use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
 use crate::shapes::{Painter, Shapes};
@@ -215,13 +215,17 @@ pub(crate) fn assemble(
     classes: &[String],
     test_name: &str,
 ) -> Result<Splits, DataError> {
-    let Decoded { size, labels: [train, test] } = decoded;
-    let picture = size[0] * size[1] * CHANNELS;
-    let [middle, end] = [train.len() * picture, (train.len() + test.len()) * picture];
+    let Decoded { size, labels } = decoded;
     let store = Arc::new(store);
-    let dataset = |range, labels| {
-        let pixels = Pixels { store: store.clone(), range };
-        Dataset::from_parts(pixels, labels, classes.to_vec(), size, CHANNELS)
+    let mut offset = 0;
+    let mut dataset = |labels: &[u16]| {
+        let samples = labels.iter().map(|&label| {
+            let sample = Sample { store: 0, offset, frames: 1, size: size.map(|side| side as u32), label };
+            offset += (size[0] * size[1] * CHANNELS) as u64;
+            sample
+        });
+        let samples = samples.collect();
+        Dataset::from_samples(vec![store.clone()], samples, classes.to_vec(), CHANNELS)
     };
-    Ok(Splits { train: dataset(0..middle, train)?, test: dataset(middle..end, test)?, test_name: test_name.into() })
+    Ok(Splits { train: dataset(&labels[0])?, test: dataset(&labels[1])?, test_name: test_name.into() })
 }
