@@ -174,9 +174,10 @@ fn checksum(bytes: &[u8]) -> u32 {
 /// # Safety
 /// Mapping a file is sound as long as nobody shortens or rewrites it meanwhile. This crate never
 /// does: a cache is written under another name and takes over by renaming, which leaves an earlier
-/// file, still mapped elsewhere, whole.
+/// file, still mapped elsewhere, whole; packs of frames are only appended to, and cut only where
+/// nobody reads.
 #[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<Mmap> {
+pub(crate) fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: see above.
     unsafe { Mmap::map(file) }
 }

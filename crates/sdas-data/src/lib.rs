@@ -5,7 +5,8 @@
 //!
 //! 1. [`load`] reads a [`Source`] (CIFAR, a folder of classes, or the built-in `shapes`) and
 //!    decodes every picture once, to 8 bits, in memory or into a memory-mapped cache: two
-//!    [`Dataset`]s, [`Splits`].
+//!    [`Dataset`]s, [`Splits`]. Clips (folders of classes, UCF101, HMDB51, Kinetics) are decoded by
+//!    ffmpeg, always into a cache; [`prepare`] does that ahead of time, and [`check`] verifies it.
 //! 2. [`split`] divides a dataset by class: halves for the two levels of a search, subsets for
 //!    quick runs.
 //! 3. A [`Loader`] cuts it into [`Batch`]es in background threads, normalised and [`augment`]ed.
@@ -35,11 +36,13 @@
 mod augment;
 mod cache;
 mod cifar;
+mod clips;
 mod dataset;
 mod decode;
 mod error;
 mod folder;
 mod loader;
+mod packs;
 pub mod random;
 mod shapes;
 mod source;
@@ -47,9 +50,11 @@ pub mod split;
 mod statistics;
 
 pub use augment::{Augmentation, augment};
+pub use clips::{Checked, Prepared, Skipped};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
+pub use packs::Building;
 pub use shapes::Shapes;
-pub use source::{Kind, Progress, Resize, Source, Splits, load};
+pub use source::{Kind, Progress, Resize, Source, Splits, Unusable, check, load, prepare};
 pub use statistics::Statistics;
