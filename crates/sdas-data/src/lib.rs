@@ -36,7 +36,6 @@
 mod augment;
 mod cache;
 mod cifar;
-mod clips;
 mod dataset;
 mod decode;
 mod error;
@@ -48,9 +47,9 @@ mod shapes;
 mod source;
 pub mod split;
 mod statistics;
+mod video;
 
 pub use augment::{Augmentation, augment};
-pub use clips::{Checked, Prepared, Skipped};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
@@ -58,3 +57,4 @@ pub use packs::Building;
 pub use shapes::Shapes;
 pub use source::{Kind, Progress, Resize, Source, Splits, Unusable, check, load, prepare};
 pub use statistics::Statistics;
+pub use video::{Checked, Prepared, Skipped};

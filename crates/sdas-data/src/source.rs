@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::cifar::{Cifar, Version};
-use crate::clips::{Checked, Clips, Prepared, Skipped, bytes_of};
 use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
 use crate::packs::Building;
 use crate::shapes::{Painter, Shapes};
+use crate::video::{Checked, Clips, Prepared, Skipped, bytes_of};
 
 /// The largest side pictures can be brought to, in pixels.
 pub(crate) const MOST: usize = 4096;

@@ -64,7 +64,7 @@ fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clips::tests::{official, write};
+    use crate::video::tests::{official, write};
 
     #[test]
     fn lists_are_read_with_labels_and_without() {

@@ -55,7 +55,7 @@ fn read(folder: &Path, split: usize) -> Result<Named, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clips::tests::{official, write};
+    use crate::video::tests::{official, write};
 
     #[test]
     fn one_is_to_train_two_to_test_and_nought_neither() {

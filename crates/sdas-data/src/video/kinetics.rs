@@ -134,7 +134,7 @@ fn walk(folder: &Path, depth: usize, files: &mut HashMap<String, PathBuf>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clips::tests::{official, write};
+    use crate::video::tests::{official, write};
 
     #[test]
     fn rows_are_found_wherever_their_files_lie() {
