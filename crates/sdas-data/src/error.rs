@@ -251,6 +251,17 @@ pub enum DataError {
         needed: Option<usize>,
     },
 
+    /// A setting of the clips, crops or views that cannot be.
+    #[error("`{key}` cannot be {value}\n  remedy: set it to {right}")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it can be.
+        right: String,
+    },
+
     /// A sample that does not lie in the store it is said to lie in.
     #[error(
         "sample {record}, {shape:?} from byte {offset} on, does not lie within {bytes} bytes\n  \
@@ -269,6 +280,10 @@ pub enum DataError {
 }
 
 impl DataError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, right: impl Into<String>) -> Self {
+        Self::Setting { key, value: value.to_string(), right: right.into() }
+    }
+
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.into(), source }
     }

@@ -35,6 +35,8 @@
 mod augment;
 mod cache;
 mod cifar;
+mod clip;
+mod crop;
 mod dataset;
 mod decode;
 mod error;
@@ -45,8 +47,11 @@ mod shapes;
 mod source;
 pub mod split;
 mod statistics;
+mod view;
 
 pub use augment::{Augmentation, augment};
+pub use clip::{ClipSettings, Normalization, Sampling};
+pub use crop::{Cropping, Views};
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
