@@ -197,7 +197,7 @@ impl Origin for Cifar {
                 return Err(DataError::EmptyClass { path: self.folder.clone(), class: class.clone(), remedy: AGAIN });
             }
         }
-        Ok(Decoded { size: [self.size; 2], labels })
+        Ok(Decoded { frames: 1, size: [self.size; 2], labels })
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     /// No kind of data has this name.
-    #[error("there is no kind of data called `{name}`\n  remedy: choose `shapes`, `cifar10`, `cifar100` or `folder`")]
+    #[error(
+        "there is no kind of data called `{name}`\n  remedy: choose `shapes`, `motion`, `cifar10`, `cifar100` or `folder`"
+    )]
     UnknownKind {
         /// The name.
         name: String,
@@ -34,9 +36,9 @@ pub enum DataError {
         most: usize,
     },
 
-    /// Fewer generated pictures than classes.
+    /// Fewer generated samples than classes.
     #[error(
-        "{count} {split} pictures of `shapes` are fewer than its {classes} classes\n  \
+        "{count} {split} samples of a built-in set are fewer than its {classes} classes\n  \
          remedy: ask for at least {classes}"
     )]
     TooFew {

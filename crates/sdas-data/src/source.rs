@@ -12,6 +12,7 @@ use crate::cifar::{Cifar, Version};
 use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
+use crate::motion::{Motion, Mover};
 use crate::shapes::{Painter, Shapes};
 
 /// The largest side pictures can be brought to, in pixels.
@@ -23,11 +24,11 @@ pub(crate) const MOST: usize = 4096;
 pub struct Source {
     /// Which kind of data.
     pub kind: Kind,
-    /// The data set's folder; every kind but `shapes` needs it.
+    /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Side in pixels of the square that every picture is brought to. None keeps them as they are:
-    /// 32 for CIFAR and `shapes`; the pictures of a folder must then all have one size.
+    /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder must then all have one size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
     /// How pictures become square.
@@ -40,12 +41,23 @@ pub struct Source {
     /// How many pictures of `shapes` to generate; other kinds ignore it.
     #[serde(default)]
     pub shapes: Shapes,
+    /// How many clips of `motion` to generate; other kinds ignore it.
+    #[serde(default)]
+    pub motion: Motion,
 }
 
 impl Source {
     /// A source of this kind with every choice at its default.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, path: None, size: None, resize: Resize::default(), cache: None, shapes: Shapes::default() }
+        Self {
+            kind,
+            path: None,
+            size: None,
+            resize: Resize::default(),
+            cache: None,
+            shapes: Shapes::default(),
+            motion: Motion::default(),
+        }
     }
 }
 
@@ -55,6 +67,8 @@ impl Source {
 pub enum Kind {
     /// Ten classes of figures, made by formula: see [`Shapes`].
     Shapes,
+    /// Eight classes of clips that only motion tells apart, made by formula: see [`Motion`].
+    Motion,
     /// CIFAR-10, binary version: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, in
     /// `path` or in `cifar-10-batches-bin` inside it.
     Cifar10,
@@ -71,6 +85,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Shapes => "shapes",
+            Kind::Motion => "motion",
             Kind::Cifar10 => "cifar10",
             Kind::Cifar100 => "cifar100",
             Kind::Folder => "folder",
@@ -88,7 +103,7 @@ impl FromStr for Kind {
     type Err = DataError;
 
     fn from_str(name: &str) -> Result<Self, DataError> {
-        [Kind::Shapes, Kind::Cifar10, Kind::Cifar100, Kind::Folder]
+        [Kind::Shapes, Kind::Motion, Kind::Cifar10, Kind::Cifar100, Kind::Folder]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| DataError::UnknownKind { name: name.into() })
@@ -138,6 +153,7 @@ pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
     }
     let origin: Box<dyn Origin> = match source.kind {
         Kind::Shapes => Box::new(Painter::new(source.shapes, source.size)?),
+        Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
         Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, required(source)?, source.size)?),
         Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, required(source)?, source.size)?),
         Kind::Folder => Box::new(Folder::find(required(source)?, source.size, source.resize)?),
@@ -156,7 +172,9 @@ fn required(source: &Source) -> Result<&Path, DataError> {
     let expected = match source.kind {
         Kind::Cifar10 => "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`",
         Kind::Cifar100 => "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`",
-        Kind::Shapes | Kind::Folder => "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`",
+        Kind::Shapes | Kind::Motion | Kind::Folder => {
+            "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
+        }
     };
     source.path.as_deref().ok_or(DataError::NoPath { kind: source.kind.name(), expected })
 }
@@ -196,9 +214,11 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// What is known of decoded pictures besides their pixels.
+/// What is known of decoded samples besides their pixels.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Decoded {
+    /// Frames of each.
+    pub(crate) frames: usize,
     /// Height and width.
     pub(crate) size: [usize; 2],
     /// Labels of the pictures to train on and to test on.
@@ -208,20 +228,20 @@ pub(crate) struct Decoded {
 /// Red, green, blue.
 pub(crate) const CHANNELS: usize = 3;
 
-/// The datasets of pictures that lie in `store`, those to train on first.
+/// The datasets of samples that lie in `store`, those to train on first.
 pub(crate) fn assemble(
     store: Store,
     decoded: Decoded,
     classes: &[String],
     test_name: &str,
 ) -> Result<Splits, DataError> {
-    let Decoded { size, labels } = decoded;
+    let Decoded { frames, size, labels } = decoded;
     let store = Arc::new(store);
     let mut offset = 0;
     let mut dataset = |labels: &[u16]| {
         let samples = labels.iter().map(|&label| {
-            let sample = Sample { store: 0, offset, frames: 1, size: size.map(|side| side as u32), label };
-            offset += (size[0] * size[1] * CHANNELS) as u64;
+            let sample = Sample { store: 0, offset, frames: frames as u32, size: size.map(|side| side as u32), label };
+            offset += (frames * size[0] * size[1] * CHANNELS) as u64;
             sample
         });
         let samples = samples.collect();
