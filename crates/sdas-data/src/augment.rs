@@ -13,8 +13,8 @@ use crate::statistics::Statistics;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Pixels of black (of optical flow: no motion) around the picture before a window of its own size is cut from a random
-    /// place; 0: off.
+    /// Pixels of black (of optical flow: no motion) around the picture before a window of its own
+    /// size is cut from a random place; 0: off.
     pub crop_padding: usize,
     /// Whether every other picture, by chance, is mirrored left to right; of optical flow x then
     /// turns around, 255 − x.
@@ -35,21 +35,16 @@ impl Augmentation {
 pub(crate) struct Change {
     /// How many pixels of a frame are lost above and to the left, where negative: added.
     shift: [isize; 2],
-    mirrored: bool,
+    pub(crate) mirrored: bool,
     /// Rows and columns set to the mean.
     hole: [Range<usize>; 2],
 }
 
 impl Change {
-    /// None at all, or only mirrored.
-    pub(crate) fn fixed(mirrored: bool) -> Self {
-        Self { shift: [0; 2], mirrored, hole: [0..0, 0..0] }
-    }
-
     /// One by chance, of frames of this `size`. Steps that are off draw nothing from `rng`.
     pub(crate) fn draw(augmentation: &Augmentation, size: [usize; 2], rng: &mut Stream) -> Self {
         let Augmentation { crop_padding: padding, flip, cutout } = *augmentation;
-        let mut change = Self::fixed(false);
+        let mut change = Self { shift: [0; 2], mirrored: false, hole: [0..0, 0..0] };
         if padding > 0 {
             change.shift = [(); 2].map(|()| below(rng, 2 * padding + 1) as isize - padding as isize);
         }
@@ -167,6 +162,10 @@ mod tests {
     /// v stays v / 255.
     fn plain(channels: usize) -> Statistics {
         Statistics { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    fn unchanged(mirrored: bool) -> Change {
+        Change { shift: [0; 2], mirrored, hole: [0..0, 0..0] }
     }
 
     /// All results that `tries` streams lead to, as multiples of 1 / 255.
@@ -289,16 +288,16 @@ mod tests {
             Finish::new(&change, [1, 2], &statistics, true).step(&[&[0, 10, 100, 200]], &mut out);
             out.map(|value| value.round() as i32)
         };
-        assert_eq!(finish(Change::fixed(false)), [-255, -235, -55, 145]);
-        assert_eq!(finish(Change::fixed(true)), [55, 145, 255, -235]);
+        assert_eq!(finish(unchanged(false)), [-255, -235, -55, 145]);
+        assert_eq!(finish(unchanged(true)), [55, 145, 255, -235]);
         // Padding is no motion, mirrored or not.
-        assert_eq!(finish(Change { shift: [0, 1], ..Change::fixed(false) }), [-55, 145, 0, 0]);
-        assert_eq!(finish(Change { shift: [0, 1], ..Change::fixed(true) }), [0, 0, 55, 145]);
+        assert_eq!(finish(Change { shift: [0, 1], ..unchanged(false) }), [-55, 145, 0, 0]);
+        assert_eq!(finish(Change { shift: [0, 1], ..unchanged(true) }), [0, 0, 55, 145]);
     }
 
     #[test]
     fn stacked_frames_lie_side_by_side_and_share_the_hole() {
-        let change = Change { hole: [0..1, 1..2], ..Change::fixed(true) };
+        let change = Change { hole: [0..1, 1..2], ..unchanged(true) };
         let frames: [&[u8]; 2] = [&[1, 2, 3], &[4, 5, 6]];
         let mut out = [0.0; 6];
         Finish::new(&change, [1, 3], &plain(1), false).step(&frames, &mut out);

@@ -74,7 +74,7 @@ pub struct LoaderSettings {
     pub views: Option<Views>,
     /// Which part of a sample is seen, by chance; without influence on views.
     pub cropping: Cropping,
-    /// Random changes after that; not of views that are mirrored.
+    /// Random changes after that.
     pub augmentation: Augmentation,
     /// Background threads, at least 1. One is enough for 32×32 pictures; it has no influence on
     /// what is in a batch.

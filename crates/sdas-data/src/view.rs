@@ -48,10 +48,8 @@ impl<'a> Viewer<'a> {
             }
         };
         let frame_at = |step: usize, number: usize| (starts[step] + number) % count;
-        let change = match mirrored {
-            true => Change::fixed(true),
-            false => Change::draw(&settings.augmentation, seen, &mut chance("augment")),
-        };
+        let mut change = Change::draw(&settings.augmentation, seen, &mut chance("augment"));
+        change.mirrored ^= mirrored;
 
         // Every frame once, however often it is seen.
         self.needed.clear();
