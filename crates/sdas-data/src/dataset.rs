@@ -213,6 +213,11 @@ impl Dataset {
         self.shared.channels
     }
 
+    /// Whether pixels are motion, x then y.
+    pub(crate) fn is_flow(&self) -> bool {
+        self.channels() == 2
+    }
+
     /// The class of sample `i`.
     ///
     /// # Panics

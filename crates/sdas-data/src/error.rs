@@ -39,9 +39,9 @@ pub enum DataError {
         most: usize,
     },
 
-    /// Fewer generated pictures than classes.
+    /// Fewer generated samples than classes.
     #[error(
-        "{count} {split} pictures of `shapes` are fewer than its {classes} classes\n  \
+        "{count} {split} samples of a built-in set are fewer than its {classes} classes\n  \
          remedy: ask for at least {classes}"
     )]
     TooFew {
@@ -381,6 +381,17 @@ pub enum DataError {
         needed: Option<usize>,
     },
 
+    /// A setting of the clips, crops or views that cannot be.
+    #[error("`{key}` cannot be {value}\n  remedy: set it to {right}")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it can be.
+        right: String,
+    },
+
     /// A sample that does not lie in the store it is said to lie in.
     #[error(
         "sample {record}, {shape:?} from byte {offset} on, does not lie within {bytes} bytes\n  \
@@ -399,6 +410,10 @@ pub enum DataError {
 }
 
 impl DataError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, right: impl Into<String>) -> Self {
+        Self::Setting { key, value: value.to_string(), right: right.into() }
+    }
+
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.into(), source }
     }

@@ -157,7 +157,7 @@ impl Origin for Folder {
         if let Some((file, other)) = odd {
             return Err(DataError::Sizes { paths: [self.files[0].clone(), file.clone()], sizes: [size, other] });
         }
-        Ok(Decoded { size, labels: self.labels.clone() })
+        Ok(Decoded { frames: 1, size, labels: self.labels.clone() })
     }
 }
 

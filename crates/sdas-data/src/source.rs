@@ -13,6 +13,7 @@ use crate::cifar::{Cifar, Version};
 use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
+use crate::motion::{Motion, Mover};
 use crate::packs::Building;
 use crate::shapes::{Painter, Shapes};
 use crate::video::{Checked, Clips, Prepared, Skipped, bytes_of};
@@ -26,11 +27,11 @@ pub(crate) const MOST: usize = 4096;
 pub struct Source {
     /// Which kind of data.
     pub kind: Kind,
-    /// The data set's folder; every kind but `shapes` needs it.
+    /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Side in pixels of the square that every picture is brought to. None keeps them as they are:
-    /// 32 for CIFAR and `shapes`; the pictures of a folder must then all have one size.
+    /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder must then all have one size.
     ///
     /// Of clips, the short side. The long one follows by proportion, rounded to an even number;
     /// cutting is left to the loader. None keeps every clip's own size.
@@ -47,6 +48,9 @@ pub struct Source {
     /// How many pictures of `shapes` to generate; other kinds ignore it.
     #[serde(default)]
     pub shapes: Shapes,
+    /// How many clips of `motion` to generate; other kinds ignore it.
+    #[serde(default)]
+    pub motion: Motion,
     /// Which of the official divisions into train and test, 1 to 3, of `ucf101` and `hmdb51`; other
     /// kinds ignore it.
     #[serde(default = "first_split")]
@@ -95,6 +99,7 @@ impl Source {
             resize: Resize::default(),
             cache: None,
             shapes: Shapes::default(),
+            motion: Motion::default(),
             split: first_split(),
             lists: None,
             classes: None,
@@ -111,6 +116,8 @@ impl Source {
 pub enum Kind {
     /// Ten classes of figures, made by formula: see [`Shapes`].
     Shapes,
+    /// Eight classes of clips that only motion tells apart, made by formula: see [`Motion`].
+    Motion,
     /// CIFAR-10, binary version: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, in
     /// `path` or in `cifar-10-batches-bin` inside it.
     Cifar10,
@@ -136,8 +143,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 8] = [
+    pub(crate) const ALL: [Kind; 9] = [
         Kind::Shapes,
+        Kind::Motion,
         Kind::Cifar10,
         Kind::Cifar100,
         Kind::Folder,
@@ -147,8 +155,8 @@ impl Kind {
         Kind::Kinetics,
     ];
 
-    /// Whether it has clips, rather than pictures.
-    fn has_clips(self) -> bool {
+    /// Whether it has clips in files.
+    fn is_video(self) -> bool {
         matches!(self, Kind::Clips) || self.has_lists()
     }
 
@@ -161,6 +169,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Shapes => "shapes",
+            Kind::Motion => "motion",
             Kind::Cifar10 => "cifar10",
             Kind::Cifar100 => "cifar100",
             Kind::Folder => "folder",
@@ -234,15 +243,16 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// them at once.
 pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
     validate(source)?;
-    if source.kind.has_clips() {
+    if source.kind.is_video() {
         return Clips::find(source)?.load(&|building| progress(building.done, building.total));
     }
     let origin: Box<dyn Origin> = match source.kind {
         Kind::Shapes => Box::new(Painter::new(source.shapes, source.size)?),
+        Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
         Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, required(source)?, source.size)?),
         Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, required(source)?, source.size)?),
         Kind::Folder => Box::new(Folder::find(required(source)?, source.size, source.resize)?),
-        Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics => unreachable!("these have clips"),
+        Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics => unreachable!("these are video"),
     };
     match &source.cache {
         Some(folder) => cache::load(source, &*origin, folder, progress),
@@ -260,7 +270,7 @@ pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
 /// Those of [`load`].
 pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
     validate(source)?;
-    if source.kind.has_clips() {
+    if source.kind.is_video() {
         return Clips::find(source)?.prepare(progress);
     }
     let begun = Instant::now();
@@ -285,7 +295,7 @@ pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result
 /// Those of [`load`], but for damaged frames of clips, which [`Checked`] names.
 pub fn check(source: &Source) -> Result<Checked, DataError> {
     validate(source)?;
-    if source.kind.has_clips() {
+    if source.kind.is_video() {
         return Clips::find(source)?.check();
     }
     let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(source, &|_| {})?;
@@ -302,12 +312,12 @@ fn validate(source: &Source) -> Result<(), DataError> {
         let expected = "a number of frames per second from 0.01 to 1000";
         return Err(DataError::Value { key: "fps", value: fps.to_string(), expected });
     }
-    let with_clips = "`clips`, `ucf101`, `hmdb51` or `kinetics`";
-    let with_lists = "`ucf101`, `hmdb51` or `kinetics`";
+    let video = "`clips`, `ucf101`, `hmdb51` or `kinetics`";
+    let listed = "`ucf101`, `hmdb51` or `kinetics`";
     for (key, is_set, is_used, kinds) in [
-        ("classes", source.classes.is_some(), kind.has_clips(), with_clips),
-        ("fps", fps.is_some(), kind.has_clips(), with_clips),
-        ("lists", source.lists.is_some(), kind.has_lists(), with_lists),
+        ("classes", source.classes.is_some(), kind.is_video(), video),
+        ("fps", fps.is_some(), kind.is_video(), video),
+        ("lists", source.lists.is_some(), kind.has_lists(), listed),
     ] {
         if is_set && !is_used {
             return Err(DataError::Unused { key, kind: kind.name(), kinds });
@@ -320,13 +330,14 @@ fn validate(source: &Source) -> Result<(), DataError> {
     Ok(())
 }
 
+/// The path, of a kind that needs one.
 pub(crate) fn required(source: &Source) -> Result<&Path, DataError> {
     let expected = match source.kind {
         Kind::Cifar10 => "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`",
         Kind::Cifar100 => "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`",
         Kind::Ucf101 | Kind::Hmdb51 => "the folder that holds the clips, in a folder per class, and the official lists",
         Kind::Kinetics => "the folder that holds the clips, and the official lists `train.csv` and `val.csv`",
-        Kind::Shapes | Kind::Folder | Kind::Clips => {
+        Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
             "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
         }
     };
@@ -368,9 +379,11 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// What is known of decoded pictures besides their pixels.
+/// What is known of decoded samples besides their pixels.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Decoded {
+    /// Frames of each.
+    pub(crate) frames: usize,
     /// Height and width.
     pub(crate) size: [usize; 2],
     /// Labels of the pictures to train on and to test on.
@@ -380,20 +393,20 @@ pub(crate) struct Decoded {
 /// Red, green, blue.
 pub(crate) const CHANNELS: usize = 3;
 
-/// The datasets of pictures that lie in `store`, those to train on first.
+/// The datasets of samples that lie in `store`, those to train on first.
 pub(crate) fn assemble(
     store: Store,
     decoded: Decoded,
     classes: &[String],
     test_name: &str,
 ) -> Result<Splits, DataError> {
-    let Decoded { size, labels } = decoded;
+    let Decoded { frames, size, labels } = decoded;
     let store = Arc::new(store);
     let mut offset = 0;
     let mut dataset = |labels: &[u16]| {
         let samples = labels.iter().map(|&label| {
-            let sample = Sample { store: 0, offset, frames: 1, size: size.map(|side| side as u32), label };
-            offset += (size[0] * size[1] * CHANNELS) as u64;
+            let sample = Sample { store: 0, offset, frames: frames as u32, size: size.map(|side| side as u32), label };
+            offset += (frames * size[0] * size[1] * CHANNELS) as u64;
             sample
         });
         let samples = samples.collect();

@@ -169,6 +169,10 @@ fn verification_strikes_what_is_damaged() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[place.offset as usize] ^= 1;
     fs::write(&path, bytes).unwrap();
+    // A line that an earlier kill has torn does not take others with it.
+    let mut index = fs::read(folder.path().join(INDEX)).unwrap();
+    index.extend(b"0badc0de {\"path\":");
+    fs::write(folder.path().join(INDEX), index).unwrap();
     let damaged = Packs::open(folder.path(), &header()).unwrap().verify(&items).unwrap().len();
     assert_eq!(damaged, 1);
     let (packs, made) = make(folder.path(), &items);

@@ -142,21 +142,23 @@ impl Writer {
             Some(pack) => pack,
             none => none.insert(new_file(&self.folder.join(pack_name(self.number)))?),
         };
+        // Asked, not remembered: it holds whatever became of an earlier write.
+        let offset = pack.metadata()?.len();
         if let Err(error) = pack.write_all(&frames.pixels) {
             // The disk may be full: gives back what did fit, which also makes room for lines.
-            pack.set_len(self.length)?;
+            pack.set_len(offset)?;
             return Err(error);
         }
         let [height, width] = frames.size;
         let place = Place {
             pack: self.number,
-            offset: self.length,
+            offset,
             frames: frames.count(self.channels),
             height,
             width,
             crc: crc32fast::hash(&frames.pixels),
         };
-        self.length += bytes;
+        self.length = offset + bytes;
         self.waiting += bytes;
         self.note(item, Outcome::Packed(place))
     }
@@ -218,6 +220,13 @@ fn remove_all(folder: &Path) -> io::Result<()> {
 pub(super) fn strike(folder: &Path, lines: impl Iterator<Item = Line>) -> Result<(), DataError> {
     let _lock = Lock::take(folder)?;
     let text: String = lines.map(|line| index::line(&line)).collect();
-    let mut index = File::options().append(true).open(folder.join(INDEX)).map_err(failed(folder))?;
-    index.write_all(text.as_bytes()).and_then(|()| index.sync_data()).map_err(failed(folder))
+    let append = || {
+        let path = folder.join(INDEX);
+        let complete = index::read(&path)?.complete;
+        let mut index = File::options().append(true).open(&path)?;
+        index.set_len(complete)?;
+        index.write_all(text.as_bytes())?;
+        index.sync_data()
+    };
+    append().map_err(failed(folder))
 }
