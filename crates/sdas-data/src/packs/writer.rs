@@ -16,7 +16,15 @@ const COMMIT: (u64, Duration) = (1 << 26, Duration::from_secs(1));
 
 /// The right to write to a cache, until dropped or until the process ends, however it does.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do: a process that another thread is just starting has the file open
+        // too, until it runs its program.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -28,7 +36,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 fs::write(&holder, format!("process {}", std::process::id())).map_err(failed(folder))?;
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&holder).unwrap_or_default();
