@@ -1,19 +1,23 @@
-//! From a stored picture to what a network sees: crop, flip, normalise, cutout.
+//! From 8-bit frames to what a network sees: crop, flip, normalise, cutout.
+
+use std::ops::Range;
 
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Statistics;
 use crate::random::{Stream, below};
+use crate::statistics::Statistics;
 
-/// Random changes of a picture, in the order of DARTS: crop, flip, (normalise,) cutout.
+/// Random changes of a sample, in the order of DARTS: crop, flip, (normalise,) cutout. All frames of
+/// a clip are changed alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Pixels of black around the picture before a window of its own size is cut from a random
-    /// place; 0: off.
+    /// Pixels of black (of optical flow: no motion) around the picture before a window of its own
+    /// size is cut from a random place; 0: off.
     pub crop_padding: usize,
-    /// Whether every other picture, by chance, is mirrored left to right.
+    /// Whether every other picture, by chance, is mirrored left to right; of optical flow x then
+    /// turns around, 255 − x.
     pub flip: bool,
     /// Side in pixels of a square set to the mean (0 after normalising); its centre is anywhere in
     /// the picture and what sticks out is lost (DeVries and Taylor 2017, arXiv:1708.04552); 0: off.
@@ -24,6 +28,103 @@ impl Augmentation {
     /// No change at all.
     pub fn none() -> Self {
         Self::default()
+    }
+}
+
+/// What chance does to a sample: the same to all its frames.
+pub(crate) struct Change {
+    /// How many pixels of a frame are lost above and to the left, where negative: added.
+    shift: [isize; 2],
+    pub(crate) mirrored: bool,
+    /// Rows and columns set to the mean.
+    hole: [Range<usize>; 2],
+}
+
+impl Change {
+    /// One by chance, of frames of this `size`. Steps that are off draw nothing from `rng`.
+    pub(crate) fn draw(augmentation: &Augmentation, size: [usize; 2], rng: &mut Stream) -> Self {
+        let Augmentation { crop_padding: padding, flip, cutout } = *augmentation;
+        let mut change = Self { shift: [0; 2], mirrored: false, hole: [0..0, 0..0] };
+        if padding > 0 {
+            change.shift = [(); 2].map(|()| below(rng, 2 * padding + 1) as isize - padding as isize);
+        }
+        change.mirrored = flip && rng.next_u32() & 1 == 1;
+        if cutout > 0 {
+            change.hole = size.map(|side| {
+                let start = below(rng, side) as isize - (cutout / 2) as isize;
+                let end = start + cutout as isize;
+                start.max(0) as usize..(end as usize).min(side)
+            });
+        }
+        change
+    }
+}
+
+/// Brings 8-bit frames to what a network sees: changed and normalised.
+pub(crate) struct Finish<'a> {
+    change: &'a Change,
+    size: [usize; 2],
+    /// For each channel the factor, the summand, and the result for padding.
+    affine: Vec<[f32; 3]>,
+}
+
+impl<'a> Finish<'a> {
+    /// Of frames of this `size`. In optical `flow`, mirroring also turns x around, and padding is no
+    /// motion where that of pictures is black.
+    pub(crate) fn new(change: &'a Change, size: [usize; 2], statistics: &Statistics, flow: bool) -> Self {
+        // v · scale + shift, so that a pixel costs no division.
+        let affine = statistics.mean.iter().zip(&statistics.std).enumerate().map(|(channel, (&mean, &std))| {
+            let (scale, shift) = ((1.0 / (255.0 * f64::from(std))) as f32, -mean / std);
+            match flow {
+                false => [scale, shift, shift],
+                true if channel == 0 && change.mirrored => [-scale, 255.0 * scale + shift, 127.5 * scale + shift],
+                true => [scale, shift, 127.5 * scale + shift],
+            }
+        });
+        Self { change, size, affine: affine.collect() }
+    }
+
+    /// Writes a time step, `[height, width, channels · frames.len()]` row-major: the frames' channels
+    /// side by side.
+    pub(crate) fn step(&self, frames: &[&[u8]], out: &mut [f32]) {
+        let channels = self.affine.len();
+        let row = self.size[1] * channels * frames.len();
+        for (number, frame) in frames.iter().enumerate() {
+            self.frame(frame, number * channels, channels * frames.len(), out);
+        }
+        let [rows, columns] = self.change.hole.clone();
+        for line in out.chunks_exact_mut(row).take(rows.end).skip(rows.start) {
+            line[columns.start * channels * frames.len()..columns.end * channels * frames.len()].fill(0.0);
+        }
+    }
+
+    /// Writes a frame to the channels from `first` on of pixels of `stride` channels.
+    fn frame(&self, frame: &[u8], first: usize, stride: usize, out: &mut [f32]) {
+        let ([height, width], channels) = (self.size, self.affine.len());
+        let [down, right] = self.change.shift;
+        for (y, line) in out.chunks_exact_mut(width * stride).enumerate() {
+            let source = y.checked_add_signed(down).filter(|&y| y < height);
+            let source = source.map(|y| &frame[y * width * channels..][..width * channels]);
+            for (x, pixel) in line.chunks_exact_mut(stride).enumerate() {
+                let pixel = &mut pixel[first..first + channels];
+                let x = if self.change.mirrored { width - 1 - x } else { x };
+                let x = x.checked_add_signed(right).filter(|&x| x < width);
+                match source.zip(x) {
+                    Some((source, x)) => {
+                        for ((to, &from), [scale, shift, _]) in
+                            pixel.iter_mut().zip(&source[x * channels..]).zip(&self.affine)
+                        {
+                            *to = f32::from(from) * scale + shift;
+                        }
+                    }
+                    None => {
+                        for (to, [.., padding]) in pixel.iter_mut().zip(&self.affine) {
+                            *to = *padding;
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -45,52 +146,10 @@ pub fn augment(
     out: &mut [f32],
 ) {
     let [height, width] = size;
-    let row = width * channels;
-    assert_eq!([pixels.len(), out.len()], [height * row; 2], "a picture is {height}×{width}×{channels}");
+    assert_eq!([pixels.len(), out.len()], [height * width * channels; 2], "a picture is {height}×{width}×{channels}");
     assert_eq!([statistics.mean.len(), statistics.std.len()], [channels; 2], "one mean and std per channel");
-
-    let Augmentation { crop_padding: padding, flip, cutout } = *augmentation;
-    // Where the window's corner lies in the unpadded picture, plus `padding`.
-    let [top, left] = if padding > 0 { [(); 2].map(|()| below(rng, 2 * padding + 1)) } else { [0, 0] };
-    let mirrored = flip && rng.next_u32() & 1 == 1;
-
-    // v · scale + shift, so that a pixel costs no division.
-    let affine: Vec<[f32; 2]> = statistics
-        .mean
-        .iter()
-        .zip(&statistics.std)
-        .map(|(&mean, &std)| [(1.0 / (255.0 * f64::from(std))) as f32, -mean / std])
-        .collect();
-    for (y, line) in out.chunks_exact_mut(row).enumerate() {
-        let source = (y + top).checked_sub(padding).filter(|&y| y < height).map(|y| &pixels[y * row..][..row]);
-        for (x, pixel) in line.chunks_exact_mut(channels).enumerate() {
-            let x = if mirrored { width - 1 - x } else { x };
-            let x = (x + left).checked_sub(padding).filter(|&x| x < width);
-            match source.zip(x) {
-                Some((source, x)) => {
-                    for ((to, &from), [scale, shift]) in pixel.iter_mut().zip(&source[x * channels..]).zip(&affine) {
-                        *to = f32::from(from) * scale + shift;
-                    }
-                }
-                None => {
-                    for (to, [_, shift]) in pixel.iter_mut().zip(&affine) {
-                        *to = *shift;
-                    }
-                }
-            }
-        }
-    }
-
-    if cutout > 0 {
-        let [rows, columns] = size.map(|side| {
-            let start = below(rng, side) as isize - (cutout / 2) as isize;
-            let end = start + cutout as isize;
-            start.max(0) as usize..(end as usize).min(side)
-        });
-        for line in out.chunks_exact_mut(row).take(rows.end).skip(rows.start) {
-            line[columns.start * channels..columns.end * channels].fill(0.0);
-        }
-    }
+    let change = Change::draw(augmentation, size, rng);
+    Finish::new(&change, size, statistics, false).step(&[pixels], out);
 }
 
 #[cfg(test)]
@@ -103,6 +162,10 @@ mod tests {
     /// v stays v / 255.
     fn plain(channels: usize) -> Statistics {
         Statistics { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    fn unchanged(mirrored: bool) -> Change {
+        Change { shift: [0; 2], mirrored, hole: [0..0, 0..0] }
     }
 
     /// All results that `tries` streams lead to, as multiples of 1 / 255.
@@ -214,5 +277,30 @@ mod tests {
         let cutout = Augmentation { cutout: 1, ..Augmentation::none() };
         augment(&[255], [1, 1], 1, &statistics, &cutout, &mut stream(0, "", [0; 2]), &mut out);
         assert_eq!(out, [0.0]);
+    }
+
+    #[test]
+    fn mirrored_flow_turns_x_around() {
+        // Two pixels of x and y; mean ½, standard deviation 1 / 510: 2 · v − 255.
+        let statistics = Statistics { mean: vec![0.5; 2], std: vec![1.0 / 510.0; 2] };
+        let mut out = [0.0; 4];
+        let mut finish = |change: Change| {
+            Finish::new(&change, [1, 2], &statistics, true).step(&[&[0, 10, 100, 200]], &mut out);
+            out.map(|value| value.round() as i32)
+        };
+        assert_eq!(finish(unchanged(false)), [-255, -235, -55, 145]);
+        assert_eq!(finish(unchanged(true)), [55, 145, 255, -235]);
+        // Padding is no motion, mirrored or not.
+        assert_eq!(finish(Change { shift: [0, 1], ..unchanged(false) }), [-55, 145, 0, 0]);
+        assert_eq!(finish(Change { shift: [0, 1], ..unchanged(true) }), [0, 0, 55, 145]);
+    }
+
+    #[test]
+    fn stacked_frames_lie_side_by_side_and_share_the_hole() {
+        let change = Change { hole: [0..1, 1..2], ..unchanged(true) };
+        let frames: [&[u8]; 2] = [&[1, 2, 3], &[4, 5, 6]];
+        let mut out = [0.0; 6];
+        Finish::new(&change, [1, 3], &plain(1), false).step(&frames, &mut out);
+        assert_eq!(out.map(|value| (value * 255.0).round()), [3.0, 6.0, 0.0, 0.0, 1.0, 4.0]);
     }
 }

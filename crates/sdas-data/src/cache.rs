@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Store;
 use crate::error::DataError;
 use crate::random::fnv1a;
-use crate::source::{CHANNELS, Decoded, Origin, Progress, Sink, Source, Splits, assemble};
+use crate::source::{CHANNELS, Decoded, Kind, Origin, Progress, Sink, Source, Splits, assemble};
 
 /// Ends every complete file; its last digits are the version of the format and of the decoding.
 const MAGIC: &[u8; 8] = b"sdaspx01";
@@ -69,7 +69,10 @@ pub(crate) fn load(
 /// new one.
 fn file_name(source: &Source) -> String {
     let path = source.path.as_ref().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
-    let what = format!("{path:?} {:?} {:?} {:?}", source.size, source.resize, source.shapes);
+    let mut what = format!("{path:?} {:?} {:?} {:?}", source.size, source.resize, source.shapes);
+    if source.kind == Kind::Motion {
+        what += &format!(" {:?}", source.motion);
+    }
     format!("{}-{:016x}.pixels", source.kind, fnv1a(what.as_bytes()))
 }
 
@@ -144,7 +147,7 @@ fn open(path: &PathBuf, fingerprint: u64) -> Option<Splits> {
     }
     let index: Index = serde_json::from_slice(&index).ok()?;
     let count = index.decoded.labels.iter().map(Vec::len).sum::<usize>() as u64;
-    let picture = (index.decoded.size[0] * index.decoded.size[1] * CHANNELS) as u64;
+    let picture = (index.decoded.frames * index.decoded.size[0] * index.decoded.size[1] * CHANNELS) as u64;
     if index.fingerprint != fingerprint || pixels != count * picture {
         return None;
     }
@@ -174,9 +177,10 @@ fn checksum(bytes: &[u8]) -> u32 {
 /// # Safety
 /// Mapping a file is sound as long as nobody shortens or rewrites it meanwhile. This crate never
 /// does: a cache is written under another name and takes over by renaming, which leaves an earlier
-/// file, still mapped elsewhere, whole.
+/// file, still mapped elsewhere, whole; packs of frames are only appended to, and cut only where
+/// nobody reads.
 #[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<Mmap> {
+pub(crate) fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: see above.
     unsafe { Mmap::map(file) }
 }

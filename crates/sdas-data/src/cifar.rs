@@ -194,10 +194,15 @@ impl Origin for Cifar {
         }
         for (label, class) in self.classes.iter().enumerate() {
             if !labels[0].contains(&(label as u16)) {
-                return Err(DataError::EmptyClass { path: self.folder.clone(), class: class.clone(), remedy: AGAIN });
+                return Err(DataError::EmptyClass {
+                    path: self.folder.clone(),
+                    class: class.clone(),
+                    what: "pictures",
+                    remedy: AGAIN,
+                });
             }
         }
-        Ok(Decoded { size: [self.size; 2], labels })
+        Ok(Decoded { frames: 1, size: [self.size; 2], labels })
     }
 }
 

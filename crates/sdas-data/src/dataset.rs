@@ -1,49 +1,80 @@
-//! Pictures of one split, decoded, as 8-bit numbers.
+//! Samples of one split, pictures or clips, decoded, as 8-bit numbers.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// All pictures of one split: 8-bit, `[count, height, width, channels]` row-major, in memory or
+/// All samples of one split: 8-bit, each `[frames, height, width, channels]` row-major, in memory or
 /// memory-mapped.
 ///
-/// A clone shares the pictures.
+/// A sample is a clip; a picture is a clip of one frame. Every sample has its own number of frames
+/// and its own size; all have the same channels. A clone shares the samples.
 #[derive(Clone)]
 pub struct Dataset {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    pixels: Pixels,
+    stores: Vec<Arc<Store>>,
+    samples: Vec<Sample>,
     labels: Vec<u16>,
     classes: Vec<String>,
-    size: [usize; 2],
     channels: usize,
+    /// The smallest height and the smallest width.
+    size: [usize; 2],
+    /// Whether all samples are of this size.
+    same_size: bool,
 }
 
-/// The pictures of one split: a part of a store that both splits share.
-pub(crate) struct Pixels {
-    pub(crate) store: Arc<Store>,
-    pub(crate) range: Range<usize>,
-}
-
-/// Where the bytes are.
+/// Where bytes are.
 pub(crate) enum Store {
     Memory(Vec<u8>),
     Mapped(Mmap),
 }
 
-impl Pixels {
-    fn bytes(&self) -> &[u8] {
-        match &*self.store {
-            Store::Memory(bytes) => &bytes[self.range.clone()],
-            Store::Mapped(map) => &map[self.range.clone()],
+impl Store {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Store::Memory(bytes) => bytes,
+            Store::Mapped(map) => map,
         }
     }
+}
+
+/// Where a sample lies, its shape and its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Number of the store.
+    pub(crate) store: u32,
+    /// Its first byte in the store.
+    pub(crate) offset: u64,
+    /// At least 1.
+    pub(crate) frames: u32,
+    /// Height and width.
+    pub(crate) size: [u32; 2],
+    pub(crate) label: u16,
+}
+
+impl Sample {
+    /// Frames, height, width.
+    fn shape(&self) -> [usize; 3] {
+        [self.frames, self.size[0], self.size[1]].map(|side| side as usize)
+    }
+
+    /// Bytes of one frame.
+    fn frame_bytes(&self, channels: usize) -> usize {
+        let [_, height, width] = self.shape();
+        height * width * channels
+    }
+}
+
+/// Bytes of samples of these shapes (frames, height, width), if that is a number.
+fn total_bytes(shapes: impl IntoIterator<Item = [usize; 3]>, channels: usize) -> Option<usize> {
+    shapes.into_iter().try_fold(0usize, |total, shape| {
+        total.checked_add(shape.iter().try_fold(channels, |product, &side| product.checked_mul(side))?)
+    })
 }
 
 impl Dataset {
@@ -60,37 +91,83 @@ impl Dataset {
         size: [usize; 2],
         channels: usize,
     ) -> Result<Self, DataError> {
-        let range = 0..pixels.len();
-        let pixels = Pixels { store: Arc::new(Store::Memory(pixels)), range };
-        Self::from_parts(pixels, labels, classes, size, channels)
+        let shapes = vec![[1, size[0], size[1]]; labels.len()];
+        if total_bytes(shapes.iter().copied(), channels) != Some(pixels.len()) {
+            let shape = [labels.len(), size[0], size[1], channels];
+            return Err(DataError::Layout { bytes: pixels.len(), shape });
+        }
+        Self::clips(pixels, &shapes, labels, classes, channels)
     }
 
-    pub(crate) fn from_parts(
-        pixels: Pixels,
+    /// Clips from memory: in `pixels` lies one after the other, each `[frames, height, width,
+    /// channels]` row-major with its own of `shapes`, which are frames, height, width.
+    ///
+    /// # Errors
+    /// [`DataError::ClipLayout`] if the lengths do not fit each other, [`DataError::LabelOutOfRange`]
+    /// if a label has no class.
+    pub fn clips(
+        pixels: Vec<u8>,
+        shapes: &[[usize; 3]],
         labels: Vec<u16>,
         classes: Vec<String>,
-        size: [usize; 2],
         channels: usize,
     ) -> Result<Self, DataError> {
-        let shape = [labels.len(), size[0], size[1], channels];
-        let expected = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
-        if expected != Some(pixels.bytes().len()) {
-            return Err(DataError::Layout { bytes: pixels.bytes().len(), shape });
-        }
-        if let Some(record) = labels.iter().position(|&label| usize::from(label) >= classes.len()) {
-            return Err(DataError::LabelOutOfRange {
-                path: "memory".into(),
-                record,
-                label: labels[record].into(),
-                classes: classes.len(),
+        let whole = shapes.iter().flatten().all(|&side| (1..=u32::MAX as usize).contains(&side));
+        let bytes = total_bytes(shapes.iter().copied(), channels);
+        if !whole || bytes != Some(pixels.len()) || shapes.len() != labels.len() {
+            return Err(DataError::ClipLayout {
+                bytes: pixels.len(),
+                shapes: shapes.len(),
+                labels: labels.len(),
+                needed: bytes.filter(|_| whole),
             });
         }
-        Ok(Self { shared: Arc::new(Shared { pixels, labels, classes, size, channels }) })
+        let mut offset = 0;
+        let samples = shapes.iter().zip(labels).map(|(shape, label)| {
+            let [frames, height, width] = shape.map(|side| side as u32);
+            let sample = Sample { store: 0, offset, frames, size: [height, width], label };
+            offset += (sample.frame_bytes(channels) * shape[0]) as u64;
+            sample
+        });
+        let samples = samples.collect();
+        Self::from_samples(vec![Arc::new(Store::Memory(pixels))], samples, classes, channels)
     }
 
-    /// How many pictures there are.
+    /// The samples that lie in `stores`, in this order. Nothing keeps samples from sharing bytes.
+    ///
+    /// # Errors
+    /// [`DataError::Outside`] if a sample has no frames, no size or does not lie in its store,
+    /// [`DataError::LabelOutOfRange`] if a label has no class.
+    pub(crate) fn from_samples(
+        stores: Vec<Arc<Store>>,
+        samples: Vec<Sample>,
+        classes: Vec<String>,
+        channels: usize,
+    ) -> Result<Self, DataError> {
+        for (record, sample) in samples.iter().enumerate() {
+            let bytes = stores.get(sample.store as usize).map_or(0, |store| store.bytes().len());
+            let shape = sample.shape();
+            let length = total_bytes([shape], channels).filter(|&length| length > 0);
+            let end = usize::try_from(sample.offset).ok().and_then(|offset| offset.checked_add(length?));
+            if end.is_none_or(|end| end > bytes) {
+                return Err(DataError::Outside { record, shape, offset: sample.offset, bytes });
+            }
+            if usize::from(sample.label) >= classes.len() {
+                let label = sample.label.into();
+                let path = "memory".into();
+                return Err(DataError::LabelOutOfRange { path, record, label, classes: classes.len() });
+            }
+        }
+        let sizes = || samples.iter().map(|sample| sample.size.map(|side| side as usize));
+        let size = [0, 1].map(|side| sizes().map(|size| size[side]).min().unwrap_or(0));
+        let same_size = sizes().all(|other| other == size);
+        let labels = samples.iter().map(|sample| sample.label).collect();
+        Ok(Self { shared: Arc::new(Shared { stores, samples, labels, classes, channels, size, same_size }) })
+    }
+
+    /// How many samples there are.
     pub fn len(&self) -> usize {
-        self.shared.labels.len()
+        self.shared.samples.len()
     }
 
     /// Whether there are none.
@@ -103,104 +180,89 @@ impl Dataset {
         &self.shared.classes
     }
 
-    /// Height and width of every picture, in pixels.
+    /// Height and width in pixels that every sample has at least: those of each where they are the
+    /// same, which pictures' are; otherwise the smallest height and the smallest width. Without
+    /// samples 0 and 0.
     pub fn size(&self) -> [usize; 2] {
         self.shared.size
     }
 
-    /// Numbers per pixel: 3, red, green and blue, for everything [`crate::load`] returns.
+    /// Height and width of every sample; None if they differ.
+    pub fn common_size(&self) -> Option<[usize; 2]> {
+        self.shared.same_size.then_some(self.shared.size)
+    }
+
+    /// Height and width of sample `i`.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn size_of(&self, i: usize) -> [usize; 2] {
+        self.shared.samples[i].size.map(|side| side as usize)
+    }
+
+    /// Frames of sample `i`; 1 for a picture.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn frames(&self, i: usize) -> usize {
+        self.shared.samples[i].frames as usize
+    }
+
+    /// Numbers per pixel: 3 for red, green and blue; 2 for optical flow, 8-bit, x then y.
     pub fn channels(&self) -> usize {
         self.shared.channels
     }
 
-    /// The class of picture `i`.
+    /// Whether pixels are motion, x then y.
+    pub(crate) fn is_flow(&self) -> bool {
+        self.channels() == 2
+    }
+
+    /// The class of sample `i`.
     ///
     /// # Panics
-    /// If there is no such picture.
+    /// If there is no such sample.
     pub fn label(&self, i: usize) -> usize {
         self.shared.labels[i].into()
     }
 
-    /// The class of every picture.
+    /// The class of every sample.
     pub fn labels(&self) -> &[u16] {
         &self.shared.labels
     }
 
-    /// Picture `i`, `[height, width, channels]` row-major, 0–255.
+    /// Sample `i`, all of it, `[frames, height, width, channels]` row-major, 0–255.
     ///
     /// # Panics
-    /// If there is no such picture.
+    /// If there is no such sample.
     pub fn pixels(&self, i: usize) -> &[u8] {
-        let bytes = self.picture_bytes();
-        &self.shared.pixels.bytes()[i * bytes..][..bytes]
+        let sample = &self.shared.samples[i];
+        let length = sample.frame_bytes(self.shared.channels) * sample.frames as usize;
+        &self.shared.stores[sample.store as usize].bytes()[sample.offset as usize..][..length]
     }
 
-    /// Whether the pictures are read from a memory-mapped cache.
-    pub fn is_mapped(&self) -> bool {
-        matches!(*self.shared.pixels.store, Store::Mapped(_))
-    }
-
-    /// Mean and standard deviation per channel, over all pixels of the pictures `indices`, on the
-    /// scale 0–1.
-    ///
-    /// The sums are exact integers, so the order of `indices` has no influence.
+    /// Frame `t` of sample `i`, `[height, width, channels]` row-major, 0–255.
     ///
     /// # Panics
-    /// If an index has no picture.
-    pub fn statistics(&self, indices: &[usize]) -> Statistics {
-        let channels = self.channels();
-        let mut histograms = vec![[0u64; 256]; channels];
-        for &i in indices {
-            for pixel in self.pixels(i).chunks_exact(channels) {
-                for (histogram, &value) in histograms.iter_mut().zip(pixel) {
-                    histogram[usize::from(value)] += 1;
-                }
-            }
-        }
-        let (mean, std) = histograms.iter().map(moments).unzip();
-        Statistics { mean, std }
+    /// If there is no such sample or no such frame.
+    pub fn frame(&self, i: usize, t: usize) -> &[u8] {
+        let length = self.shared.samples[i].frame_bytes(self.shared.channels);
+        &self.pixels(i)[t * length..][..length]
     }
 
-    fn picture_bytes(&self) -> usize {
-        self.shared.size[0] * self.shared.size[1] * self.shared.channels
+    /// Whether any samples are read from a memory-mapped cache.
+    pub fn is_mapped(&self) -> bool {
+        self.shared.stores.iter().any(|store| matches!(**store, Store::Mapped(_)))
     }
 }
 
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [height, width] = self.size();
+        let least = if self.common_size().is_some() { "" } else { "at least " };
         let classes = self.classes().len();
-        write!(f, "Dataset({} × {height}×{width}×{}, {classes} classes)", self.len(), self.channels())
+        write!(f, "Dataset({} × {least}{height}×{width}×{}, {classes} classes)", self.len(), self.channels())
     }
-}
-
-/// Mean and standard deviation per channel of pixels on the scale 0–1: what pictures are normalised
-/// by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Mean of each channel.
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel (of the population); 1 for a channel that never varies,
-    /// so that normalising by it stays finite.
-    pub std: Vec<f32>,
-}
-
-/// Mean and standard deviation of the values 0–255 of a histogram, divided by 255.
-fn moments(histogram: &[u64; 256]) -> (f32, f32) {
-    let (mut count, mut sum, mut squares) = (0u128, 0u128, 0u128);
-    for (value, &times) in (0u128..).zip(histogram) {
-        let times = u128::from(times);
-        count += times;
-        sum += times * value;
-        squares += times * value * value;
-    }
-    // n²·variance, still exact.
-    let spread = count * squares - sum * sum;
-    if spread == 0 {
-        return (if count == 0 { 0.0 } else { (sum as f64 / count as f64 / 255.0) as f32 }, 1.0);
-    }
-    let count = count as f64;
-    ((sum as f64 / count / 255.0) as f32, ((spread as f64).sqrt() / count / 255.0) as f32)
 }
 
 #[cfg(test)]
@@ -222,16 +284,36 @@ mod tests {
     }
 
     #[test]
-    fn statistics_by_hand() {
-        // Channel 0 of picture 0 is {0, 1}: mean ½, standard deviation ½. Channel 1 never varies.
-        let statistics = tiny().statistics(&[0]);
-        assert_eq!(statistics.mean, [0.5, 10.0 / 255.0]);
-        assert_eq!(statistics.std, [0.5, 1.0]);
-        // Both: {0, 1, 0.2, 0.2}: mean 0.35, mean square 0.27, variance 0.1475.
-        let statistics = tiny().statistics(&[1, 0]);
-        assert!((statistics.mean[0] - 0.35).abs() < 1e-7);
-        assert!((statistics.std[0] - 0.1475f32.sqrt()).abs() < 1e-7);
-        assert_eq!(tiny().statistics(&[]), Statistics { mean: vec![0.0; 2], std: vec![1.0; 2] });
+    fn clips_of_different_shape_are_found() {
+        // Two frames of 1×2, one of 2×1, one channel.
+        let pixels = vec![1, 2, 3, 4, 5, 6];
+        let classes = vec!["a".into(), "b".into()];
+        let data = Dataset::clips(pixels, &[[2, 1, 2], [1, 2, 1]], vec![1, 0], classes, 1).unwrap();
+        assert_eq!((data.len(), data.size(), data.common_size(), data.labels()), (2, [1, 1], None, [1, 0].as_slice()));
+        assert_eq!([0, 1].map(|i| (data.frames(i), data.size_of(i))), [(2, [1, 2]), (1, [2, 1])]);
+        assert_eq!((data.pixels(0), data.pixels(1)), ([1, 2, 3, 4].as_slice(), [5, 6].as_slice()));
+        assert_eq!((data.frame(0, 0), data.frame(0, 1), data.frame(1, 0)), (&[1, 2][..], &[3, 4][..], &[5, 6][..]));
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_frame_does_not_reach_into_the_next_clip() {
+        let data = Dataset::clips(vec![0; 4], &[[2, 1, 1]; 2], vec![0; 2], vec!["a".into()], 1).unwrap();
+        data.frame(0, 2);
+    }
+
+    #[test]
+    fn samples_lie_in_several_stores() {
+        let stores = [vec![1, 2, 3], vec![4, 5]].map(|bytes| Arc::new(Store::Memory(bytes))).to_vec();
+        let sample = |store, offset, frames| Sample { store, offset, frames, size: [1, 1], label: 0 };
+        let build = |samples| Dataset::from_samples(stores.clone(), samples, vec!["a".into()], 1);
+        let data = build(vec![sample(1, 0, 2), sample(0, 2, 1)]).unwrap();
+        assert_eq!((data.pixels(0), data.pixels(1)), ([4, 5].as_slice(), [3].as_slice()));
+        assert_eq!(data.common_size(), Some([1, 1]));
+        for outside in [sample(1, 1, 2), sample(2, 0, 1), sample(0, u64::MAX, 1), sample(0, 0, 0)] {
+            let error = build(vec![sample(0, 0, 1), outside]).unwrap_err();
+            assert!(error.to_string().contains("sample 1"), "{error}");
+        }
     }
 
     #[test]
@@ -240,5 +322,14 @@ mod tests {
         assert!(error.to_string().contains("5 bytes"), "{error}");
         let error = Dataset::new(vec![0; 2], vec![0, 7], vec!["a".into()], [1, 1], 1).unwrap_err();
         assert!(error.to_string().contains("label 7"), "{error}");
+    }
+    #[test]
+    fn shapes_that_do_not_fit_are_an_error() {
+        let clips = |shapes: &[[usize; 3]], labels| Dataset::clips(vec![0; 6], shapes, labels, vec!["a".into()], 3);
+        assert!(clips(&[[1, 1, 1]; 2], vec![0; 2]).is_ok());
+        assert!(clips(&[[1, 1, 1]; 2], vec![0]).unwrap_err().to_string().contains("1 labels"));
+        assert!(clips(&[[3, 1, 1]], vec![0]).unwrap_err().to_string().contains("9 bytes"));
+        assert!(clips(&[[2, 1, 1], [0, 1, 1]], vec![0; 2]).is_err());
+        assert!(clips(&[[usize::MAX, 2, 1]], vec![0]).is_err());
     }
 }

@@ -3,12 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why pictures could not be loaded. Every message names the place and ends with a remedy.
+use crate::source::Kind;
+
+/// How many files a message names.
+pub(crate) const NAMED: usize = 10;
+
+/// Why pictures or clips could not be loaded. Every message names the place and ends with a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No kind of data has this name.
-    #[error("there is no kind of data called `{name}`\n  remedy: choose `shapes`, `cifar10`, `cifar100` or `folder`")]
+    #[error("there is no kind of data called `{name}`\n  remedy: choose one of {}", kinds())]
     UnknownKind {
         /// The name.
         name: String,
@@ -34,9 +39,9 @@ pub enum DataError {
         most: usize,
     },
 
-    /// Fewer generated pictures than classes.
+    /// Fewer generated samples than classes.
     #[error(
-        "{count} {split} pictures of `shapes` are fewer than its {classes} classes\n  \
+        "{count} {split} samples of a built-in set are fewer than its {classes} classes\n  \
          remedy: ask for at least {classes}"
     )]
     TooFew {
@@ -88,15 +93,17 @@ pub enum DataError {
         remedy: &'static str,
     },
 
-    /// Pictures to train on, but none to test on.
+    /// Pictures or clips to train on, but none to test on.
     #[error(
-        "{} has no pictures to test on: expected a folder `test` or `val` beside `train`, found {found}\n  \
-         remedy: move a part of every class's pictures to `{}`", path.display(),
+        "{} has no {what} to test on: expected a folder `test` or `val` beside `train`, found {found}\n  \
+         remedy: move a part of every class's {what} to `{}`", path.display(),
         path.join("val").join("<class>").display()
     )]
     NoTest {
         /// The data set's folder.
         path: PathBuf,
+        /// `pictures` or `clips`.
+        what: &'static str,
         /// What is there.
         found: String,
     },
@@ -128,11 +135,13 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// A class without pictures.
-    #[error("class `{class}` has no pictures in {}\n  remedy: {remedy}", path.display())]
+    /// A class without pictures or clips.
+    #[error("class `{class}` has no {what} in {}\n  remedy: {remedy}", path.display())]
     EmptyClass {
         /// Where they should be.
         path: PathBuf,
+        /// `pictures` or `clips`.
+        what: &'static str,
         /// Name of the class.
         class: String,
         /// What to do.
@@ -222,6 +231,127 @@ pub enum DataError {
         bytes: usize,
     },
 
+    /// A list of clips with a line that is not of its form.
+    #[error(
+        "{}, line {line}: expected {expected}, found `{found}`\n  \
+         remedy: check that this is the official list; if it is, get it again", path.display()
+    )]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// A class was chosen that is not there.
+    #[error(
+        "there is no class `{name}` in {}{}\n  remedy: give `classes` names of these, spelt the same", path.display(),
+        if near.is_empty() { String::new() } else { format!("; near it: {}", quoted(near)) }
+    )]
+    NoSuchClass {
+        /// Where the classes are named.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// Names like it.
+        near: Vec<String>,
+    },
+
+    /// A key was set that this kind of data has no use for.
+    #[error("data of kind `{kind}` has no use for `{key}`\n  remedy: leave `{key}` out, or choose {kinds}")]
+    Unused {
+        /// The key.
+        key: &'static str,
+        /// Name of the kind.
+        kind: &'static str,
+        /// The kinds that it is for.
+        kinds: &'static str,
+    },
+
+    /// A number that is not one of the possible ones.
+    #[error("`{key}` cannot be {value}\n  remedy: set it to {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+
+    /// Clips that the lists name and that are not there.
+    #[error(
+        "{count} of {total} clips that the lists name are not there:{}\n  \
+         remedy: get them, or set `missing` to `skip` to go on without them", listing(first, *count)
+    )]
+    Missing {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// The first ten, each with where it was looked for.
+        first: Vec<(PathBuf, String)>,
+    },
+
+    /// Clips that cannot be decoded.
+    #[error(
+        "{count} of {total} clips cannot be decoded:{}\n  \
+         remedy: replace or delete them, or set `broken` to `skip` to go on without them", listing(first, *count)
+    )]
+    Broken {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// The first ten, each with the decoder's words.
+        first: Vec<(PathBuf, String)>,
+    },
+
+    /// A program that decodes clips is not there or does not run.
+    #[error(
+        "cannot run `{}`, which decodes clips: {source}\n  \
+         remedy: install ffmpeg (`sudo apt install ffmpeg`, `brew install ffmpeg` or `winget install ffmpeg`) and \
+         check that it is in a folder of PATH", program.display()
+    )]
+    NoFfmpeg {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// No place for the cache of frames.
+    #[error("there is no folder for caches on this system\n  remedy: set `data.cache` to a folder for decoded clips")]
+    NoCache,
+
+    /// The cache of frames could not be written.
+    #[error(
+        "cannot write the cache {}: {source}; what is complete in it is kept\n  \
+         remedy: free some space there, or set `cache` to another folder that you may write to, and start again: \
+         finished clips are not decoded twice", path.display()
+    )]
+    WriteFrames {
+        /// The cache's folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// Someone else is writing to the cache of frames.
+    #[error(
+        "the cache {} is being written by {holder}\n  remedy: wait until that is done, and start again", path.display()
+    )]
+    Locked {
+        /// The cache's folder.
+        path: PathBuf,
+        /// Who it is.
+        holder: String,
+    },
+
     /// Pictures handed over in memory that do not have the shape they are said to have.
     #[error(
         "{bytes} bytes are not pictures of shape {shape:?}\n  \
@@ -233,9 +363,57 @@ pub enum DataError {
         /// Count, height, width, channels.
         shape: [usize; 4],
     },
+
+    /// Clips handed over in memory that do not have the shapes they are said to have.
+    #[error(
+        "{bytes} bytes and {labels} labels are not clips of these {shapes} shapes{}\n  \
+         remedy: pass exactly frames × height × width × channels bytes, none of them 0, and one label for each shape",
+        needed.map_or(String::new(), |needed| format!(", which need {needed} bytes"))
+    )]
+    ClipLayout {
+        /// How many bytes there are.
+        bytes: usize,
+        /// How many shapes there are.
+        shapes: usize,
+        /// How many labels there are.
+        labels: usize,
+        /// How many bytes the shapes need, if they are possible.
+        needed: Option<usize>,
+    },
+
+    /// A setting of the clips, crops or views that cannot be.
+    #[error("`{key}` cannot be {value}\n  remedy: set it to {right}")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it can be.
+        right: String,
+    },
+
+    /// A sample that does not lie in the store it is said to lie in.
+    #[error(
+        "sample {record}, {shape:?} from byte {offset} on, does not lie within {bytes} bytes\n  \
+         remedy: delete the cache: it is made anew"
+    )]
+    Outside {
+        /// The sample's number, from 0.
+        record: usize,
+        /// Frames, height, width.
+        shape: [usize; 3],
+        /// Its first byte.
+        offset: u64,
+        /// How many bytes there are.
+        bytes: usize,
+    },
 }
 
 impl DataError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, right: impl Into<String>) -> Self {
+        Self::Setting { key, value: value.to_string(), right: right.into() }
+    }
+
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.into(), source }
     }
@@ -245,23 +423,28 @@ impl DataError {
     }
 }
 
+fn kinds() -> String {
+    Kind::ALL.map(|kind| format!("`{kind}`")).join(", ")
+}
+
 fn sides([height, width]: [usize; 2]) -> String {
     format!("{width}×{height}")
 }
 
 fn difference(missing: &[String], extra: &[String]) -> String {
-    let quoted = |names: &[String]| {
-        let mut text = names.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        if names.len() > 10 {
-            text += &format!(" and {} more", names.len() - 10);
-        }
-        text
-    };
     match (missing, extra) {
         (missing, []) => format!("missing {}", quoted(missing)),
         ([], extra) => format!("unknown {}", quoted(extra)),
         (missing, extra) => format!("missing {}; unknown {}", quoted(missing), quoted(extra)),
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    let mut text = names.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > 10 {
+        text += &format!(" and {} more", names.len() - 10);
+    }
+    text
 }
 
 fn listing(first: &[(PathBuf, String)], count: usize) -> String {

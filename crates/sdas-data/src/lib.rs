@@ -1,17 +1,36 @@
-//! Pictures as batches: where they come from, how they are decoded, divided, augmented and
-//! delivered.
+//! Pictures and clips as batches: where they come from, how they are decoded, divided, sampled,
+//! augmented and delivered.
 //!
-//! The way of a picture through this crate:
+//! A sample is a clip, `[frames, height, width, channels]`; a picture is a clip of one frame. The way
+//! of a sample through this crate:
 //!
-//! 1. [`load`] reads a [`Source`] (CIFAR, a folder of classes, or the built-in `shapes`) and
-//!    decodes every picture once, to 8 bits, in memory or into a memory-mapped cache: two
-//!    [`Dataset`]s, [`Splits`].
+//! 1. [`load`] reads a [`Source`] (CIFAR, a folder of classes, or the built-in `shapes` and `motion`)
+//!    and decodes every sample once, to 8 bits, in memory or into a memory-mapped cache: two
+//!    [`Dataset`]s, [`Splits`]. Video files (folders of classes, UCF101, HMDB51, Kinetics) are decoded
+//!    by ffmpeg, always into a cache; [`prepare`] does that ahead of time, and [`check`] verifies it.
 //! 2. [`split`] divides a dataset by class: halves for the two levels of a search, subsets for
 //!    quick runs.
-//! 3. A [`Loader`] cuts it into [`Batch`]es in background threads, normalised and [`augment`]ed.
+//! 3. A [`Loader`] makes [`Batch`]es, `[N, T, H, W, C]`, in background threads.
+//!
+//! # The way of a clip
+//!
+//! Of every sample a loader makes one row of a batch, or in testing one for each of its [`Views`]:
+//!
+//! 1. Which frames: [`ClipSettings`] say how many time steps, and whether they are one run or one in
+//!    each of equal [segments](Sampling::Segments); where exactly is chance, or the view's place. A
+//!    clip that is too short is looped. Of optical flow each step is a stack of fields, x1 y1 x2 y2 ….
+//! 2. Which part: a window, by [`Cropping`] or the view, the same in all frames, scaled bilinearly to
+//!    the square that the network sees.
+//! 3. [`Augmentation`]: shifted, mirrored (of flow, x becomes 255 − x), with a hole; the same in all
+//!    frames.
+//! 4. Normalised by the data set's [`Statistics`] or by [the clip's own](Normalization::PerClip).
 //!
 //! Everything random is a pure function of a seed, a name and a position (see [`random`]): neither
-//! the number of threads nor where a run was interrupted changes a single bit of any batch.
+//! the number of threads nor where a run was interrupted changes a single bit of any batch. Frames,
+//! window and augmentation each have a stream of their own, `<loader>/frames`, `<loader>/crop` and
+//! `<loader>/augment`.
+//!
+//! # Pictures
 //!
 //! ```
 //! use sdas_data::{Augmentation, Kind, Loader, LoaderSettings, Source, load, split};
@@ -31,23 +50,65 @@
 //! }
 //! # Ok::<(), sdas_data::DataError>(())
 //! ```
+//!
+//! # Clips
+//!
+//! ```
+//! use sdas_data::{Augmentation, ClipSettings, Cropping, Kind, Loader, LoaderSettings, Source, Views, load};
+//!
+//! let mut source = Source::new(Kind::Motion);
+//! source.motion.train = 80;
+//! source.motion.test = 16;
+//! let splits = load(&source, &|_done, _total| {})?;
+//! let train: Vec<_> = (0..splits.train.len()).collect();
+//! let statistics = splits.train.statistics(&train);
+//!
+//! // Six of eight frames, and of each a corner or the middle, brought to 24×24.
+//! let clip = ClipSettings { frames: 6, crop: Some(24), ..ClipSettings::default() };
+//! let settings = LoaderSettings::training("weights", 0, 16, statistics.clone(), Augmentation::none());
+//! let cropping = Cropping::Corners { scales: vec![1.0, 0.875, 0.75] };
+//! let settings = LoaderSettings { clip, cropping, ..settings };
+//! for batch in Loader::new(&splits.train, &train, settings).epoch(0, 0) {
+//!     assert_eq!(batch.shape, [16, 6, 24, 24, 3]);
+//! }
+//!
+//! // Two clips of each sample, one after the other.
+//! let views = Some(Views { clips: 2, ..Views::default() });
+//! let settings = LoaderSettings { clip, views, ..LoaderSettings::evaluation(4, statistics) };
+//! let batch = Loader::new(&splits.test, &[7, 9], settings).epoch(0, 0).next().expect("two samples");
+//! assert_eq!(batch.samples, [7, 7, 9, 9]);
+//! # Ok::<(), sdas_data::DataError>(())
+//! ```
 
 mod augment;
 mod cache;
 mod cifar;
+mod clip;
+mod crop;
 mod dataset;
 mod decode;
 mod error;
 mod folder;
 mod loader;
+mod motion;
+mod packs;
 pub mod random;
 mod shapes;
 mod source;
 pub mod split;
+mod statistics;
+mod video;
+mod view;
 
 pub use augment::{Augmentation, augment};
-pub use dataset::{Dataset, Statistics};
+pub use clip::{ClipSettings, Normalization, Sampling};
+pub use crop::{Cropping, Views};
+pub use dataset::Dataset;
 pub use error::DataError;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
+pub use motion::Motion;
+pub use packs::Building;
 pub use shapes::Shapes;
-pub use source::{Kind, Progress, Resize, Source, Splits, load};
+pub use source::{Kind, Progress, Resize, Source, Splits, Unusable, check, load, prepare};
+pub use statistics::Statistics;
+pub use video::{Checked, Prepared, Skipped};

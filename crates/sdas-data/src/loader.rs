@@ -5,22 +5,29 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
-use crate::augment::{Augmentation, augment};
-use crate::dataset::{Dataset, Statistics};
+use crate::augment::Augmentation;
+use crate::clip::ClipSettings;
+use crate::crop::{Cropping, Views};
+use crate::dataset::Dataset;
+use crate::error::DataError;
 use crate::random::{shuffle, stream};
+use crate::statistics::Statistics;
+use crate::view::{Viewer, pixel_type};
 
-/// Pictures and their labels, ready for a network.
+/// Samples, or views of samples, and their labels, ready for a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Normalised pictures, `shape` row-major.
+    /// Normalised pixels, `shape` row-major.
     pub pixels: Vec<f32>,
-    /// One class per picture.
+    /// One class per row.
     pub labels: Vec<i32>,
-    /// Pictures, frames (1), height, width, channels.
+    /// Rows, time steps, height, width, channels.
     pub shape: [usize; 5],
+    /// The number in the dataset of the sample that each row is a view of.
+    pub samples: Vec<u32>,
 }
 
-/// In which order an epoch goes through the pictures.
+/// In which order an epoch goes through the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Another one every epoch.
@@ -29,38 +36,45 @@ pub enum Order {
     InOrder,
 }
 
-/// What becomes of pictures too few for a last full batch.
+/// What becomes of rows too few for a last full batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {
     /// They are left out, unless there is no other batch: every step of a training sees the same
     /// number.
     Drop,
-    /// They are a smaller batch: an evaluation sees every picture once.
+    /// They are a smaller batch: an evaluation sees every one.
     Keep,
 }
 
 /// How a [`Loader`] makes its batches.
 #[derive(Clone, Debug)]
 pub struct LoaderSettings {
-    /// Keeps the chance of several loaders with one seed apart: streams `<name>/order` and
-    /// `<name>/augment`.
+    /// Keeps the chance of several loaders with one seed apart: streams `<name>/order`,
+    /// `<name>/frames`, `<name>/crop` and `<name>/augment`.
     pub name: String,
     /// The run's seed.
     pub seed: u64,
-    /// Pictures per batch.
+    /// Rows per batch.
     pub batch: usize,
     /// The order within an epoch.
     pub order: Order,
     /// The end of an epoch.
     pub last: Last,
-    /// Batches per epoch, whatever the number of pictures: surplus ones are left out, and after the
+    /// Batches per epoch, whatever the number of samples: surplus ones are left out, and after the
     /// last the epoch goes on with its first, newly augmented. All batches are then full, or hold
-    /// every picture if those are fewer. So a loader of one half can keep step with one of the
-    /// other, a picture larger. None: once through all pictures.
+    /// every sample if those are fewer. So a loader of one half can keep step with one of the
+    /// other, a sample larger. None: once through all samples.
     pub batches: Option<usize>,
-    /// What pictures are normalised by.
+    /// What pixels are normalised by.
     pub statistics: Statistics,
-    /// Random changes of every picture.
+    /// What the network sees of a sample.
+    pub clip: ClipSettings,
+    /// Fixed views of every sample, in place of chance: one row each, one after the other, though
+    /// not always in one batch. None: one row per sample, its frames and its part of them by chance.
+    pub views: Option<Views>,
+    /// Which part of a sample is seen, by chance; without influence on views.
+    pub cropping: Cropping,
+    /// Random changes after that.
     pub augmentation: Augmentation,
     /// Background threads, at least 1. One is enough for 32×32 pictures; it has no influence on
     /// what is in a batch.
@@ -70,7 +84,7 @@ pub struct LoaderSettings {
 }
 
 impl LoaderSettings {
-    /// Shuffled, augmented, full batches; one thread, four batches ahead.
+    /// Shuffled, augmented, full batches of pictures; one thread, four batches ahead.
     pub fn training(
         name: impl Into<String>,
         seed: u64,
@@ -86,23 +100,56 @@ impl LoaderSettings {
             last: Last::Drop,
             batches: None,
             statistics,
+            clip: ClipSettings::default(),
+            views: None,
+            cropping: Cropping::default(),
             augmentation,
             threads: 1,
             prefetch: 4,
         }
     }
 
-    /// Every picture once, in order, as it is; one thread, four batches ahead.
+    /// Every picture once, in order, as it is; one thread, four batches ahead. Of clips the middle.
     pub fn evaluation(batch: usize, statistics: Statistics) -> Self {
         Self {
             order: Order::InOrder,
             last: Last::Keep,
+            views: Some(Views::default()),
             ..Self::training("evaluation", 0, batch, statistics, Augmentation::none())
         }
     }
+
+    /// What one row of samples of `dataset` is: time steps, height, width, channels.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for whatever is impossible, alone or with this dataset.
+    pub fn shape(&self, dataset: &Dataset) -> Result<[usize; 4], DataError> {
+        if self.batch == 0 {
+            return Err(DataError::setting("batch", self.batch, "a number of at least 1"));
+        }
+        let (known, channels) = (self.statistics.mean.len(), dataset.channels());
+        if [known, self.statistics.std.len()] != [channels; 2] {
+            return Err(DataError::setting("mean", format!("of {known} channels"), format!("{channels} numbers")));
+        }
+        self.cropping.check()?;
+        self.views.unwrap_or_default().check()?;
+        let scaled = self.clip.crop.is_some()
+            || self.views.map_or(self.cropping != Cropping::Centre {}, |views| {
+                views != Views { clips: views.clips, ..Views::default() }
+            });
+        if scaled && pixel_type(channels).is_none() {
+            return Err(DataError::setting("crop", format!("set for samples of {channels} channels"), "nothing"));
+        }
+        self.clip.shape(dataset)
+    }
+
+    /// Rows of every sample.
+    fn views(&self) -> usize {
+        self.views.map_or(1, |views| views.count())
+    }
 }
 
-/// Makes epochs of batches from some pictures of a dataset.
+/// Makes epochs of batches from some samples of a dataset.
 ///
 /// What is in a batch is a pure function of the settings' seed and name, the epoch and the batch's
 /// number.
@@ -115,22 +162,27 @@ struct Shared {
     dataset: Dataset,
     indices: Vec<usize>,
     settings: LoaderSettings,
+    /// Of a row: time steps, height, width, channels.
+    shape: [usize; 4],
 }
 
 impl Loader {
-    /// A loader of the pictures `indices` of `dataset`.
+    /// A loader of the samples `indices` of `dataset`.
     ///
     /// # Panics
-    /// If the batch size is 0, an index has no picture, or the statistics are of another number of
-    /// channels.
+    /// If an index has no sample, or where [`LoaderSettings::shape`] has an error.
     pub fn new(dataset: &Dataset, indices: &[usize], settings: LoaderSettings) -> Self {
-        assert!(settings.batch > 0, "a batch has at least one picture");
         assert!(indices.iter().all(|&i| i < dataset.len()), "indices are below {}", dataset.len());
-        assert_eq!(settings.statistics.mean.len(), dataset.channels(), "statistics of as many channels");
-        Self { shared: Arc::new(Shared { dataset: dataset.clone(), indices: indices.to_vec(), settings }) }
+        let shape = settings.shape(dataset).unwrap_or_else(|error| panic!("{error}"));
+        Self { shared: Arc::new(Shared { dataset: dataset.clone(), indices: indices.to_vec(), settings, shape }) }
     }
 
-    /// Pictures in one round through the indices.
+    /// What one row of every batch is: time steps, height, width, channels.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shared.shape
+    }
+
+    /// Samples in one round through the indices.
     pub fn pictures(&self) -> usize {
         self.shared.indices.len()
     }
@@ -170,57 +222,50 @@ impl Loader {
 }
 
 impl Shared {
+    /// Rows in one round through the indices.
+    fn rows(&self) -> usize {
+        self.indices.len() * self.settings.views()
+    }
+
     fn batches(&self) -> usize {
-        let (pictures, batch) = (self.indices.len(), self.settings.batch);
+        let (rows, batch) = (self.rows(), self.settings.batch);
         match (self.settings.batches, self.settings.last) {
-            _ if pictures == 0 => 0,
+            _ if rows == 0 => 0,
             (Some(batches), _) => batches,
-            (None, Last::Drop) => (pictures / batch).max(1),
-            (None, Last::Keep) => pictures.div_ceil(batch),
+            (None, Last::Drop) => (rows / batch).max(1),
+            (None, Last::Keep) => rows.div_ceil(batch),
         }
     }
 
     /// Makes batches until all are made or nobody wants more.
     fn work(&self, epoch: u64, batches: impl Iterator<Item = usize>, order: &[usize], queue: &SyncSender<Batch>) {
+        let mut viewer = Viewer::new(&self.dataset, &self.settings, self.shape);
         for number in batches {
-            if queue.send(self.batch(epoch, number, order)).is_err() {
+            if queue.send(self.batch(epoch, number, order, &mut viewer)).is_err() {
                 return;
             }
         }
     }
 
-    fn batch(&self, epoch: u64, number: usize, order: &[usize]) -> Batch {
-        let Self { dataset, settings, .. } = self;
-        let positions = match settings.batches {
-            None => {
-                let start = number * settings.batch;
-                start..(start + settings.batch).min(order.len())
-            }
+    fn batch(&self, epoch: u64, number: usize, order: &[usize], viewer: &mut Viewer) -> Batch {
+        let (batch, views) = (self.settings.batch, self.settings.views());
+        let rows = match self.settings.batches {
+            None => number * batch..((number + 1) * batch).min(self.rows()),
             Some(_) => {
-                let size = settings.batch.min(order.len());
+                let size = batch.min(self.rows());
                 number * size..(number + 1) * size
             }
         };
-        let ([height, width], channels) = (dataset.size(), dataset.channels());
-        let shape = [positions.len(), 1, height, width, channels];
+        let [steps, height, width, channels] = self.shape;
+        let shape = [rows.len(), steps, height, width, channels];
         let mut pixels = vec![0.0; shape.iter().product()];
-        let mut labels = Vec::with_capacity(positions.len());
-        let name = format!("{}/augment", settings.name);
-        for (out, position) in pixels.chunks_exact_mut(height * width * channels).zip(positions) {
-            let picture = order[position % order.len()];
-            labels.push(dataset.label(picture) as i32);
-            let mut rng = stream(settings.seed, &name, [epoch, position as u64]);
-            augment(
-                dataset.pixels(picture),
-                dataset.size(),
-                channels,
-                &settings.statistics,
-                &settings.augmentation,
-                &mut rng,
-                out,
-            );
+        let samples: Vec<_> = rows.clone().map(|row| order[row / views % order.len()]).collect();
+        for ((out, row), &sample) in pixels.chunks_exact_mut(steps * height * width * channels).zip(rows).zip(&samples)
+        {
+            viewer.write(sample, row % views, [epoch, row as u64], out);
         }
-        Batch { pixels, labels, shape }
+        let labels = samples.iter().map(|&sample| self.dataset.label(sample) as i32).collect();
+        Batch { pixels, labels, shape, samples: samples.iter().map(|&sample| sample as u32).collect() }
     }
 }
 

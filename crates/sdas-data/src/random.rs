@@ -41,6 +41,29 @@ pub(crate) fn unit(rng: &mut Stream) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
 }
 
+/// A uniform number in [`low`, `high`).
+pub(crate) fn between(rng: &mut Stream, low: f32, high: f32) -> f32 {
+    low + (high - low) * unit(rng)
+}
+
+/// A uniform unit vector: a point in the unit disc, not too near its centre, brought to the circle.
+pub(crate) fn direction(rng: &mut Stream) -> [f32; 2] {
+    loop {
+        let [x, y] = [(); 2].map(|()| between(rng, -1.0, 1.0));
+        let square = x * x + y * y;
+        if (0.01..=1.0).contains(&square) {
+            return [x / square.sqrt(), y / square.sqrt()];
+        }
+    }
+}
+
+/// Nearly normal with mean 0 and variance 1: the sum of four uniform bytes, for one draw.
+pub(crate) fn bell(rng: &mut Stream) -> f32 {
+    let sum: u32 = rng.next_u32().to_le_bytes().into_iter().map(u32::from).sum();
+    // Mean 4 · 127.5, variance 4 · (256² − 1) / 12.
+    (sum as f32 - 510.0) / 147.8
+}
+
 /// Fisher–Yates. Written out, as is [`below`], so that no release of another crate can change an
 /// order that a run was started with.
 pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut Stream) {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::random::{Stream, below, fnv1a, stream, unit};
+use crate::random::{Stream, bell, below, between, direction, fnv1a, stream};
 use crate::source::{CHANNELS, Decoded, MOST, Origin, Progress, Sink};
 use figure::{FIGURES, segment};
 
@@ -101,7 +101,7 @@ impl Origin for Painter {
             }
         }
         let labels = [train, test].map(|count| (0..count).map(|number| (number % FIGURES.len()) as u16).collect());
-        Ok(Decoded { size: [self.side; 2], labels })
+        Ok(Decoded { frames: 1, size: [self.side; 2], labels })
     }
 }
 
@@ -187,26 +187,4 @@ fn colour(rng: &mut Stream) -> Colour {
 
 fn distance_of(one: Colour, other: Colour) -> f32 {
     one.iter().zip(other).map(|(one, other)| (one - other) * (one - other)).sum::<f32>().sqrt()
-}
-
-fn between(rng: &mut Stream, low: f32, high: f32) -> f32 {
-    low + (high - low) * unit(rng)
-}
-
-/// A uniform unit vector: a point in the unit disc, not too near its centre, brought to the circle.
-fn direction(rng: &mut Stream) -> [f32; 2] {
-    loop {
-        let [x, y] = [(); 2].map(|()| between(rng, -1.0, 1.0));
-        let square = x * x + y * y;
-        if (0.01..=1.0).contains(&square) {
-            return [x / square.sqrt(), y / square.sqrt()];
-        }
-    }
-}
-
-/// Nearly normal with mean 0 and variance 1: the sum of four uniform bytes, for one draw.
-fn bell(rng: &mut Stream) -> f32 {
-    let sum: u32 = rng.next_u32().to_le_bytes().into_iter().map(u32::from).sum();
-    // Mean 4 · 127.5, variance 4 · (256² − 1) / 12.
-    (sum as f32 - 510.0) / 147.8
 }

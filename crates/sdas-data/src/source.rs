@@ -1,51 +1,112 @@
-//! Where pictures come from, and the way from there to datasets.
+//! Where pictures and clips come from, and the way from there to datasets.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::cifar::{Cifar, Version};
-use crate::dataset::{Dataset, Pixels, Store};
+use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
+use crate::motion::{Motion, Mover};
+use crate::packs::Building;
 use crate::shapes::{Painter, Shapes};
+use crate::video::{Checked, Clips, Prepared, Skipped, bytes_of};
 
 /// The largest side pictures can be brought to, in pixels.
 pub(crate) const MOST: usize = 4096;
 
-/// Where pictures come from.
+/// Where pictures or clips come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// Which kind of data.
     pub kind: Kind,
-    /// The data set's folder; every kind but `shapes` needs it.
+    /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Side in pixels of the square that every picture is brought to. None keeps them as they are:
-    /// 32 for CIFAR and `shapes`; the pictures of a folder must then all have one size.
+    /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder must then all have one size.
+    ///
+    /// Of clips, the short side. The long one follows by proportion, rounded to an even number;
+    /// cutting is left to the loader. None keeps every clip's own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// How pictures become square.
+    /// How pictures become square. Clips do by [`Resize::Squash`] only.
     #[serde(default)]
     pub resize: Resize,
-    /// Folder for the memory-mapped cache of decoded pictures, made if it is missing. None keeps
-    /// them in memory.
+    /// Folder for the memory-mapped cache of what is decoded, made if it is missing. None keeps
+    /// pictures in memory, and clips in `sdas` in the user's folder for caches (`$XDG_CACHE_HOME`
+    /// or `~/.cache`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// How many pictures of `shapes` to generate; other kinds ignore it.
     #[serde(default)]
     pub shapes: Shapes,
+    /// How many clips of `motion` to generate; other kinds ignore it.
+    #[serde(default)]
+    pub motion: Motion,
+    /// Which of the official divisions into train and test, 1 to 3, of `ucf101` and `hmdb51`; other
+    /// kinds ignore it.
+    #[serde(default = "first_split")]
+    pub split: usize,
+    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`. None: they are in `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<PathBuf>,
+    /// Of clips, only these classes, with labels in this order. None: all, sorted or in the lists'
+    /// order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Frames per second that clips are brought to by leaving frames out or repeating them. None
+    /// keeps every frame, whatever its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// What becomes of clips that the lists name and that are not there.
+    #[serde(default)]
+    pub missing: Unusable,
+    /// What becomes of clips that cannot be decoded.
+    #[serde(default)]
+    pub broken: Unusable,
+}
+
+fn first_split() -> usize {
+    1
+}
+
+/// What becomes of clips that cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unusable {
+    /// They are an error, that counts them all and names the first ten.
+    #[default]
+    Error,
+    /// They are left out, counted, and the first ten named in [`Splits`].
+    Skip,
 }
 
 impl Source {
     /// A source of this kind with every choice at its default.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, path: None, size: None, resize: Resize::default(), cache: None, shapes: Shapes::default() }
+        Self {
+            kind,
+            path: None,
+            size: None,
+            resize: Resize::default(),
+            cache: None,
+            shapes: Shapes::default(),
+            motion: Motion::default(),
+            split: first_split(),
+            lists: None,
+            classes: None,
+            fps: None,
+            missing: Unusable::default(),
+            broken: Unusable::default(),
+        }
     }
 }
 
@@ -55,6 +116,8 @@ impl Source {
 pub enum Kind {
     /// Ten classes of figures, made by formula: see [`Shapes`].
     Shapes,
+    /// Eight classes of clips that only motion tells apart, made by formula: see [`Motion`].
+    Motion,
     /// CIFAR-10, binary version: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, in
     /// `path` or in `cifar-10-batches-bin` inside it.
     Cifar10,
@@ -64,16 +127,56 @@ pub enum Kind {
     /// `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, JPEG and PNG. Gray becomes RGB,
     /// 16 bits become 8, transparent parts become white, and a photo's orientation tag is honoured.
     Folder,
+    /// Clips: `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, as ffmpeg can read them.
+    Clips,
+    /// UCF101, or clips with lists of its form: `classInd.txt`, `trainlist0N.txt` and
+    /// `testlist0N.txt` in `path` or in `ucfTrainTestlist` inside it; clips `<class>/*` in `path` or
+    /// in `videos` or `UCF-101` inside it.
+    Ucf101,
+    /// HMDB51: `<class>_test_splitN.txt` in `path` or in `testTrainMulti_7030_splits` inside it;
+    /// clips `<class>/*` in `path` or in `videos` or `hmdb51_org` inside it.
+    Hmdb51,
+    /// Kinetics: `train.csv` and `val.csv`, or names that end so, in `path` or in `annotations`
+    /// inside it; clips `<id>_<start>_<end>.mp4` in `path` or in folders inside it, such as of
+    /// splits and classes.
+    Kinetics,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Kind; 9] = [
+        Kind::Shapes,
+        Kind::Motion,
+        Kind::Cifar10,
+        Kind::Cifar100,
+        Kind::Folder,
+        Kind::Clips,
+        Kind::Ucf101,
+        Kind::Hmdb51,
+        Kind::Kinetics,
+    ];
+
+    /// Whether it has clips in files.
+    fn is_video(self) -> bool {
+        matches!(self, Kind::Clips) || self.has_lists()
+    }
+
+    /// Whether official lists name its clips.
+    fn has_lists(self) -> bool {
+        matches!(self, Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics)
+    }
+
     /// Its name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Shapes => "shapes",
+            Kind::Motion => "motion",
             Kind::Cifar10 => "cifar10",
             Kind::Cifar100 => "cifar100",
             Kind::Folder => "folder",
+            Kind::Clips => "clips",
+            Kind::Ucf101 => "ucf101",
+            Kind::Hmdb51 => "hmdb51",
+            Kind::Kinetics => "kinetics",
         }
     }
 }
@@ -88,7 +191,7 @@ impl FromStr for Kind {
     type Err = DataError;
 
     fn from_str(name: &str) -> Result<Self, DataError> {
-        [Kind::Shapes, Kind::Cifar10, Kind::Cifar100, Kind::Folder]
+        Self::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| DataError::UnknownKind { name: name.into() })
@@ -107,7 +210,7 @@ pub enum Resize {
     Squash,
 }
 
-/// The two splits of a data set; both have the same classes and the same size of pictures.
+/// The two splits of a data set; both have the same classes, and pictures have the same size.
 #[derive(Clone, Debug)]
 pub struct Splits {
     /// Pictures to train on.
@@ -116,31 +219,40 @@ pub struct Splits {
     pub test: Dataset,
     /// What the data set calls the latter: `test` or `val`.
     pub test_name: String,
+    /// Clips that were left out because they are not there.
+    pub missing: Skipped,
+    /// Clips that were left out because they cannot be decoded.
+    pub broken: Skipped,
 }
 
 /// Told after every few pictures how many are decoded, of how many in both splits; called from one
 /// thread at a time.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// Finds, decodes and checks all pictures of `source`, or opens the cache that an earlier call
-/// left.
+/// Finds, decodes and checks all pictures or clips of `source`, or opens the cache that an earlier
+/// call left.
 ///
 /// Pictures are decoded on all cores; their order, by class and file name for folders, as in the
 /// files for CIFAR, does not depend on that. A cache that is incomplete, damaged, or not of the
 /// files as they are now is made anew.
 ///
+/// Clips are always cached, and of them only those are decoded that the cache lacks.
+///
 /// # Errors
 /// A [`DataError`] for whatever is missing or broken; of broken pictures in a folder, for all of
 /// them at once.
 pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
-    if let Some(size) = source.size.filter(|size| !(1..=MOST).contains(size)) {
-        return Err(DataError::Size { size, least: 1, most: MOST });
+    validate(source)?;
+    if source.kind.is_video() {
+        return Clips::find(source)?.load(&|building| progress(building.done, building.total));
     }
     let origin: Box<dyn Origin> = match source.kind {
         Kind::Shapes => Box::new(Painter::new(source.shapes, source.size)?),
+        Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
         Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, required(source)?, source.size)?),
         Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, required(source)?, source.size)?),
         Kind::Folder => Box::new(Folder::find(required(source)?, source.size, source.resize)?),
+        Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics => unreachable!("these are video"),
     };
     match &source.cache {
         Some(folder) => cache::load(source, &*origin, folder, progress),
@@ -152,11 +264,82 @@ pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
     }
 }
 
-fn required(source: &Source) -> Result<&Path, DataError> {
+/// Does what [`load`] does for the sake of the cache that it leaves, and tells how far it is.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
+    validate(source)?;
+    if source.kind.is_video() {
+        return Clips::find(source)?.prepare(progress);
+    }
+    let begun = Instant::now();
+    let splits = load(source, &|done, total| {
+        progress(&Building { done, total, seconds: begun.elapsed().as_secs_f64(), ..Building::default() });
+    })?;
+    Ok(Prepared {
+        clips: splits.train.len() + splits.test.len(),
+        bytes: bytes_of(&splits),
+        seconds: begun.elapsed().as_secs_f64(),
+        found: 0,
+        missing: splits.missing,
+        broken: splits.broken,
+        cache: source.cache.clone(),
+    })
+}
+
+/// Reads all that is in the cache of `source` and verifies its checksums. Nothing is decoded, save
+/// that pictures, whose cache is verified whenever it is opened, are loaded.
+///
+/// # Errors
+/// Those of [`load`], but for damaged frames of clips, which [`Checked`] names.
+pub fn check(source: &Source) -> Result<Checked, DataError> {
+    validate(source)?;
+    if source.kind.is_video() {
+        return Clips::find(source)?.check();
+    }
+    let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(source, &|_| {})?;
+    Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Skipped::default(), missing, broken })
+}
+
+/// Refuses what no kind can do, and what this one would pass over in silence.
+fn validate(source: &Source) -> Result<(), DataError> {
+    let Source { kind, size, fps, .. } = *source;
+    if let Some(size) = size.filter(|size| !(1..=MOST).contains(size)) {
+        return Err(DataError::Size { size, least: 1, most: MOST });
+    }
+    if let Some(fps) = fps.filter(|fps| !(0.01..=1000.0).contains(fps)) {
+        let expected = "a number of frames per second from 0.01 to 1000";
+        return Err(DataError::Value { key: "fps", value: fps.to_string(), expected });
+    }
+    let video = "`clips`, `ucf101`, `hmdb51` or `kinetics`";
+    let listed = "`ucf101`, `hmdb51` or `kinetics`";
+    for (key, is_set, is_used, kinds) in [
+        ("classes", source.classes.is_some(), kind.is_video(), video),
+        ("fps", fps.is_some(), kind.is_video(), video),
+        ("lists", source.lists.is_some(), kind.has_lists(), listed),
+    ] {
+        if is_set && !is_used {
+            return Err(DataError::Unused { key, kind: kind.name(), kinds });
+        }
+    }
+    if source.classes.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "a list of classes, or leave it out to have all";
+        return Err(DataError::Value { key: "classes", value: "empty".into(), expected });
+    }
+    Ok(())
+}
+
+/// The path, of a kind that needs one.
+pub(crate) fn required(source: &Source) -> Result<&Path, DataError> {
     let expected = match source.kind {
         Kind::Cifar10 => "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`",
         Kind::Cifar100 => "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`",
-        Kind::Shapes | Kind::Folder => "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`",
+        Kind::Ucf101 | Kind::Hmdb51 => "the folder that holds the clips, in a folder per class, and the official lists",
+        Kind::Kinetics => "the folder that holds the clips, and the official lists `train.csv` and `val.csv`",
+        Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
+            "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
+        }
     };
     source.path.as_deref().ok_or(DataError::NoPath { kind: source.kind.name(), expected })
 }
@@ -196,9 +379,11 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// What is known of decoded pictures besides their pixels.
+/// What is known of decoded samples besides their pixels.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Decoded {
+    /// Frames of each.
+    pub(crate) frames: usize,
     /// Height and width.
     pub(crate) size: [usize; 2],
     /// Labels of the pictures to train on and to test on.
@@ -208,20 +393,30 @@ pub(crate) struct Decoded {
 /// Red, green, blue.
 pub(crate) const CHANNELS: usize = 3;
 
-/// The datasets of pictures that lie in `store`, those to train on first.
+/// The datasets of samples that lie in `store`, those to train on first.
 pub(crate) fn assemble(
     store: Store,
     decoded: Decoded,
     classes: &[String],
     test_name: &str,
 ) -> Result<Splits, DataError> {
-    let Decoded { size, labels: [train, test] } = decoded;
-    let picture = size[0] * size[1] * CHANNELS;
-    let [middle, end] = [train.len() * picture, (train.len() + test.len()) * picture];
+    let Decoded { frames, size, labels } = decoded;
     let store = Arc::new(store);
-    let dataset = |range, labels| {
-        let pixels = Pixels { store: store.clone(), range };
-        Dataset::from_parts(pixels, labels, classes.to_vec(), size, CHANNELS)
+    let mut offset = 0;
+    let mut dataset = |labels: &[u16]| {
+        let samples = labels.iter().map(|&label| {
+            let sample = Sample { store: 0, offset, frames: frames as u32, size: size.map(|side| side as u32), label };
+            offset += (frames * size[0] * size[1] * CHANNELS) as u64;
+            sample
+        });
+        let samples = samples.collect();
+        Dataset::from_samples(vec![store.clone()], samples, classes.to_vec(), CHANNELS)
     };
-    Ok(Splits { train: dataset(0..middle, train)?, test: dataset(middle..end, test)?, test_name: test_name.into() })
+    Ok(Splits {
+        train: dataset(&labels[0])?,
+        test: dataset(&labels[1])?,
+        test_name: test_name.into(),
+        missing: Skipped::default(),
+        broken: Skipped::default(),
+    })
 }

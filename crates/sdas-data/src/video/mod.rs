@@ -1,0 +1,372 @@
+//! Clips: which there are, decoded once into a cache of frames.
+
+mod decoder;
+mod hmdb51;
+mod kinetics;
+mod lists;
+mod ucf101;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use etcetera::BaseStrategy;
+use rayon::prelude::*;
+
+use crate::dataset::{Dataset, Sample};
+use crate::error::{DataError, NAMED};
+use crate::folder::{Listing, Wanted, list};
+use crate::packs::{Building, Failure, Header, Item, Known, Packs, Stamp, build};
+use crate::random::fnv1a;
+use crate::source::{CHANNELS, Kind, Source, Splits, Unusable, required};
+use decoder::{Decoder, Form};
+use lists::{EXTENSIONS, Named};
+
+const FOLDERS: Wanted = Wanted {
+    kind: "clips",
+    what: "clips",
+    extensions: EXTENSIONS,
+    none: "put clips (.mp4, .mkv, .avi, .webm, .mov, …) there, or delete the class's folders in both splits",
+};
+
+/// Clips that were left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Skipped {
+    /// How many.
+    pub count: usize,
+    /// The first ten, each with the reason.
+    pub first: Vec<(PathBuf, String)>,
+}
+
+impl Skipped {
+    fn add(&mut self, path: &Path, why: &str) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push((path.into(), why.into()));
+        }
+    }
+}
+
+/// What [`prepare`](crate::prepare) has done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// Clips, or pictures, that can be used, in both splits.
+    pub clips: usize,
+    /// Bytes of their frames.
+    pub bytes: u64,
+    /// Time that it took.
+    pub seconds: f64,
+    /// Clips that were in the cache before.
+    pub found: usize,
+    /// Clips that the lists name and that are not there.
+    pub missing: Skipped,
+    /// Clips that cannot be decoded.
+    pub broken: Skipped,
+    /// The cache's folder; none if pictures are kept in memory.
+    pub cache: Option<PathBuf>,
+}
+
+/// What [`check`](crate::check) has found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// Clips, or pictures, that are in the cache as they should be, in both splits.
+    pub clips: usize,
+    /// Bytes of their frames, all of which were read.
+    pub bytes: u64,
+    /// Time that it took.
+    pub seconds: f64,
+    /// Clips that are not in the cache, or were changed since.
+    pub absent: usize,
+    /// Clips whose frames are not what was written. They are struck from the cache: whoever uses it
+    /// next decodes them anew.
+    pub damaged: Skipped,
+    /// Clips that the lists name and that are not there.
+    pub missing: Skipped,
+    /// Clips that could not be decoded.
+    pub broken: Skipped,
+}
+
+/// Clips that have been found but not decoded.
+pub(crate) struct Clips {
+    kind: Kind,
+    root: PathBuf,
+    classes: Vec<String>,
+    test_name: &'static str,
+    /// Clips to train on, then those to test on.
+    items: Vec<Item>,
+    labels: [Vec<u16>; 2],
+    missing: Skipped,
+    form: Form,
+    on_broken: Unusable,
+    cache: PathBuf,
+}
+
+impl Clips {
+    /// Finds the clips of `source`, which is of a kind that has clips, and looks whether they are
+    /// there.
+    pub(crate) fn find(source: &Source) -> Result<Self, DataError> {
+        let root = required(source)?;
+        let mut named = name(source, root)?;
+        if let Some(names) = &source.classes {
+            named.choose(names)?;
+        }
+        if named.classes.len() > usize::from(u16::MAX) {
+            return Err(DataError::TooManyClasses { path: named.at, classes: named.classes.len() });
+        }
+
+        let stamps = named
+            .clips
+            .each_ref()
+            .map(|clips| clips.par_iter().map(|(path, _)| Stamp::of(path)).collect::<Result<Vec<_>, _>>());
+        let (mut items, mut labels) = (Vec::new(), [vec![], vec![]]);
+        let mut missing = Skipped::default();
+        let total = named.clips.iter().map(Vec::len).sum();
+        for ((clips, stamps), labels) in named.clips.iter().zip(stamps).zip(&mut labels) {
+            for ((path, class), stamp) in clips.iter().zip(stamps?) {
+                match stamp {
+                    Some(stamp) => {
+                        items.push(Item { key: key(root, path), path: path.clone(), stamp });
+                        labels.push(*class as u16);
+                    }
+                    None => missing.add(path, "it is not there"),
+                }
+            }
+        }
+        if missing.count > 0 && source.missing == Unusable::Error {
+            return Err(DataError::Missing { count: missing.count, total, first: missing.first });
+        }
+        let form = Form { size: source.size, resize: source.resize, fps: source.fps };
+        let found = Self {
+            kind: source.kind,
+            root: root.into(),
+            classes: named.classes,
+            test_name: named.test_name,
+            items,
+            labels,
+            missing,
+            form,
+            on_broken: source.broken,
+            cache: cache_folder(source, root, &form)?,
+        };
+        found.no_class_is_empty(&found.labels)?;
+        Ok(found)
+    }
+
+    /// Decodes what the cache lacks, and opens it.
+    fn build(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
+        let again = self.on_broken == Unusable::Error;
+        let decoder = OnceLock::new();
+        let produce = |item: &Item| {
+            // Looked for only where something is to be decoded: a whole cache needs no ffmpeg.
+            let decoder = match decoder.get() {
+                Some(decoder) => decoder,
+                None => {
+                    let found = Decoder::find().map_err(Failure::Fatal)?;
+                    decoder.get_or_init(|| found)
+                }
+            };
+            decoder.decode(&item.path, &self.form)
+        };
+        build(&self.cache, &self.header(), &self.items, again, &produce, progress)
+    }
+
+    fn header(&self) -> Header {
+        header(&self.form)
+    }
+
+    pub(crate) fn load(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
+        let packs = self.build(progress)?;
+        let mut splits = [vec![], vec![]];
+        let mut broken = Skipped::default();
+        let mut stores = Vec::new();
+        let mut numbers = BTreeMap::new();
+        let [train, test] = &self.labels;
+        let labels = train.iter().map(|&label| (0, label)).chain(test.iter().map(|&label| (1, label)));
+        for (item, (split, label)) in self.items.iter().zip(labels) {
+            match packs.find(item) {
+                Some(Known::Packed(place)) => {
+                    let store = *numbers.entry(place.pack).or_insert_with(|| {
+                        stores.push(Arc::clone(packs.store(place.pack)));
+                        stores.len() as u32 - 1
+                    });
+                    splits[split].push(Sample {
+                        store,
+                        offset: place.offset,
+                        frames: place.frames as u32,
+                        size: [place.height as u32, place.width as u32],
+                        label,
+                    });
+                }
+                Some(Known::Broken(words)) => broken.add(&item.path, words),
+                // Changed or taken away since it was decoded.
+                None => broken.add(&item.path, "it was changed while it was decoded"),
+            }
+        }
+        if broken.count > 0 && self.on_broken == Unusable::Error {
+            return Err(DataError::Broken { count: broken.count, total: self.items.len(), first: broken.first });
+        }
+        self.no_class_is_empty(&splits.each_ref().map(|samples| samples.iter().map(|sample| sample.label).collect()))?;
+        let [train, test] =
+            splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.classes.clone(), CHANNELS));
+        Ok(Splits {
+            train: train?,
+            test: test?,
+            test_name: self.test_name.into(),
+            missing: self.missing.clone(),
+            broken,
+        })
+    }
+
+    /// Every class has clips to train on, and there are some to test on.
+    fn no_class_is_empty(&self, [train, test]: &[Vec<u16>; 2]) -> Result<(), DataError> {
+        let mut is_there = vec![false; self.classes.len()];
+        train.iter().for_each(|&label| is_there[usize::from(label)] = true);
+        let remedy = "get its clips, or name the other classes in `classes`";
+        if let Some(class) = is_there.iter().position(|is_there| !is_there) {
+            let class = self.classes[class].clone();
+            return Err(DataError::EmptyClass { path: self.root.clone(), class, what: "clips to train on", remedy });
+        }
+        if test.is_empty() {
+            return Err(DataError::NotADataset {
+                path: self.root.clone(),
+                kind: self.kind.name(),
+                expected: "clips to test on".into(),
+                found: "none that can be used".into(),
+                remedy: "get them, or set `data.path` (--data) to the folder that holds them",
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn prepare(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
+        let begun = Instant::now();
+        let found = AtomicUsize::new(0);
+        let splits = self.load(&|building| {
+            found.store(building.found, Ordering::Relaxed);
+            progress(building);
+        })?;
+        Ok(Prepared {
+            clips: splits.train.len() + splits.test.len(),
+            bytes: bytes_of(&splits),
+            seconds: begun.elapsed().as_secs_f64(),
+            found: found.into_inner(),
+            missing: splits.missing,
+            broken: splits.broken,
+            cache: Some(self.cache.clone()),
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<Checked, DataError> {
+        let begun = Instant::now();
+        let packs = Packs::open(&self.cache, &self.header())?;
+        let mut checked = Checked {
+            clips: 0,
+            bytes: 0,
+            seconds: 0.0,
+            absent: 0,
+            damaged: Skipped::default(),
+            missing: self.missing.clone(),
+            broken: Skipped::default(),
+        };
+        for item in packs.verify(&self.items)? {
+            checked.damaged.add(&item.path, "its frames are not what was written");
+        }
+        for item in &self.items {
+            match packs.find(item) {
+                Some(Known::Packed(place)) => {
+                    checked.clips += 1;
+                    checked.bytes += place.bytes(CHANNELS);
+                }
+                Some(Known::Broken(words)) => checked.broken.add(&item.path, words),
+                None => checked.absent += 1,
+            }
+        }
+        checked.clips -= checked.damaged.count;
+        checked.seconds = begun.elapsed().as_secs_f64();
+        Ok(checked)
+    }
+}
+
+pub(crate) fn bytes_of(splits: &Splits) -> u64 {
+    let bytes = |dataset: &Dataset| (0..dataset.len()).map(|i| dataset.pixels(i).len() as u64).sum::<u64>();
+    bytes(&splits.train) + bytes(&splits.test)
+}
+
+/// The clips by their lists or folders.
+fn name(source: &Source, root: &Path) -> Result<Named, DataError> {
+    let lists = source.lists.as_deref();
+    let by_split = |find: fn(&Path, Option<&Path>, usize) -> Result<Named, DataError>| match source.split {
+        split @ 1..=3 => find(root, lists, split),
+        split => Err(DataError::Value { key: "split", value: split.to_string(), expected: "1, 2 or 3" }),
+    };
+    match source.kind {
+        Kind::Ucf101 => by_split(ucf101::find),
+        Kind::Hmdb51 => by_split(hmdb51::find),
+        Kind::Kinetics => kinetics::find(root, lists),
+        _ => {
+            let Listing { classes, test_name, files, labels } = list(root, &FOLDERS)?;
+            let [train, test] = files;
+            let pair = |(files, labels): (Vec<PathBuf>, &Vec<u16>)| {
+                files.into_iter().zip(labels.iter().map(|&label| label.into())).collect()
+            };
+            Ok(Named {
+                classes,
+                at: root.join("train"),
+                test_name,
+                clips: [(train, &labels[0]), (test, &labels[1])].map(pair),
+            })
+        }
+    }
+}
+
+/// What the index calls a clip.
+fn key(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    // What is no Unicode is written with escapes, so that no two paths are one.
+    below.to_str().map_or_else(|| format!("{below:?}"), String::from)
+}
+
+fn header(form: &Form) -> Header {
+    Header::new("frames", form.filters(), CHANNELS)
+}
+
+/// The folder for the frames of these clips in this form: the same for every choice of clips.
+fn cache_folder(source: &Source, root: &Path, form: &Form) -> Result<PathBuf, DataError> {
+    let all = match &source.cache {
+        Some(folder) => folder.clone(),
+        None => etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?.cache_dir().join("sdas"),
+    };
+    let root = root.canonicalize().map_err(DataError::read(root))?;
+    let hash = fnv1a(format!("{root:?} {:?}", header(form)).as_bytes());
+    let name = root.file_name().map_or("clips".into(), |name| name.to_string_lossy());
+    Ok(all.join(format!("{name}-{hash:016x}.frames")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a file of a test, with its folders.
+    pub(super) fn write(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// The official lists, in `splits` in one of the folders of `SDAS_TEST_DATA`, or in
+    /// `shared/data` beside the checkout.
+    pub(super) fn official(name: &str) -> Option<PathBuf> {
+        let given = std::env::var_os("SDAS_TEST_DATA").unwrap_or_default();
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("shared/data"));
+        let found = std::env::split_paths(&given)
+            .chain(beside)
+            .map(|folder| folder.join("splits").join(name))
+            .find(|lists| lists.is_dir());
+        if found.is_none() {
+            eprintln!("skipped: `splits/{name}` is not there; SDAS_TEST_DATA may name the folder that holds it");
+        }
+        found
+    }
+}
