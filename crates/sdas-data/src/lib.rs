@@ -38,6 +38,7 @@ mod cifar;
 mod dataset;
 mod decode;
 mod error;
+pub mod flow;
 mod folder;
 mod loader;
 pub mod random;
