@@ -10,6 +10,8 @@
 //!    quick runs.
 //! 3. A [`Loader`] cuts it into [`Batch`]es in background threads, normalised and [`augment`]ed.
 //!
+//! [`flow`] finds the motion between two frames of a clip.
+//!
 //! Everything random is a pure function of a seed, a name and a position (see [`random`]): neither
 //! the number of threads nor where a run was interrupted changes a single bit of any batch.
 //!

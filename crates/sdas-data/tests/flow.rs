@@ -95,7 +95,7 @@ fn real_pairs_are_as_opencv_has_them() {
         return;
     }
     // One of them is nearly still and ill-conditioned: noise of 0.0003 gray levels moves OpenCV's own result by 0.01.
-    assert!(compare(&path, 0.02) >= 4);
+    assert!(compare(&path, 0.03) >= 4);
 }
 
 #[test]

@@ -302,7 +302,7 @@ fn fields<const N: usize>(all: &[f32]) -> [&[f32]; N] {
 
 /// As [`fields`], to be changed.
 #[inline(always)]
-fn fields_mut<const N: usize>(all: &mut [f32]) -> [&mut [f32]; N] {
+pub(super) fn fields_mut<const N: usize>(all: &mut [f32]) -> [&mut [f32]; N] {
     let length = all.len() / N;
     let mut rest = all;
     std::array::from_fn(|_| {

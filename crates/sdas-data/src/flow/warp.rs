@@ -2,7 +2,7 @@
 
 use super::bands::{Bands, widest};
 use super::pyramid::Picture;
-use super::solver::State;
+use super::solver::{State, fields_mut};
 
 /// Black pixels on every side of a target: more than the kernel reaches over, so that a place that is far outside can be
 /// moved into them.
@@ -48,29 +48,19 @@ impl Target {
             widest(
                 #[inline(always)]
                 || {
+                    let mut warped = vec![[0.0; 4]; width];
                     for (y, terms) in (band * bands.rows..).zip(rows.chunks_exact_mut(TERMS * width)) {
-                        self.linearise_row(y, from.row(y), state.flow_row(y), terms);
+                        let [u, v] = state.flow_row(y);
+                        for (x, (pixel, (u, v))) in warped.iter_mut().zip(u.iter().zip(v)).enumerate() {
+                            *pixel = self.sample(x as f32 + u, y as f32 + v);
+                        }
+                        let [dx, dy, inverse, constant] = fields_mut::<TERMS>(terms);
+                        linear(dx, dy, inverse, constant, &warped, u, v, from.row(y));
                     }
                 },
             );
         });
         Terms { rows }
-    }
-
-    #[inline(always)]
-    fn linearise_row(&self, y: usize, from: &[f32], [u, v]: [&[f32]; 2], terms: &mut [f32]) {
-        let width = from.len();
-        let (dx, rest) = terms.split_at_mut(width);
-        let (dy, rest) = rest.split_at_mut(width);
-        let (inverse, constant) = rest.split_at_mut(width);
-        for x in 0..width {
-            let [value, across, down, _] = self.sample(x as f32 + u[x], y as f32 + v[x]);
-            let square = across * across + down * down;
-            dx[x] = across;
-            dy[x] = down;
-            inverse[x] = if square > f32::EPSILON { 1.0 / square } else { 0.0 };
-            constant[x] = value - across * u[x] - down * v[x] - from[x];
-        }
     }
 
     /// Value, ∂x and ∂y at any place, by cubic convolution of the 4×4 pixels around it.
@@ -84,14 +74,39 @@ impl Target {
         for (j, weight) in down.into_iter().enumerate() {
             let taps = &self.pixels[(top + j) * stride + left..][..4];
             for i in 0..4 {
-                sum[i] += weight
-                    * (taps[0][i] * across[0]
-                        + taps[1][i] * across[1]
-                        + taps[2][i] * across[2]
-                        + taps[3][i] * across[3]);
+                let row =
+                    taps[0][i] * across[0] + taps[1][i] * across[1] + taps[2][i] * across[2] + taps[3][i] * across[3];
+                sum[i] += weight * row;
             }
         }
         sum
+    }
+}
+
+/// One row of [`Terms`] from the warped frame. Each row is an argument of its own, so that the compiler knows that none
+/// overlaps another.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "see above")]
+fn linear(
+    dx: &mut [f32],
+    dy: &mut [f32],
+    inverse: &mut [f32],
+    constant: &mut [f32],
+    warped: &[[f32; 4]],
+    u: &[f32],
+    v: &[f32],
+    from: &[f32],
+) {
+    let width = warped.len();
+    let [dx, dy, inverse, constant] = [dx, dy, inverse, constant].map(|row| &mut row[..width]);
+    let [u, v, from] = [u, v, from].map(|row| &row[..width]);
+    for x in 0..width {
+        let [value, across, down, _] = warped[x];
+        let square = across * across + down * down;
+        dx[x] = across;
+        dy[x] = down;
+        inverse[x] = if square >= f32::MIN_POSITIVE { 1.0 / square } else { 0.0 };
+        constant[x] = value - across * u[x] - down * v[x] - from[x];
     }
 }
 
@@ -100,14 +115,54 @@ impl Target {
 #[inline(always)]
 fn kernel(place: f32, length: usize) -> (usize, [f32; 4]) {
     const A: f32 = -0.75;
+    // The weights as polynomials of how far the place is from the second pixel to the third.
+    const CUBIC: [f32; 4] = [A, A + 2.0, -A - 2.0, -A];
+    const SQUARE: [f32; 4] = [-2.0 * A, -A - 3.0, 2.0 * A + 3.0, A];
+    const LINEAR: [f32; 4] = [A, 0.0, -A, 0.0];
+    const CONSTANT: [f32; 4] = [0.0, 1.0, 0.0, 0.0];
     // Beyond these bounds all four lie in the margin, as they do at them.
     let margin = MARGIN as f32;
-    let place = place.clamp(1.0 - margin, length as f32 + margin - 3.0);
+    let place = place.clamp(1.0 - margin, length as f32 + margin - 3.0) + margin;
     // Truncation of what is positive rounds down, and is one instruction.
-    let first = (place + margin) as usize;
-    let t = place + margin - first as f32;
-    let outer = |t: f32| ((A * t - 5.0 * A) * t + 8.0 * A) * t - 4.0 * A;
-    let inner = |t: f32| ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0;
-    let [w0, w1, w2] = [outer(t + 1.0), inner(t), inner(1.0 - t)];
-    (first - 1, [w0, w1, w2, 1.0 - w0 - w1 - w2])
+    let second = place as u32;
+    let t = place - second as f32;
+    let mut weights = [0.0; 4];
+    for i in 0..4 {
+        weights[i] = ((CUBIC[i] * t + SQUARE[i]) * t + LINEAR[i]) * t + CONSTANT[i];
+    }
+    (second as usize - 1, weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_keys_kernel() {
+        // At a pixel it alone counts; half-way, by hand: A/8 · (−1, …), (4 − A)/8 each for the middle two.
+        assert_eq!(kernel(3.0, 10), (3 + MARGIN - 1, [0.0, 1.0, 0.0, 0.0]));
+        assert_eq!(kernel(3.5, 10), (3 + MARGIN - 1, [-0.09375, 0.59375, 0.59375, -0.09375]));
+        for i in 0..100 {
+            let (_, weights) = kernel(i as f32 * 0.0373, 10);
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn beyond_the_border_is_black() {
+        let target = Target::new(&Picture { size: [2, 3], pixels: vec![9.0; 6] });
+        assert_eq!(target.sample(1.0, 1.0), [9.0, 0.0, 0.0, 0.0]);
+        for (x, y) in [(-2.0, 0.0), (4.0, 1.0), (1.0, -2.5), (1.0, 3.0), (-1e9, 1e9), (f32::INFINITY, 0.0)] {
+            assert_eq!(target.sample(x, y), [0.0; 4], "{x}, {y}");
+        }
+        let partly = target.sample(2.5, 0.0)[0];
+        assert!(partly > 4.0 && partly < 5.0, "{partly}");
+    }
+
+    #[test]
+    fn gradients_are_central_and_halved_at_the_border() {
+        let target = Target::new(&Picture { size: [2, 3], pixels: vec![0.0, 2.0, 8.0, 4.0, 6.0, 12.0] });
+        assert_eq!(target.sample(1.0, 0.0), [2.0, 4.0, 2.0, 0.0]);
+        assert_eq!(target.sample(2.0, 1.0), [12.0, 3.0, 2.0, 0.0]);
+    }
 }
