@@ -25,7 +25,7 @@ use solver::State;
 
 pub use bytes::{BOUND, from_byte, gray, to_byte};
 
-/// Settings of the flow; the default is OpenCV's.
+/// Settings of the flow; the default is OpenCV's, whose term for changing light (`gamma`), off by default, is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TvL1 {

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn weights_are_keys_kernel() {
-        // At a pixel it alone counts; half-way, by hand: A/8 · (−1, …), (4 − A)/8 each for the middle two.
+        // At a pixel it alone counts; half-way the outer two get a / 8, the inner two (4 − a) / 8.
         assert_eq!(kernel(3.0, 10), (3 + MARGIN - 1, [0.0, 1.0, 0.0, 0.0]));
         assert_eq!(kernel(3.5, 10), (3 + MARGIN - 1, [-0.09375, 0.59375, 0.59375, -0.09375]));
         for i in 0..100 {
