@@ -221,6 +221,17 @@ pub enum DataError {
         sizes: [[usize; 2]; 2],
     },
 
+    /// A setting of the optical flow that is not possible.
+    #[error("optical flow cannot be computed with `{key}` = {value}\n  remedy: set `{key}` to {expected}")]
+    Flow {
+        /// The setting's name.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it should be.
+        expected: &'static str,
+    },
+
     /// More pictures than there is memory for.
     #[error(
         "{bytes} bytes of decoded pictures do not fit into memory\n  \

@@ -25,6 +25,8 @@
 //!    frames.
 //! 4. Normalised by the data set's [`Statistics`] or by [the clip's own](Normalization::PerClip).
 //!
+//! [`flow`] finds the motion between two frames of a clip.
+//!
 //! Everything random is a pure function of a seed, a name and a position (see [`random`]): neither
 //! the number of threads nor where a run was interrupted changes a single bit of any batch. Frames,
 //! window and augmentation each have a stream of their own, `<loader>/frames`, `<loader>/crop` and
@@ -88,6 +90,7 @@ mod crop;
 mod dataset;
 mod decode;
 mod error;
+pub mod flow;
 mod folder;
 mod loader;
 mod motion;
