@@ -27,9 +27,16 @@ pub(crate) enum Command {
                             sdas train darts_v2 cifar10-train --data data/cifar-10-batches-bin\n  \
                             sdas train --resume runs/shapes-train-seed1")]
     Train(TrainArguments),
-    /// Measure a run's network on the test set
-    #[command(after_help = "Example:\n  sdas eval runs/shapes-train-seed1")]
+    /// Measure a run's network on the test set, or those of several runs together
+    #[command(after_help = "Examples:\n  sdas eval runs/shapes-train-seed1\n  \
+                            sdas eval runs/rgb runs/flow --weights 1,1.5")]
     Eval(EvalArguments),
+    /// Ask a run's network what is in pictures or clips
+    #[command(after_help = "Example:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png")]
+    Predict(PredictArguments),
+    /// Decode a recipe's data into its cache ahead of time, or check what is there
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Draw a cell, as text or as SVG
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg")]
     Draw(DrawArguments),
@@ -119,8 +126,12 @@ pub(crate) struct TrainArguments {
 /// `sdas eval`.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
-    /// The run's folder
-    pub(crate) run: PathBuf,
+    /// The runs' folders; of several, the probabilities are averaged (late fusion)
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The runs' weights, separated by commas, as in 1,1.5 [default: all the same]
+    #[arg(long, value_delimiter = ',', value_name = "WEIGHT")]
+    pub(crate) weights: Vec<f64>,
     /// The data set's folder, where it is not the one of the run
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -128,6 +139,52 @@ pub(crate) struct EvalArguments {
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: DeviceName,
     /// Print the measurements as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sdas predict`.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArguments {
+    /// The run's folder
+    pub(crate) run: PathBuf,
+    /// The pictures or clips
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How many classes to name of each
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(crate) top: NonZeroUsize,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Print the predictions as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do with a recipe's data.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Decode everything into the cache, or go on with it
+    #[command(after_help = "Example:\n  sdas data prepare ucf101-small --data arid6")]
+    Prepare(DataArguments),
+    /// Read everything in the cache and compare its checksums
+    #[command(after_help = "Example:\n  sdas data check ucf101-small --data arid6")]
+    Check(DataArguments),
+}
+
+/// `sdas data`.
+#[derive(Debug, Args)]
+pub(crate) struct DataArguments {
+    /// A built-in recipe or a recipe file, or a run's folder
+    pub(crate) recipe: String,
+    /// The data set's folder (data.path of the recipe)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Override a value of the recipe, as in data.size=128; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print what was done as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

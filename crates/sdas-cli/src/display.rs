@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere.
 
+use crate::commands::tell;
 use crate::format::{duration, memory, percent, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
@@ -21,6 +22,8 @@ pub(crate) struct Display {
     /// Edges decided of each kind of cell, normal first; `None` in training.
     decided: Option<[usize; 2]>,
     last_line: Instant,
+    /// While samples are decoded.
+    loading: Option<Loading>,
 }
 
 impl Display {
@@ -30,7 +33,7 @@ impl Display {
             let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
             ProgressBar::new(0).with_style(style)
         });
-        Display { bar, length: (0, 0), decided: None, last_line: Instant::now() }
+        Display { bar, length: (0, 0), decided: None, last_line: Instant::now(), loading: None }
     }
 
     fn line(&mut self, text: &str) {
@@ -61,6 +64,58 @@ impl Display {
     }
 }
 
+/// Shows how far the decoding of samples is. What takes no time is not worth a line.
+pub(crate) struct Loading {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    last_line: Instant,
+}
+
+impl Loading {
+    pub(crate) fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
+            ProgressBar::new(0).with_style(style)
+        });
+        Loading { bar, begun: Instant::now(), last_line: Instant::now() }
+    }
+
+    /// `done` of `total` samples are there; `found` of them were before.
+    pub(crate) fn show(&mut self, done: usize, total: usize, found: usize) {
+        let (made, seconds) = (done.saturating_sub(found), self.begun.elapsed().as_secs_f64());
+        if made == 0 || seconds < 0.5 {
+            return;
+        }
+        let rate = made as f64 / seconds;
+        let text = format!(
+            "decoding: {} of {} samples, {rate:.1} a second, {} left",
+            thousands(done),
+            thousands(total),
+            duration((total - done) as f64 / rate),
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_message(text);
+            }
+            None if self.last_line.elapsed() >= PAUSE => {
+                self.last_line = Instant::now();
+                note(&text);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A line on standard error. Whether anybody reads it makes no difference to a run.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -69,6 +124,13 @@ pub(crate) fn note(text: &str) {
 impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
+            Event::Loading { done, total } => {
+                self.loading.get_or_insert_with(Loading::new).show(*done, *total, 0);
+                if done == total {
+                    self.loading = None;
+                }
+            }
+            Event::Skipped { why, skipped } => tell(why, skipped),
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 self.length = (*epochs, *steps);
                 self.decided = *decided;

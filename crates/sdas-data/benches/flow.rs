@@ -1,8 +1,6 @@
 //! Time of one frame pair's optical flow, on one thread and on two.
 
-#![allow(missing_docs)] // criterion makes a public function
-
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use divan::Bencher;
 use rayon::ThreadPoolBuilder;
 use sdas_data::flow::TvL1;
 
@@ -21,21 +19,14 @@ fn frame([height, width]: [usize; 2], time: f64) -> Vec<u8> {
     (0..height).flat_map(|y| (0..width).map(move |x| value(x as f64, y as f64) as u8)).collect()
 }
 
-fn flow(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("flow");
-    group.sample_size(10);
-    for size in [[120, 160], [240, 320]] {
-        let frames = [0.0, 1.0].map(|time| frame(size, time));
-        for threads in [1, 2] {
-            let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("two threads");
-            let name = BenchmarkId::new(format!("{}x{}", size[1], size[0]), threads);
-            group.bench_function(name, |bencher| {
-                pool.install(|| bencher.iter(|| TvL1::default().flow(&frames[0], &frames[1], size)));
-            });
-        }
-    }
-    group.finish();
+#[divan::bench(args = [[120, 160], [240, 320]], consts = [1, 2], sample_count = 20)]
+fn flow<const THREADS: usize>(bencher: Bencher, size: &[usize; 2]) {
+    let size = *size;
+    let frames = [0.0, 1.0].map(|time| frame(size, time));
+    let pool = ThreadPoolBuilder::new().num_threads(THREADS).build().expect("threads");
+    bencher.bench(|| pool.install(|| TvL1::default().flow(&frames[0], &frames[1], size)));
 }
 
-criterion_group!(benches, flow);
-criterion_main!(benches);
+fn main() {
+    divan::main();
+}

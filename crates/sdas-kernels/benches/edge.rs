@@ -1,14 +1,14 @@
-//! One whole edge there and back: the eight mixed operations of DARTS for images, the thirteen for video, and the layers
+//! One whole edge there and back: the eight mixed operations of DARTS for images, some of those for video, and the layers
 //! around the cells. `cargo bench -p sdas-kernels` measures all, `cargo bench -p sdas-kernels -- mixed` those whose names
 //! contain it.
 //!
-//! Throughput is in operations, two to a multiply-add: 1 Gelem/s is 1 GFLOP/s. Pools count nothing.
+//! An item is an operation, two to a multiply-add: 1 Gitem/s is 1 GFLOP/s. Pools count nothing.
 
 use burn::tensor::{Device, Distribution, Tensor};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::ItemsCount;
 use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, portably};
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::fmt;
 
 const IMAGES: usize = 16;
 
@@ -39,11 +39,24 @@ fn of_clips() -> Vec<Expression> {
 }
 
 /// An edge, and the images that go through it.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     edge: Edge,
     images: usize,
     size: Extent,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Case {
+    fn operations(&self) -> usize {
+        2 * self.images * self.edge.multiply_adds(self.size)
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -65,17 +78,6 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// What a pass is asked for.
-#[derive(Clone, Copy)]
-struct Wanted {
-    name: &'static str,
-    weights: bool,
-    mix: bool,
-}
-
-const ALPHA_STEP: Wanted = Wanted { name: "alpha step", weights: false, mix: true };
-const WEIGHT_STEP: Wanted = Wanted { name: "weight step", weights: true, mix: false };
-
 /// An edge's tensors.
 struct Ready<'a> {
     edge: &'a Edge,
@@ -85,7 +87,8 @@ struct Ready<'a> {
 }
 
 impl<'a> Ready<'a> {
-    fn new(Case { edge, images, size: [t, h, w], .. }: &'a Case, wanted: Wanted) -> Self {
+    /// For a step of the weights, or of α.
+    fn new(Case { edge, images, size: [t, h, w], .. }: &'a Case, of_weights: bool) -> Self {
         let device = Device::flex().autodiff();
         let random = |shape: [usize; 5]| Tensor::<5>::random(shape, Distribution::Uniform(-1.0, 1.0), &device);
         let flat = |count: usize, tracked: bool| {
@@ -95,8 +98,8 @@ impl<'a> Ready<'a> {
         Ready {
             edge,
             input: random([*images, *t, *h, *w, edge.inputs]).require_grad(),
-            weights: (edge.weight_count() > 0).then(|| flat(edge.weight_count(), wanted.weights)),
-            mix: flat(edge.operations.len(), wanted.mix),
+            weights: (edge.weight_count() > 0).then(|| flat(edge.weight_count(), of_weights)),
+            mix: flat(edge.operations.len(), !of_weights),
         }
     }
 
@@ -105,55 +108,41 @@ impl<'a> Ready<'a> {
         self.edge.forward(input, self.weights.clone(), mix, Mode::Batch).activation
     }
 
-    /// The time of so many ways back, without those there.
-    fn time_back(&self, count: u64) -> Duration {
-        let mut total = Duration::ZERO;
-        for _ in 0..count {
-            let output = self.forward();
-            let ones = output.ones_like().inner();
-            let sum = (output * Tensor::from_inner(ones)).sum();
-            let start = Instant::now();
-            black_box(sum.backward());
-            total += start.elapsed();
-        }
-        total
+    /// Something to go back from.
+    fn sum(&self) -> Tensor<1> {
+        let output = self.forward();
+        let ones = output.ones_like().inner();
+        (output * Tensor::from_inner(ones)).sum()
     }
 }
 
-fn edges(criterion: &mut Criterion) {
-    for case in cases() {
-        let operations = 2 * case.images as u64 * case.edge.multiply_adds(case.size);
-        let mut group = criterion.benchmark_group(case.name);
-        for wanted in [ALPHA_STEP, WEIGHT_STEP] {
-            let ready = Ready::new(&case, wanted);
-            if wanted.weights {
-                group.throughput(Throughput::Elements(operations));
-                group.bench_function("there", |bencher| bencher.iter(|| ready.forward()));
-            }
-            group.throughput(Throughput::Elements(operations * if wanted.weights { 2 } else { 1 }));
-            let name = format!("back, {}", wanted.name);
-            group.bench_function(name, |bencher| bencher.iter_custom(|count| ready.time_back(count)));
-        }
-        group.finish();
-    }
+#[divan::bench(args = cases())]
+fn there(bencher: Bencher, case: &Case) {
+    let ready = Ready::new(case, true);
+    bencher.counter(ItemsCount::new(case.operations())).bench_local(|| ready.forward());
 }
 
-/// The same by Burn's own operations, for one edge: it is sixty times slower.
-fn portable(criterion: &mut Criterion) {
-    let case = &cases()[0];
-    let ready = Ready::new(case, WEIGHT_STEP);
-    let mut group = criterion.benchmark_group(format!("{}, portable", case.name));
-    group.sample_size(10);
-    group.bench_function("there", |bencher| bencher.iter(|| portably(|| ready.forward())));
-    group.bench_function("back, weight step", |bencher| {
-        bencher.iter_custom(|count| portably(|| ready.time_back(count)));
-    });
-    group.finish();
+#[divan::bench(args = cases())]
+fn back_of_alpha(bencher: Bencher, case: &Case) {
+    let ready = Ready::new(case, false);
+    let bencher = bencher.counter(ItemsCount::new(case.operations()));
+    bencher.with_inputs(|| ready.sum()).bench_local_values(|sum| sum.backward());
 }
 
-criterion_group! {
-    name = all;
-    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3));
-    targets = edges, portable
+#[divan::bench(args = cases())]
+fn back_of_weights(bencher: Bencher, case: &Case) {
+    let ready = Ready::new(case, true);
+    let bencher = bencher.counter(ItemsCount::new(2 * case.operations()));
+    bencher.with_inputs(|| ready.sum()).bench_local_values(|sum| sum.backward());
 }
-criterion_main!(all);
+
+/// The same by Burn's own operations: sixty times slower.
+#[divan::bench(args = cases().into_iter().take(1), sample_count = 5)]
+fn there_portably(bencher: Bencher, case: &Case) {
+    let ready = Ready::new(case, true);
+    bencher.counter(ItemsCount::new(case.operations())).bench_local(|| portably(|| ready.forward()));
+}
+
+fn main() {
+    divan::main();
+}

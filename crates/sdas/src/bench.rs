@@ -156,5 +156,6 @@ fn random_batch(count: usize, [t, h, w]: [usize; 3], at: [usize; 2]) -> sdas_dat
         pixels: (0..shape.iter().product()).map(|_| random.random_range(-side..side)).collect(),
         shape,
         labels: (0..count).map(|_| random.random_range(0..CLASSES as i32)).collect(),
+        samples: (0..count as u32).collect(),
     }
 }

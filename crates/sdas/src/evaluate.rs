@@ -1,10 +1,13 @@
-//! Evaluating a run's final network on the test set.
+//! Measuring final networks on the test set, and asking them about files.
 
 use crate::batch::{DeviceBatch, Tally};
 use crate::network::Pass;
-use crate::run::{Context, Folder, Phase, RunError, load_data};
+use crate::recipe::Recipe;
+use crate::run::{Context, Folder, Phase, RunError, Seen, check_classes, load_data, loader};
 use crate::{search, train};
-use sdas_data::{Loader, LoaderSettings};
+use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
+use sdas_data::{Dataset, Views};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +16,10 @@ use std::path::{Path, PathBuf};
 pub struct Evaluation {
     /// What the data set calls it.
     pub split: String,
-    /// Pictures.
+    /// Samples.
     pub count: usize,
+    /// Clips of every sample, and crops of every clip, whose probabilities are averaged.
+    pub views: [usize; 2],
     /// Share whose best class is right.
     pub top1: f64,
     /// Share whose class is among the best five.
@@ -30,68 +35,193 @@ pub struct Evaluation {
 pub struct ClassAccuracy {
     /// Its name.
     pub name: String,
-    /// Pictures.
+    /// Samples.
     pub count: usize,
     /// Share whose best class is right.
     pub accuracy: f64,
 }
 
-/// Evaluates the network of the run in `folder`, by its newest checkpoint; `data` replaces the recipe's data folder.
+/// A run to measure, and the weight of its probabilities among several runs'.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighed {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Above 0; only the ratios matter.
+    pub weight: f64,
+}
+
+/// What a network takes a file for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The file.
+    pub file: PathBuf,
+    /// Every class with its probability, the most probable first.
+    pub classes: Vec<(String, f64)>,
+}
+
+/// Evaluates the networks of `runs`, by their newest checkpoints, together: the mean of their probabilities by weight (late
+/// fusion; Simonyan, Zisserman, 2014). `data` replaces the recipes' data folder.
 ///
 /// # Errors
 ///
-/// If there is no run, or its data cannot be loaded.
-pub fn evaluate(folder: &Path, data: Option<PathBuf>, context: Context<'_>) -> Result<Evaluation, RunError> {
+/// If there is no run, its data cannot be loaded, or the runs have different classes or test sets.
+pub fn evaluate(runs: &[Weighed], data: Option<&Path>, mut context: Context<'_>) -> Result<Evaluation, RunError> {
+    let total: f64 = runs.iter().map(|run| run.weight).sum();
+    let mut fused: Option<Fused> = None;
+    for Weighed { run, weight } in runs {
+        let part = Fused::of(run, data, weight / total, &mut context)?;
+        fused = Some(match fused {
+            None => part,
+            Some(before) => before.with(part)?,
+        });
+    }
+    let fused = fused.ok_or_else(|| RunError::Setting { key: "runs", message: "there must be at least one".into() })?;
+    Ok(fused.evaluation())
+}
+
+/// Asks the network of the run in `folder` about files of the run's kind, pictures or clips.
+///
+/// # Errors
+///
+/// If there is no run, or a file cannot be read.
+pub fn predict(folder: &Path, files: &[PathBuf], context: &Context<'_>) -> Result<Vec<Prediction>, RunError> {
     let folder = Folder::open(folder)?;
-    let mut recipe = folder.recipe()?;
-    if data.is_some() {
-        recipe.data.path = data;
-    }
-    let phase = folder.phase()?;
-    let (seed, batch) = match phase {
-        Phase::Search => (recipe.search.seed, recipe.search.batch),
-        Phase::Train => (recipe.train.seed, recipe.train.batch),
+    let recipe = folder.recipe()?;
+    let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
+        key: "data.mean",
+        message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again".to_owned(),
+    })?;
+    let samples = open_files_stub(&recipe.data.source(), &[String::new()], files)?;
+    let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), context)?;
+    let probabilities = judge.probabilities(&samples, &seen, recipe.eval, context)?;
+    let prediction = |(file, row): (&PathBuf, &[f64])| {
+        let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
+        classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        Prediction { file: file.clone(), classes }
     };
-    let data = load_data(&mut recipe, seed)?;
-    let run: Box<dyn Fn(DeviceBatch) -> burn::tensor::Tensor<2>> = match phase {
-        Phase::Search => {
-            let state = search::load_state(&recipe, &data, &folder, &context)?;
-            Box::new(move |batch| state.evaluate(batch.input))
+    Ok(files.iter().zip(probabilities.chunks_exact(judge.classes.len())).map(prediction).collect())
+}
+
+/// Logits `[N, classes]` of samples `[N, T, H, W, C]`.
+type Network = Box<dyn Fn(Tensor<5>) -> Tensor<2>>;
+
+/// The network of a run, as its newest checkpoint has it.
+struct Judge {
+    forward: Network,
+    classes: Vec<String>,
+    batch: usize,
+}
+
+impl Judge {
+    fn open(folder: &Folder, recipe: &Recipe, inputs: usize, context: &Context<'_>) -> Result<Self, RunError> {
+        Ok(match folder.phase()? {
+            Phase::Search => {
+                let (state, classes) = search::load_state(recipe, inputs, folder, context)?;
+                Judge { forward: Box::new(move |input| state.evaluate(input)), classes, batch: recipe.search.batch }
+            }
+            Phase::Train => {
+                let (state, classes) = train::load_state(recipe, inputs, folder, context)?;
+                let forward = move |input| {
+                    let pass = Pass::evaluation(&state.weights, &state.statistics);
+                    state.network.forward(pass, input).logits
+                };
+                Judge { forward: Box::new(forward), classes, batch: recipe.train.batch }
+            }
+        })
+    }
+
+    /// Probabilities of every sample, `[samples, classes]`: the mean over its views.
+    fn probabilities(
+        &self,
+        samples: &Dataset,
+        seen: &Seen,
+        views: Views,
+        context: &Context<'_>,
+    ) -> Result<Vec<f64>, RunError> {
+        let indices: Vec<usize> = (0..samples.len()).collect();
+        let loader = loader(samples, &indices, seen.evaluation(self.batch, views))?;
+        let mut probabilities = vec![0.0; samples.len() * self.classes.len()];
+        for batch in loader.epoch(0, 0) {
+            let of = batch.samples.clone();
+            let logits = (self.forward)(DeviceBatch::new(batch, &context.device).input);
+            let rows: Vec<f32> = softmax(logits, 1).into_data().convert::<f32>().iter::<f32>().collect();
+            for (row, sample) in rows.chunks_exact(self.classes.len()).zip(of) {
+                let to = &mut probabilities[sample as usize * self.classes.len()..][..self.classes.len()];
+                to.iter_mut().zip(row).for_each(|(to, value)| *to += f64::from(*value) / views.count() as f64);
+            }
         }
-        Phase::Train => {
-            let state = train::load_state(&recipe, &data, &folder, &context)?;
-            Box::new(move |batch| {
-                let pass = Pass::evaluation(&state.weights, &state.statistics);
-                state.network.forward(pass, batch.input).logits
-            })
+        Ok(probabilities)
+    }
+}
+
+/// Probabilities of a test set, of one run or of several.
+struct Fused {
+    split: String,
+    views: [usize; 2],
+    classes: Vec<String>,
+    labels: Vec<u16>,
+    /// `[samples, classes]`.
+    probabilities: Vec<f64>,
+}
+
+impl Fused {
+    fn of(run: &Path, data: Option<&Path>, weight: f64, context: &mut Context<'_>) -> Result<Self, RunError> {
+        let folder = Folder::open(run)?;
+        let mut recipe = folder.recipe()?;
+        if let Some(data) = data {
+            recipe.data.path = Some(data.to_owned());
         }
-    };
-    let indices: Vec<usize> = (0..data.test.len()).collect();
-    let loader = Loader::new(&data.test, &indices, LoaderSettings::evaluation(batch, data.statistics.clone()));
-    let names = data.test.classes();
-    let mut tallies = vec![Tally::default(); names.len()];
-    for batch in loader.epoch(0, 0) {
-        let batch = DeviceBatch::new(batch, &context.device);
-        let labels = batch.host_labels.clone();
-        let logits: Vec<f32> = run(batch).into_data().convert::<f32>().iter::<f32>().collect();
-        for (row, label) in logits.chunks_exact(names.len()).zip(labels) {
-            tallies[label].add_sample(row, label);
+        let seed = match folder.phase()? {
+            Phase::Search => recipe.search.seed,
+            Phase::Train => recipe.train.seed,
+        };
+        let data = load_data(&mut recipe, seed, context.observer)?;
+        let judge = Judge::open(&folder, &recipe, data.seen.channels(data.train.channels()), context)?;
+        check_classes(&judge.classes, data.test.classes())?;
+        let mut probabilities = judge.probabilities(&data.test, &data.seen, recipe.eval, context)?;
+        probabilities.iter_mut().for_each(|value| *value *= weight);
+        Ok(Fused {
+            split: data.test_name,
+            views: [recipe.eval.clips, recipe.eval.crops],
+            classes: judge.classes,
+            labels: data.test.labels().to_vec(),
+            probabilities,
+        })
+    }
+
+    /// The sum of both; the views are the first's.
+    fn with(mut self, other: Fused) -> Result<Self, RunError> {
+        check_classes(&self.classes, &other.classes)?;
+        if self.labels != other.labels {
+            return Err(RunError::OtherTest { before: self.labels.len(), now: other.labels.len() });
+        }
+        self.probabilities.iter_mut().zip(other.probabilities).for_each(|(own, other)| *own += other);
+        Ok(self)
+    }
+
+    fn evaluation(self) -> Evaluation {
+        let names = self.classes;
+        let mut tallies = vec![Tally::default(); names.len()];
+        for (row, &label) in self.probabilities.chunks_exact(names.len()).zip(&self.labels) {
+            // Logarithms of probabilities are logits of the same probabilities.
+            let logits: Vec<f32> = row.iter().map(|&p| p.max(f64::from(f32::MIN_POSITIVE)).ln() as f32).collect();
+            tallies[usize::from(label)].add_sample(&logits, label.into());
+        }
+        let mut all = Tally::default();
+        tallies.iter().for_each(|tally| all.add(*tally));
+        let class =
+            |(name, tally): (String, &Tally)| ClassAccuracy { name, count: tally.count, accuracy: tally.accuracy() };
+        Evaluation {
+            split: self.split,
+            count: all.count,
+            views: self.views,
+            top1: all.accuracy(),
+            top5: all.top5_accuracy(),
+            loss: all.mean_loss(),
+            classes: names.into_iter().zip(&tallies).map(class).collect(),
         }
     }
-    let mut all = Tally::default();
-    for tally in &tallies {
-        all.add(*tally);
-    }
-    Ok(Evaluation {
-        split: data.test_name,
-        count: all.count,
-        top1: all.accuracy(),
-        top5: all.top5_accuracy(),
-        loss: all.mean_loss(),
-        classes: names
-            .iter()
-            .zip(&tallies)
-            .map(|(name, tally)| ClassAccuracy { name: name.clone(), count: tally.count, accuracy: tally.accuracy() })
-            .collect(),
-    })
+}
+fn open_files_stub(_: &sdas_data::Source, _: &[String], _: &[PathBuf]) -> Result<Dataset, RunError> {
+    unimplemented!()
 }

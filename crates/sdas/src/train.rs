@@ -8,14 +8,14 @@ use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, load_data,
-    memory_in_use, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, Sizes, extent,
+    load_data, loader, memory_in_use, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
 use burn::tensor::Device;
 use sdas_data::random::stream;
-use sdas_data::{Loader, LoaderSettings, split};
+use sdas_data::{Loader, Views, split};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -38,9 +38,10 @@ pub(crate) struct TrainState {
 /// See [`RunError`]; what was complete on disk stays valid.
 pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let seed = recipe.train.seed;
-    let data = load_data(&mut recipe, seed)?;
-    let state = initial(&recipe, genotype, &data, &context)?;
+    let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
+    let state = initial(&recipe, genotype, Sizes::of(&data), &context)?;
+    check_auxiliary(&state.network, extent(&loaders.training))?;
     // Last: a run that cannot begin leaves no folder.
     let files = [("genotype.json", genotype.to_json()), ("cell.svg", draw::cell_pair(genotype, &recipe.recipe))];
     let folder = Folder::create(folder, &recipe, &files)?;
@@ -58,8 +59,8 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let mut recipe = folder.recipe()?;
     let genotype = Genotype::read(folder.file("genotype.json"))?;
     let seed = recipe.train.seed;
-    let data = load_data(&mut recipe, seed)?;
-    let mut state = initial(&recipe, &genotype, &data, &context)?;
+    let data = load_data(&mut recipe, seed, context.observer)?;
+    let mut state = initial(&recipe, &genotype, Sizes::of(&data), &context)?;
     let mut progress = Progress::begin(Phase::Train, &data);
     if let Some((path, checkpoint)) = folder.newest()? {
         progress = checkpoint.state(&path)?;
@@ -71,46 +72,43 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     Training::new(recipe, genotype, loaders, folder, state, progress, context).run()
 }
 
-/// The state of a training's newest checkpoint.
+/// The state of a training's newest checkpoint, for measuring it, and the classes that it knows.
 pub(crate) fn load_state(
     recipe: &Recipe,
-    data: &RunData,
+    inputs: usize,
     folder: &Folder,
     context: &Context<'_>,
-) -> Result<TrainState, RunError> {
+) -> Result<(TrainState, Vec<String>), RunError> {
     let genotype = Genotype::read(folder.file("genotype.json"))?;
-    let mut state = initial(recipe, &genotype, data, context)?;
     let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
-    checkpoint.state::<Progress>(&path)?.check_classes(data)?;
+    let classes = checkpoint.state::<Progress>(&path)?.data.classes;
+    let mut state = initial(recipe, &genotype, Sizes { classes: classes.len(), inputs }, context)?;
     state.restore(checkpoint, context);
-    Ok(state)
+    Ok((state, classes))
 }
 
-fn initial(
-    recipe: &Recipe,
-    genotype: &Genotype,
-    data: &RunData,
-    context: &Context<'_>,
-) -> Result<TrainState, RunError> {
+fn initial(recipe: &Recipe, genotype: &Genotype, sizes: Sizes, context: &Context<'_>) -> Result<TrainState, RunError> {
     let settings = &recipe.train;
     let shape = NetworkShape {
         channels: settings.channels,
         cells: settings.cells,
-        classes: data.train.classes().len(),
-        inputs: data.train.channels(),
+        classes: sizes.classes,
+        inputs: sizes.inputs,
         stem: settings.stem,
         auxiliary: settings.auxiliary > 0.0,
     };
-    let network = Network::derived(genotype, shape);
-    let [height, width] = data.train.size();
-    if let Some(head) = &network.auxiliary {
-        let extent = network.cell_extent(head.after, [1, height, width]);
-        if head.pooled(extent).is_none() {
-            let message = format!("pictures of {height}×{width} are too small for the auxiliary head; set it to 0");
-            return Err(RunError::Setting { key: "train.auxiliary", message });
-        }
+    Ok(TrainState::new(Network::derived(genotype, shape), settings.seed, &context.device))
+}
+
+/// Whether the auxiliary head, if there is one, has anything left to look at.
+fn check_auxiliary(network: &Network, extent: [usize; 3]) -> Result<(), RunError> {
+    let Some(head) = &network.auxiliary else { return Ok(()) };
+    if head.pooled(network.cell_extent(head.after, extent)).is_some() {
+        return Ok(());
     }
-    Ok(TrainState::new(network, settings.seed, &context.device))
+    let [_, height, width] = extent;
+    let message = format!("samples of {height}×{width} pixels are too small for the auxiliary head; set it to 0");
+    Err(RunError::Setting { key: "train.auxiliary", message })
 }
 
 /// Where in a training a step is taken.
@@ -168,8 +166,6 @@ struct Loaders {
     training: Loader,
     /// What the recipe holds out of it.
     held_out: Option<Loader>,
-    /// Size of a picture.
-    extent: [usize; 3],
 }
 
 impl Loaders {
@@ -185,17 +181,15 @@ impl Loaders {
         let held: Vec<usize> = out.iter().map(|&position| data.indices[position]).collect();
         used.retain(|index| held.binary_search(index).is_err());
         if used.len() < settings.batch {
-            let message = format!("is {}, but there are {} training pictures", settings.batch, used.len());
+            let message = format!("is {}, but there are {} training samples", settings.batch, used.len());
             return Err(RunError::Setting { key: "train.batch", message });
         }
-        let training =
-            LoaderSettings::training("train", settings.seed, settings.batch, data.statistics.clone(), settings.augment);
-        let evaluation = LoaderSettings::evaluation(settings.batch, data.statistics.clone());
-        let [height, width] = data.train.size();
+        let change = (&settings.cropping, settings.augment);
+        let training = data.seen.training("train", settings.seed, settings.batch, change);
+        let held_out = || loader(&data.train, &held, data.seen.evaluation(settings.batch, Views::default()));
         Ok(Loaders {
-            training: Loader::new(&data.train, &used, training),
-            held_out: (!held.is_empty()).then(|| Loader::new(&data.train, &held, evaluation)),
-            extent: [1, height, width],
+            training: loader(&data.train, &used, training)?,
+            held_out: if held.is_empty() { None } else { Some(held_out()?) },
         })
     }
 }
@@ -227,7 +221,7 @@ impl<'a> Training<'a> {
 
     fn run(mut self) -> Result<Ending, RunError> {
         let epochs = self.recipe.train.epochs;
-        let counts = self.state.network.counts(self.loaders.extent);
+        let counts = self.state.network.counts(extent(&self.loaders.training));
         self.context.observer.notice(&Event::Started {
             phase: Phase::Train,
             folder: self.folder.path(),
@@ -307,7 +301,7 @@ impl<'a> Training<'a> {
         let measured = self.loaders.held_out.is_some();
         let steps = self.progress.step_in_epoch.max(1) as f64;
         let (seconds, seconds_per_step) = self.clock.end_epoch();
-        let counts = self.state.network.counts(self.loaders.extent);
+        let counts = self.state.network.counts(extent(&self.loaders.training));
         let record = MetricRecord {
             phase: Phase::Train,
             epoch: self.progress.epoch + 1,

@@ -4,15 +4,15 @@ use super::{Outcome, STOP, say, say_json};
 use crate::arguments::EvalArguments;
 use crate::display::Display;
 use crate::format::{percent, thousands};
-use sdas::evaluate::Evaluation;
-use sdas::run::Context;
+use sdas::evaluate::{Evaluation, Weighed};
+use sdas::run::{Context, RunError};
 
 /// Measures a run's network. Ctrl-C needs no care here: there is nothing to save.
 pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let device = sdas::device::choose(arguments.device.name())?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
-    let evaluation = sdas::evaluate::evaluate(&arguments.run, arguments.data.clone(), context)?;
+    let evaluation = sdas::evaluate::evaluate(&weighed(arguments)?, arguments.data.as_deref(), context)?;
     drop(display);
     if arguments.json {
         say_json(&evaluation)?;
@@ -22,10 +22,27 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// The runs with their weights.
+fn weighed(EvalArguments { runs, weights, .. }: &EvalArguments) -> Result<Vec<Weighed>, RunError> {
+    let fault = |message: String| RunError::Setting { key: "--weights", message };
+    if !weights.is_empty() && weights.len() != runs.len() {
+        return Err(fault(format!("has {} numbers for {} runs; give one for each", weights.len(), runs.len())));
+    }
+    if let Some(weight) = weights.iter().find(|weight| !weight.is_finite() || **weight <= 0.0) {
+        return Err(fault(format!("must be above 0, not {weight}")));
+    }
+    let weights = weights.iter().copied().chain(std::iter::repeat(1.0));
+    Ok(runs.iter().zip(weights).map(|(run, weight)| Weighed { run: run.clone(), weight }).collect())
+}
+
 fn report(evaluation: &Evaluation) -> String {
-    let Evaluation { split, count, top1, top5, loss, classes } = evaluation;
+    let Evaluation { split, count, views: [clips, crops], top1, top5, loss, classes } = evaluation;
+    let views = match clips * crops {
+        1 => String::new(),
+        _ => format!(", mean over {clips} clips × {crops} crops of each"),
+    };
     let mut text = format!(
-        "{split}: {} samples\ntop-1  {:>8}\ntop-5  {:>8}\nloss   {loss:>8.4}\n\naccuracy by class\n",
+        "{split}: {} samples{views}\ntop-1  {:>8}\ntop-5  {:>8}\nloss   {loss:>8.4}\n\naccuracy by class\n",
         thousands(*count),
         percent(*top1),
         percent(*top5),

@@ -1,14 +1,18 @@
 //! The commands.
 
 mod bench;
+mod data;
 mod draw;
 mod eval;
 mod params;
+mod predict;
 mod search;
 mod train;
 
+pub(crate) use data::tell;
+
 use crate::INTERRUPTED;
-use crate::arguments::{BenchCommand, Command, RunArguments};
+use crate::arguments::{BenchCommand, Command, DataCommand, RunArguments};
 use crate::display::note;
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
@@ -37,6 +41,9 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Search(arguments) => search::run(arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
+        Command::Data(DataCommand::Check(arguments)) => data::check(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
@@ -122,13 +129,19 @@ fn program() -> String {
 
 /// The recipe's overrides that the arguments ask for; `section` has the seed.
 fn overrides(arguments: &RunArguments, section: &str) -> anyhow::Result<Vec<String>> {
-    let mut overrides = arguments.set.clone();
-    if let Some(data) = &arguments.data {
-        let path = data.to_str().with_context(|| format!("the path {} is not Unicode", data.display()))?;
-        overrides.push(format!("data.path={}", toml_string(path)));
-    }
+    let mut overrides = data_overrides(&arguments.set, arguments.data.as_deref())?;
     if let Some(seed) = arguments.seed {
         overrides.push(format!("{section}.seed={seed}"));
+    }
+    Ok(overrides)
+}
+
+/// `--set` and `--data`.
+fn data_overrides(set: &[String], data: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let mut overrides = set.to_vec();
+    if let Some(data) = data {
+        let path = data.to_str().with_context(|| format!("the path {} is not Unicode", data.display()))?;
+        overrides.push(format!("data.path={}", toml_string(path)));
     }
     Ok(overrides)
 }

@@ -33,4 +33,11 @@ pub const BUILTIN: &[Builtin] = recipes![
     "cifar10-small",
     "cifar10-small-das",
     "folder",
+    "motion",
+    "motion-spatial",
+    "clips",
+    "ucf101-small",
+    "ucf101",
+    "hmdb51",
+    "kinetics",
 ];

@@ -9,6 +9,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use read::RecipeError;
 pub use settings::{DataSettings, SearchSettings, SpaceSettings, TrainSettings};
 
+use sdas_data::Views;
 use serde::{Deserialize, Serialize};
 
 /// A run's choices.
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub struct Recipe {
     /// The name of the recipe these choices started from.
     pub recipe: String,
-    /// The pictures.
+    /// The pictures or clips.
     pub data: DataSettings,
     /// The candidate operations.
     pub space: SpaceSettings,
@@ -25,4 +26,6 @@ pub struct Recipe {
     pub search: SearchSettings,
     /// Training the found network.
     pub train: TrainSettings,
+    /// What is averaged over where a network is measured on the test set.
+    pub eval: Views,
 }

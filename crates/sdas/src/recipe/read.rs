@@ -169,9 +169,20 @@ impl Recipe {
         within("train.dropout", train.dropout, 0.0, 1.0)?;
         within("train.auxiliary", train.auxiliary, 0.0, f64::INFINITY)?;
 
-        if self.data.kind == Kind::Shapes && self.data.path.is_some() {
-            let message = "the pictures of `shapes` are made by formula and lie nowhere; for your own, name a recipe: `folder`, or `cifar10-small`";
-            return fault("data.path", message.to_owned());
+        if let (Kind::Shapes | Kind::Motion, Some(_)) = (self.data.kind, &self.data.path) {
+            let message = format!(
+                "the samples of `{}` are made by formula and lie nowhere; for your own, name a recipe: `folder` or `cifar10-small` for pictures, `clips` or `ucf101-small` for clips",
+                self.data.kind
+            );
+            return fault("data.path", message);
+        }
+        if self.data.kind == Kind::Motion && (search.augment.flip || train.augment.flip) {
+            let key = if search.augment.flip { "search.augment.flip" } else { "train.augment.flip" };
+            let message = "must be false: a mirrored clip of `motion` is one of another class".to_owned();
+            return fault(key, message);
+        }
+        if search.stem_stride.contains(&0) {
+            return fault("search.stem_stride", "must be at least 1 along every axis".to_owned());
         }
         if let Some(limit) = self.data.limit {
             least("data.limit", limit, 2)?;
@@ -246,7 +257,9 @@ fn merge(table: &mut Table, over: Table) {
         match (table.get_mut(&key), value) {
             (Some(Value::Table(own)), Value::Table(new)) => {
                 let kinds = (own.get("kind"), new.get("kind"));
-                if key == "schedule" && matches!(kinds, (Some(own), Some(new)) if own != new) {
+                if matches!(key.as_str(), "schedule" | "cropping")
+                    && matches!(kinds, (Some(own), Some(new)) if own != new)
+                {
                     own.clear();
                 }
                 merge(own, new);

@@ -6,28 +6,48 @@ use crate::schedule::{Criterion, Schedule};
 use crate::search::Order;
 use crate::space::SpaceName;
 use crate::supernet::AlphaSettings;
-use sdas_data::{Augmentation, Kind, Resize, Shapes, Source, Statistics};
+use sdas_data::{Augmentation, ClipSettings, Cropping, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable};
+use sdas_kernels::Extent;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// `[data]`: where the pictures come from.
+/// `[data]`: where the pictures or clips come from, and what the network sees of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSettings {
-    /// Which kind of data: `shapes`, `cifar10`, `cifar100` or `folder`.
+    /// Which kind of data: pictures (`shapes`, `cifar10`, `cifar100`, `folder`) or clips (`motion`, `clips`, `ucf101`,
+    /// `hmdb51`, `kinetics`).
     pub kind: Kind,
-    /// The data set's folder; every kind but `shapes` needs it.
+    /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Side in pixels that every picture is brought to; without it pictures stay as they are.
+    /// Side in pixels that every picture is brought to; of a clip, the short side. Without it they stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
     /// How a picture of another shape becomes square: `crop` or `squash`.
     pub resize: Resize,
-    /// Folder for the memory-mapped cache of decoded pictures; without it they are kept in memory.
+    /// Folder for the memory-mapped cache of what is decoded; without it pictures are kept in memory, and clips in the
+    /// user's folder for caches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Use this many pictures of the training set, drawn class by class; without it all.
+    /// Official division into train and test, 1 to 3, of `ucf101` and `hmdb51`.
+    pub split: usize,
+    /// Folder of the official lists, where they are not in `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lists: Option<PathBuf>,
+    /// Of clips, only these classes, with labels in this order; without it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Frames a second that clips are brought to; without it every frame is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Clips that the lists name and that are not there: an `error`, or `skip` them.
+    pub missing: Unusable,
+    /// Clips that cannot be decoded: likewise.
+    pub broken: Unusable,
+    /// What the network sees of a clip: frames, their stride, the side of the square that is cut out.
+    pub clip: ClipSettings,
+    /// Use this many samples of the training set, drawn class by class; without it all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Mean of each channel, pixels scaled to [0, 1]; measured on the training pictures where it is not given.
@@ -41,6 +61,8 @@ pub struct DataSettings {
     pub measured: bool,
     /// How many pictures of `shapes` are drawn; other kinds ignore it.
     pub shapes: Shapes,
+    /// How many clips of `motion` are made; other kinds ignore it.
+    pub motion: Motion,
 }
 
 impl Default for DataSettings {
@@ -55,7 +77,15 @@ impl Default for DataSettings {
             mean: Vec::new(),
             std: Vec::new(),
             measured: false,
+            split: 1,
+            lists: None,
+            classes: None,
+            fps: None,
+            missing: Unusable::default(),
+            broken: Unusable::default(),
+            clip: ClipSettings::default(),
             shapes: Shapes::default(),
+            motion: Motion::default(),
         }
     }
 }
@@ -63,8 +93,9 @@ impl Default for DataSettings {
 impl DataSettings {
     /// What the loader is asked for.
     pub fn source(&self) -> Source {
-        let DataSettings { kind, path, size, resize, cache, shapes, .. } = self.clone();
-        Source { kind, path, size, resize, cache, shapes }
+        let DataSettings { kind, path, size, resize, cache, shapes, motion, .. } = self.clone();
+        let DataSettings { split, lists, classes, fps, missing, broken, .. } = self.clone();
+        Source { kind, path, size, resize, cache, shapes, motion, split, lists, classes, fps, missing, broken }
     }
 
     /// Mean and deviation, where the recipe or an earlier resolution gives both.
@@ -98,7 +129,9 @@ pub struct SearchSettings {
     pub channels: usize,
     /// Number of cells, at least 3.
     pub cells: usize,
-    /// Pictures a step, of each half.
+    /// Stride of the supernet's first convolution: frames, height, width.
+    pub stem_stride: Extent,
+    /// Samples a step, of each half.
     pub batch: usize,
     /// Epochs.
     pub epochs: usize,
@@ -116,7 +149,9 @@ pub struct SearchSettings {
     pub weights: SgdSettings,
     /// α's optimizer.
     pub alpha: AlphaSettings,
-    /// What is done to training pictures.
+    /// Which part of a training sample is seen.
+    pub cropping: Cropping,
+    /// What is done to it.
     pub augment: Augmentation,
 }
 
@@ -125,6 +160,7 @@ impl Default for SearchSettings {
         SearchSettings {
             channels: 16,
             cells: 8,
+            stem_stride: [1, 1, 1],
             batch: 64,
             epochs: 50,
             seed: 1,
@@ -134,6 +170,7 @@ impl Default for SearchSettings {
             schedule: Schedule::default(),
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),
+            cropping: Cropping::default(),
             augment: Augmentation { crop_padding: 4, flip: true, cutout: 0 },
         }
     }
@@ -149,7 +186,7 @@ pub struct TrainSettings {
     pub channels: usize,
     /// Number of cells, at least 3.
     pub cells: usize,
-    /// Pictures a step.
+    /// Samples a step.
     pub batch: usize,
     /// Epochs.
     pub epochs: usize,
@@ -165,7 +202,9 @@ pub struct TrainSettings {
     pub auxiliary: f64,
     /// The optimizer.
     pub weights: SgdSettings,
-    /// What is done to training pictures.
+    /// Which part of a training sample is seen.
+    pub cropping: Cropping,
+    /// What is done to it.
     pub augment: Augmentation,
 }
 
@@ -183,6 +222,7 @@ impl Default for TrainSettings {
             dropout: 0.0,
             auxiliary: 0.4,
             weights: SgdSettings { rate_end: 0.0, ..SgdSettings::default() },
+            cropping: Cropping::default(),
             augment: Augmentation { crop_padding: 4, flip: true, cutout: 16 },
         }
     }

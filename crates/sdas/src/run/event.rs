@@ -27,6 +27,20 @@ impl std::fmt::Display for Phase {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// Samples are being decoded.
+    Loading {
+        /// Those that are done.
+        done: usize,
+        /// All.
+        total: usize,
+    },
+    /// Some clips are left out, as the recipe allows.
+    Skipped {
+        /// `missing` or `broken`.
+        why: &'static str,
+        /// How many, and the first of them.
+        skipped: &'a sdas_data::Skipped,
+    },
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
         /// Which kind.
@@ -45,7 +59,7 @@ pub enum Event<'a> {
         steps: usize,
         /// Learnt numbers.
         parameters: usize,
-        /// Multiply-adds for one picture.
+        /// Multiply-adds for one sample.
         multiply_adds: usize,
     },
     /// What the rest will take, after timing a few steps.
@@ -121,7 +135,7 @@ pub struct MetricRecord {
     pub alpha_entropy: Option<[f64; 2]>,
     /// Learnt numbers still alive.
     pub parameters: usize,
-    /// Multiply-adds for one picture.
+    /// Multiply-adds for one sample.
     pub multiply_adds: usize,
     /// Of this epoch, validation included.
     pub seconds: f64,
@@ -134,7 +148,7 @@ pub struct MetricRecord {
 }
 
 /// Who is told.
-pub trait Observer {
+pub trait Observer: Send {
     /// Takes note of an event.
     fn notice(&mut self, event: &Event<'_>);
 }

@@ -67,9 +67,20 @@ pub enum RunError {
     },
     /// The training pictures have changed.
     #[error(
-        "the training pictures are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
+        "the training samples are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
     )]
     OtherPictures,
+    /// Runs that are to be measured together have other test sets.
+    #[error(
+        "the runs cannot be measured together: their test sets have {before} and {now} samples, or the same number in another order
+  remedy: name runs of the same data, split and classes"
+    )]
+    OtherTest {
+        /// Samples of the first run's test set.
+        before: usize,
+        /// Of the other's.
+        now: usize,
+    },
     /// A value that does not fit the data.
     #[error("{key}: {message}")]
     Setting {

@@ -7,8 +7,8 @@ mod folder;
 mod memory;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub(crate) use data::DataIdentity;
-pub use data::{RunData, load_data};
+pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
+pub use data::{RunData, Seen, load_data};
 pub use event::{Estimate, Event, MetricRecord, Observer, Phase, StepReport};
 pub use folder::{Folder, RunError};
 pub use memory::{memory_in_use, peak_memory};
@@ -58,7 +58,7 @@ pub struct RunResult {
     pub validation_accuracy: Option<f64>,
     /// Learnt numbers of the final network.
     pub parameters: usize,
-    /// Multiply-adds of the final network for one picture.
+    /// Multiply-adds of the final network for one sample.
     pub multiply_adds: usize,
     /// The cell, as its file's JSON.
     pub genotype: serde_json::Value,

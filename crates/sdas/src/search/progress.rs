@@ -2,7 +2,7 @@
 
 use super::WeightStep;
 use crate::batch::Tally;
-use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport};
+use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes};
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -73,17 +73,8 @@ impl Progress {
         if self.phase != phase {
             return Err(RunError::OtherPhase { phase: self.phase });
         }
-        self.check_classes(data)?;
+        check_classes(&self.data.classes, data.train.classes())?;
         if self.data.pictures != data.identity().pictures { Err(RunError::OtherPictures) } else { Ok(()) }
-    }
-
-    /// Checks that these pictures have the classes that the run knows.
-    pub(crate) fn check_classes(&self, data: &RunData) -> Result<(), RunError> {
-        let (before, now) = (&self.data.classes, data.train.classes());
-        if before == now {
-            return Ok(());
-        }
-        Err(RunError::OtherClasses { before: before.join(", "), now: now.join(", ") })
     }
 
     /// Counts a step of the weights.

@@ -8,14 +8,14 @@ use crate::genotype::{Genotype, Origin};
 use crate::optimizer::Sgd;
 use crate::recipe::Recipe;
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, load_data,
-    memory_in_use, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
+    extent, load_data, loader, memory_in_use, peak_memory,
 };
 use crate::schedule::{Decision, EdgeState, Moment, Scores, others};
 use crate::space::{CellKind, Space, edge};
 use crate::supernet::{Alpha, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
-use sdas_data::{Loader, LoaderSettings, split};
+use sdas_data::{Loader, LoaderSettings, Views, split};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -29,8 +29,8 @@ const REMEMBERED: usize = 4;
 /// See [`RunError`]; what was complete on disk stays valid.
 pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let seed = recipe.search.seed;
-    let data = load_data(&mut recipe, seed)?;
-    let state = initial(&recipe, &data, &context)?;
+    let data = load_data(&mut recipe, seed, context.observer)?;
+    let state = initial(&recipe, Sizes::of(&data), &context)?;
     let loaders = Loaders::new(&recipe, &data)?;
     // Last: a run that cannot begin leaves no folder.
     let folder = Folder::create(folder, &recipe, &[])?;
@@ -46,8 +46,8 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let folder = Folder::open(folder)?;
     let mut recipe = folder.recipe()?;
     let seed = recipe.search.seed;
-    let data = load_data(&mut recipe, seed)?;
-    let fresh = initial(&recipe, &data, &context)?;
+    let data = load_data(&mut recipe, seed, context.observer)?;
+    let fresh = initial(&recipe, Sizes::of(&data), &context)?;
     let (state, progress) = match folder.newest()? {
         Some((path, checkpoint)) => {
             let progress: Progress = checkpoint.state(&path)?;
@@ -63,15 +63,15 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     Search::new(recipe, loaders, folder, state, progress, context).run()
 }
 
-fn initial(recipe: &Recipe, data: &RunData, context: &Context<'_>) -> Result<SearchState, RunError> {
+fn initial(recipe: &Recipe, sizes: Sizes, context: &Context<'_>) -> Result<SearchState, RunError> {
     let space = Space::subset(recipe.space.name, &recipe.space.operations)
         .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
     let shape = SupernetShape {
         channels: recipe.search.channels,
         cells: recipe.search.cells,
-        classes: data.train.classes().len(),
-        inputs: data.train.channels(),
-        stem_stride: [1, 1, 1],
+        classes: sizes.classes,
+        inputs: sizes.inputs,
+        stem_stride: recipe.search.stem_stride,
     };
     let supernet = Supernet::new(space, shape);
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
@@ -80,17 +80,18 @@ fn initial(recipe: &Recipe, data: &RunData, context: &Context<'_>) -> Result<Sea
     Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha })
 }
 
-/// The evaluated state of a search's newest checkpoint.
+/// The state of a search's newest checkpoint, for measuring it.
 pub(crate) fn load_state(
     recipe: &Recipe,
-    data: &RunData,
+    inputs: usize,
     folder: &Folder,
     context: &Context<'_>,
-) -> Result<SearchState, RunError> {
+) -> Result<(SearchState, Vec<String>), RunError> {
     let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
     let progress: Progress = checkpoint.state(&path)?;
-    progress.check_classes(data)?;
-    Ok(restore(initial(recipe, data, context)?.supernet, &progress, checkpoint, context))
+    let classes = progress.data.classes.clone();
+    let fresh = initial(recipe, Sizes { classes: classes.len(), inputs }, context)?;
+    Ok((restore(fresh.supernet, &progress, checkpoint, context), classes))
 }
 
 fn restore(fresh: Supernet, progress: &Progress, mut checkpoint: Checkpoint, context: &Context<'_>) -> SearchState {
@@ -119,8 +120,6 @@ struct Loaders {
     validation: Loader,
     /// The second half again, as it is.
     evaluation: Loader,
-    /// Size of a picture.
-    extent: [usize; 3],
 }
 
 impl Loaders {
@@ -128,25 +127,23 @@ impl Loaders {
         let settings = &recipe.search;
         let [first, second] = split::halves_of(&data.indices, data.train.labels(), settings.seed);
         if first.len() < settings.batch || second.is_empty() {
-            let message = format!("is {}, but half of the training set has {} pictures", settings.batch, first.len());
+            let message = format!("is {}, but half of the training set has {} samples", settings.batch, first.len());
             return Err(RunError::Setting { key: "search.batch", message });
         }
-        let loader = |name: &str, indices: &[usize], batches: Option<usize>| {
-            let training = LoaderSettings::training(
-                name,
-                settings.seed,
-                settings.batch,
-                data.statistics.clone(),
-                settings.augment,
-            );
-            Loader::new(&data.train, indices, LoaderSettings { batches, ..training })
+        let batches = |name: &str, indices: &[usize], batches: Option<usize>| {
+            let change = (&settings.cropping, settings.augment);
+            let training = data.seen.training(name, settings.seed, settings.batch, change);
+            loader(&data.train, indices, LoaderSettings { batches, ..training })
         };
-        let training = loader("train", &first, None);
-        let validation = loader("alpha", &second, Some(training.batches()));
-        let evaluation =
-            Loader::new(&data.train, &second, LoaderSettings::evaluation(settings.batch, data.statistics.clone()));
-        let [height, width] = data.train.size();
-        Ok(Loaders { training, validation, evaluation, extent: [1, height, width] })
+        let training = batches("train", &first, None)?;
+        let validation = batches("alpha", &second, Some(training.batches()))?;
+        let evaluation = data.seen.evaluation(settings.batch, Views::default());
+        Ok(Loaders { training, validation, evaluation: loader(&data.train, &second, evaluation)? })
+    }
+
+    /// Size of a sample.
+    fn extent(&self) -> [usize; 3] {
+        extent(&self.training)
     }
 }
 
@@ -175,7 +172,7 @@ impl<'a> Search<'a> {
 
     fn run(mut self) -> Result<Ending, RunError> {
         let epochs = self.recipe.search.epochs;
-        let counts = self.state.supernet.network.counts(self.loaders.extent);
+        let counts = self.state.supernet.network.counts(self.loaders.extent());
         self.context.observer.notice(&Event::Started {
             phase: Phase::Search,
             folder: self.folder.path(),
@@ -378,7 +375,7 @@ impl<'a> Search<'a> {
             decided: Some(self.decided()),
             alpha_entropy: self.alpha_entropy(),
             parameters: self.state.weights.count(),
-            multiply_adds: self.state.supernet.network.counts(self.loaders.extent).multiply_adds,
+            multiply_adds: self.state.supernet.network.counts(self.loaders.extent()).multiply_adds,
             seconds,
             seconds_per_step,
             memory: memory_in_use(),
@@ -458,7 +455,7 @@ impl<'a> Search<'a> {
         };
         self.folder.write("genotype.json", genotype.to_json().as_bytes())?;
         self.folder.write("cell.svg", draw::cell_pair(&genotype, &self.recipe.recipe).as_bytes())?;
-        let counts = self.state.supernet.network.counts(self.loaders.extent);
+        let counts = self.state.supernet.network.counts(self.loaders.extent());
         let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.times().run);
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;

@@ -1,0 +1,94 @@
+//! `sdas data`.
+
+use super::{Outcome, data_overrides, say, say_json};
+use crate::arguments::DataArguments;
+use crate::display::{Loading, note};
+use crate::format::{duration, memory, thousands};
+use sdas::recipe::Recipe;
+use sdas_data::{Checked, Prepared, Skipped, Source};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Decodes everything into the cache. Ctrl-C needs no care here: what is done stays, and the next call goes on.
+pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
+    let loading = Mutex::new(Loading::new());
+    let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
+        let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
+        loading.show(building.done, building.total, building.found);
+    })?;
+    drop(loading);
+    if arguments.json {
+        let Prepared { clips, bytes, seconds, found, missing, broken, cache } = &prepared;
+        say_json(&serde_json::json!({
+            "clips": clips, "bytes": bytes, "seconds": seconds, "found": found, "cache": cache,
+            "missing": missing.count, "broken": broken.count,
+        }))?;
+    } else {
+        say(&report(&prepared))?;
+    }
+    for (why, skipped) in [("missing", &prepared.missing), ("broken", &prepared.broken)] {
+        tell(why, skipped);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Reads everything in the cache.
+pub(crate) fn check(arguments: &DataArguments) -> anyhow::Result<Outcome> {
+    let Checked { clips, bytes, seconds, absent, damaged, missing, broken } = sdas_data::check(&source(arguments)?)?;
+    if arguments.json {
+        say_json(&serde_json::json!({
+            "clips": clips, "bytes": bytes, "seconds": seconds, "absent": absent, "damaged": damaged.count,
+            "missing": missing.count, "broken": broken.count,
+        }))?;
+    } else {
+        let rate = bytes as f64 / seconds.max(1e-9);
+        let (clips, absent) = (thousands(clips), thousands(absent));
+        say(&format!(
+            "in order  {clips} samples, {} ({} a second)\nnot there {absent}\ndamaged   {}\n",
+            memory(bytes),
+            memory(rate as u64),
+            thousands(damaged.count),
+        ))?;
+    }
+    for (why, skipped) in [("damaged", &damaged), ("missing", &missing), ("broken", &broken)] {
+        tell(why, skipped);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where the recipe, or the run, has its data from.
+fn source(DataArguments { recipe, data, set, .. }: &DataArguments) -> anyhow::Result<Source> {
+    let of_run = Path::new(recipe).join("config.toml");
+    let name = if of_run.is_file() { of_run.display().to_string() } else { recipe.clone() };
+    Ok(Recipe::resolve(&name, &data_overrides(set, data.as_deref())?)?.data.source())
+}
+
+fn report(Prepared { clips, bytes, seconds, found, cache, .. }: &Prepared) -> String {
+    let made = clips.saturating_sub(*found);
+    let rate = made as f64 / seconds.max(1e-9);
+    let speed = if made > 0 { format!(", {rate:.1} a second") } else { String::new() };
+    let each = bytes / (*clips).max(1) as u64;
+    let cache = cache.as_ref().map_or("none: samples are kept in memory".to_owned(), |path| path.display().to_string());
+    format!(
+        "samples   {} ({} were there before)\ndecoded   {} in {}{speed}\nframes    {} ({} bytes a sample)\ncache     {cache}\n",
+        thousands(*clips),
+        thousands(*found),
+        thousands(made),
+        duration(*seconds),
+        memory(*bytes),
+        thousands(each as usize),
+    )
+}
+
+/// Names the first of those that cannot be used.
+pub(crate) fn tell(why: &str, skipped: &Skipped) {
+    if skipped.count == 0 {
+        return;
+    }
+    let named = skipped.first.iter().map(|(path, words)| format!("\n  {}: {words}", path.display()));
+    let more = match skipped.count - skipped.first.len() {
+        0 => String::new(),
+        more => format!("\n  and {} more", thousands(more)),
+    };
+    note(&format!("{} {why}:{}{more}", thousands(skipped.count), named.collect::<String>()));
+}
