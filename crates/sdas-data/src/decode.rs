@@ -1,12 +1,12 @@
 //! One picture file to the 8-bit RGB pixels it stands for, and from any size to a square.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::source::Resize;
 
@@ -31,6 +31,13 @@ pub(crate) fn decode(path: &Path) -> Result<Picture, String> {
     let picture = if picture.color().has_alpha() { over_white(picture) } else { picture.into_rgb8() };
     let size = [picture.height() as usize, picture.width() as usize];
     Ok(Picture { size, pixels: picture.into_raw() })
+}
+
+/// Whether the file begins as a JPEG or PNG does.
+pub(crate) fn is_picture(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && matches!(image::guess_format(&start), Ok(ImageFormat::Jpeg | ImageFormat::Png))
 }
 
 fn read(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
@@ -85,6 +92,14 @@ fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
     }
 }
 
+/// The picture as a square of `side` pixels if one is given, else as it is.
+pub(crate) fn fit(picture: Picture, side: Option<usize>, how: Resize) -> Picture {
+    match side {
+        Some(side) => Picture { size: [side; 2], pixels: resize(&picture, side, how) },
+        None => picture,
+    }
+}
+
 /// The picture as a square of `side` pixels, scaled linearly; where that shrinks, every pixel is a
 /// weighted mean over all that it covers.
 pub(crate) fn resize(picture: &Picture, side: usize, resize: Resize) -> Vec<u8> {
@@ -93,6 +108,12 @@ pub(crate) fn resize(picture: &Picture, side: usize, resize: Resize) -> Vec<u8> 
         Resize::Crop => [height.min(width); 2],
         Resize::Squash => [height, width],
     };
+    scale(picture, [tall, wide], [side; 2])
+}
+
+/// The middle of the picture, as high and wide as `part`, scaled to `to`, likewise.
+pub(crate) fn scale(picture: &Picture, part: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let ([height, width], [tall, wide]) = (picture.size, part);
     // Whole pixels, so that a picture of the right height is only cut, not resampled.
     let [top, left] = [(height - tall) / 2, (width - wide) / 2];
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
@@ -103,9 +124,9 @@ pub(crate) fn resize(picture: &Picture, side: usize, resize: Resize) -> Vec<u8> 
     );
     let from = ImageRef::new(width as u32, height as u32, &picture.pixels, PixelType::U8x3)
         .expect("as many pixels as the size says");
-    let mut square = Image::new(side as u32, side as u32, PixelType::U8x3);
-    Resizer::new().resize(&from, &mut square, &options).expect("the part lies inside and both have the same type");
-    square.into_vec()
+    let mut scaled = Image::new(to[1] as u32, to[0] as u32, PixelType::U8x3);
+    Resizer::new().resize(&from, &mut scaled, &options).expect("the part lies inside and both have the same type");
+    scaled.into_vec()
 }
 
 #[cfg(test)]

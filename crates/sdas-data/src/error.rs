@@ -294,6 +294,32 @@ pub enum DataError {
         expected: &'static str,
     },
 
+    /// Optical flow was asked for of pictures.
+    #[error(
+        "`input` cannot be `flow` for data of kind `{kind}`: pictures do not move\n  \
+         remedy: set `input` to `rgb`, or choose `motion`, `clips`, `ucf101`, `hmdb51` or `kinetics`"
+    )]
+    NoMotion {
+        /// Name of the kind.
+        kind: &'static str,
+    },
+
+    /// Files given by name that cannot be used.
+    #[error(
+        "{} of {total} files cannot be used as {what}:{}\n  remedy: {remedy}", failed.len(),
+        listing(failed, failed.len())
+    )]
+    Files {
+        /// `pictures` or `clips`.
+        what: &'static str,
+        /// How many files were given.
+        total: usize,
+        /// Those that cannot be used, each with the reason.
+        failed: Vec<(PathBuf, String)>,
+        /// What to do.
+        remedy: &'static str,
+    },
+
     /// Clips that the lists name and that are not there.
     #[error(
         "{count} of {total} clips that the lists name are not there:{}\n  \

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::cache::stamp;
-use crate::decode::{Picture, decode, resize};
+use crate::decode::{Picture, decode, fit};
 use crate::error::{DataError, NAMED, found_at};
 use crate::random::fnv1a;
 use crate::source::{CHANNELS, Decoded, Origin, Progress, Resize, Sink};
@@ -135,7 +135,7 @@ impl Origin for Folder {
         let mut odd = None;
         for (i, chunk) in self.files.chunks(CHUNK).enumerate() {
             let pictures: Vec<Result<Picture, String>> =
-                chunk.par_iter().map(|file| decode(file).map(|picture| self.fit(picture))).collect();
+                chunk.par_iter().map(|file| decode(file).map(|picture| fit(picture, self.size, self.resize))).collect();
             for (file, picture) in chunk.iter().zip(pictures) {
                 match picture {
                     Ok(picture) if picture.size != size => odd = odd.or(Some((file, picture.size))),
@@ -158,15 +158,6 @@ impl Origin for Folder {
             return Err(DataError::Sizes { paths: [self.files[0].clone(), file.clone()], sizes: [size, other] });
         }
         Ok(Decoded { frames: 1, size, labels: self.labels.clone() })
-    }
-}
-
-impl Folder {
-    fn fit(&self, picture: Picture) -> Picture {
-        match self.size {
-            Some(side) => Picture { size: [side; 2], pixels: resize(&picture, side, self.resize) },
-            None => picture,
-        }
     }
 }
 

@@ -8,6 +8,8 @@
 //!    and decodes every sample once, to 8 bits, in memory or into a memory-mapped cache: two
 //!    [`Dataset`]s, [`Splits`]. Video files (folders of classes, UCF101, HMDB51, Kinetics) are decoded
 //!    by ffmpeg, always into a cache; [`prepare`] does that ahead of time, and [`check`] verifies it.
+//!    What is seen of clips is their colours or their optical flow, by [`Input`]. [`open_files`] decodes
+//!    files by name, for prediction.
 //! 2. [`split`] divides a dataset by class: halves for the two levels of a search, subsets for
 //!    quick runs.
 //! 3. A [`Loader`] makes [`Batch`]es, `[N, T, H, W, C]`, in background threads.
@@ -90,8 +92,10 @@ mod crop;
 mod dataset;
 mod decode;
 mod error;
+mod files;
 pub mod flow;
 mod folder;
+mod input;
 mod loader;
 mod motion;
 mod packs;
@@ -108,6 +112,8 @@ pub use clip::{ClipSettings, Normalization, Sampling};
 pub use crop::{Cropping, Views};
 pub use dataset::Dataset;
 pub use error::DataError;
+pub use files::open_files;
+pub use input::Input;
 pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
 pub use motion::Motion;
 pub use packs::Building;

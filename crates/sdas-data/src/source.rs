@@ -13,6 +13,7 @@ use crate::cifar::{Cifar, Version};
 use crate::dataset::{Dataset, Sample, Store};
 use crate::error::DataError;
 use crate::folder::Folder;
+use crate::input::{Input, with_flow};
 use crate::motion::{Motion, Mover};
 use crate::packs::Building;
 use crate::shapes::{Painter, Shapes};
@@ -30,6 +31,9 @@ pub struct Source {
     /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// What is seen of clips; of pictures, only their colours can be.
+    #[serde(default)]
+    pub input: Input,
     /// Side in pixels of the square that every picture is brought to. None keeps them as they are:
     /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder must then all have one size.
     ///
@@ -95,6 +99,7 @@ impl Source {
         Self {
             kind,
             path: None,
+            input: Input::default(),
             size: None,
             resize: Resize::default(),
             cache: None,
@@ -154,6 +159,11 @@ impl Kind {
         Kind::Hmdb51,
         Kind::Kinetics,
     ];
+
+    /// Whether its samples are clips.
+    pub(crate) fn has_clips(self) -> bool {
+        self.is_video() || self == Kind::Motion
+    }
 
     /// Whether it has clips in files.
     fn is_video(self) -> bool {
@@ -226,7 +236,8 @@ pub struct Splits {
 }
 
 /// Told after every few pictures how many are decoded, of how many in both splits; called from one
-/// thread at a time.
+/// thread at a time. Where optical flow is the input the count begins anew when all clips are
+/// decoded: of those whose flow is computed.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Finds, decodes and checks all pictures or clips of `source`, or opens the cache that an earlier
@@ -236,7 +247,9 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// files for CIFAR, does not depend on that. A cache that is incomplete, damaged, or not of the
 /// files as they are now is made anew.
 ///
-/// Clips are always cached, and of them only those are decoded that the cache lacks.
+/// Clips are always cached, and of them only those are decoded that the cache lacks. Their optical
+/// flow, where that is the [`Input`], has a cache of its own, which is made from the frames in the
+/// first; that of `motion` is computed anew each time.
 ///
 /// # Errors
 /// A [`DataError`] for whatever is missing or broken; of broken pictures in a folder, for all of
@@ -246,6 +259,27 @@ pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
     if source.kind.is_video() {
         return Clips::find(source)?.load(&|building| progress(building.done, building.total));
     }
+    load_uniform(source, &|building| progress(building.done, building.total))
+}
+
+/// As [`load`], of a kind whose samples all have one shape: any but clips in files.
+fn load_uniform(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
+    let stage = |what| {
+        let begun = Instant::now();
+        move |done, total| {
+            let seconds = begun.elapsed().as_secs_f64();
+            progress(&Building { what, done, total, seconds, ..Building::default() });
+        }
+    };
+    let splits = decode(source, &stage(if source.kind.has_clips() { "clips" } else { "pictures" }))?;
+    match source.input {
+        Input::Rgb => Ok(splits),
+        Input::Flow => with_flow(splits, &stage("flow")),
+    }
+}
+
+/// Decodes, or generates, or opens the cache.
+fn decode(source: &Source, progress: Progress) -> Result<Splits, DataError> {
     let origin: Box<dyn Origin> = match source.kind {
         Kind::Shapes => Box::new(Painter::new(source.shapes, source.size)?),
         Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
@@ -274,9 +308,7 @@ pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result
         return Clips::find(source)?.prepare(progress);
     }
     let begun = Instant::now();
-    let splits = load(source, &|done, total| {
-        progress(&Building { done, total, seconds: begun.elapsed().as_secs_f64(), ..Building::default() });
-    })?;
+    let splits = load_uniform(source, progress)?;
     Ok(Prepared {
         clips: splits.train.len() + splits.test.len(),
         bytes: bytes_of(&splits),
@@ -298,12 +330,14 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     if source.kind.is_video() {
         return Clips::find(source)?.check();
     }
-    let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(source, &|_| {})?;
+    // Flow that is kept in memory needs no check.
+    let source = Source { input: Input::Rgb, ..source.clone() };
+    let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(&source, &|_| {})?;
     Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Skipped::default(), missing, broken })
 }
 
 /// Refuses what no kind can do, and what this one would pass over in silence.
-fn validate(source: &Source) -> Result<(), DataError> {
+pub(crate) fn validate(source: &Source) -> Result<(), DataError> {
     let Source { kind, size, fps, .. } = *source;
     if let Some(size) = size.filter(|size| !(1..=MOST).contains(size)) {
         return Err(DataError::Size { size, least: 1, most: MOST });
@@ -322,6 +356,9 @@ fn validate(source: &Source) -> Result<(), DataError> {
         if is_set && !is_used {
             return Err(DataError::Unused { key, kind: kind.name(), kinds });
         }
+    }
+    if source.input == Input::Flow && !kind.has_clips() {
+        return Err(DataError::NoMotion { kind: kind.name() });
     }
     if source.classes.as_ref().is_some_and(Vec::is_empty) {
         let expected = "a list of classes, or leave it out to have all";

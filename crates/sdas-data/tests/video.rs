@@ -270,7 +270,10 @@ fn only_what_has_changed_is_decoded_anew() {
     let (prepared, last) = prepare_counting(&source);
     assert_eq!((prepared.clips, last.found, last.bytes), (5, 0, prepared.bytes));
     let old = load_quietly(&source).unwrap();
-    assert_eq!(prepare_counting(&source).1, Building { done: 5, total: 5, found: 5, ..Building::default() });
+    assert_eq!(
+        prepare_counting(&source).1,
+        Building { what: "clips", done: 5, total: 5, found: 5, ..Building::default() }
+    );
 
     // Another time of change.
     File::options()

@@ -123,19 +123,42 @@ impl TvL1 {
         if from.is_empty() {
             return Flow { size, x: vec![], y: vec![] };
         }
+        let [from, to] = [from, to].map(|frame| pyramid::build(frame, size, self.scales, self.scale_step));
+        self.between(&from, &to)
+    }
+
+    /// The flow from each frame of a clip to the next, as bytes, `[frames − 1, height, width, 2]`; of a single frame one
+    /// field without motion. The clip is RGB, `[frames, size[0], size[1], 3]`; there are frames, and the settings are
+    /// possible.
+    pub(crate) fn fields(&self, clip: &[u8], size: [usize; 2]) -> Vec<u8> {
+        let pixels = size[0] * size[1];
+        let mut pyramids =
+            clip.chunks_exact(pixels * 3).map(|frame| pyramid::build(&gray(frame), size, self.scales, self.scale_step));
+        let mut before = pyramids.next().expect("there are frames");
+        let mut fields = Vec::with_capacity(clip.len() / 3 * 2);
+        for after in pyramids {
+            fields.extend(self.between(&before, &after).to_bytes());
+            before = after;
+        }
+        if fields.is_empty() {
+            fields.resize(pixels * 2, to_byte(0.0));
+        }
+        fields
+    }
+
+    fn between(&self, from: &[pyramid::Picture], to: &[pyramid::Picture]) -> Flow {
         // The bands' threads are woken once, not at each of a thousand iterations.
-        if Bands::of(size).count > 1 {
-            rayon::scope(|_| self.descend(from, to, size))
+        if Bands::of(from[0].size).count > 1 {
+            rayon::scope(|_| self.descend(from, to))
         } else {
-            self.descend(from, to, size)
+            self.descend(from, to)
         }
     }
 
     /// From the coarsest scale to the finest, each starting from the flow of the one before.
-    fn descend(&self, from: &[u8], to: &[u8], size: [usize; 2]) -> Flow {
-        let [from, to] = [from, to].map(|frame| pyramid::build(frame, size, self.scales, self.scale_step));
+    fn descend(&self, from: &[pyramid::Picture], to: &[pyramid::Picture]) -> Flow {
         let mut state: Option<State> = None;
-        for (from, to) in from.iter().zip(&to).rev() {
+        for (from, to) in from.iter().zip(to).rev() {
             let mut finer = State::still(from.size);
             if let Some(coarser) = &state {
                 finer.start_from(coarser, (1.0 / self.scale_step) as f32);

@@ -42,6 +42,8 @@ pub(crate) enum Failure {
 /// How far a cache is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Building {
+    /// What is being made: `pictures`, `clips`, or `flow` of clips that are done.
+    pub what: &'static str,
     /// Clips that are done, those that were in the cache before included.
     pub done: usize,
     /// Clips altogether.

@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
     version: u32,
-    /// What the numbers are: `frames`.
+    /// What the numbers are: `frames` or `flow`.
     pub(crate) content: String,
     /// Everything that they depend on besides the clips' files.
     pub(crate) settings: String,

@@ -122,7 +122,7 @@ impl Packs {
     }
 
     /// The bytes at `place`, which is one of this cache's.
-    fn bytes(&self, place: &Place) -> &[u8] {
+    pub(crate) fn bytes(&self, place: &Place) -> &[u8] {
         &self.store(place.pack).bytes()[place.offset as usize..][..place.bytes(self.channels) as usize]
     }
 

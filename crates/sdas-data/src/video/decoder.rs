@@ -39,6 +39,19 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Height and width that frames of these come to.
+    pub(crate) fn size_of(&self, size: [usize; 2]) -> [usize; 2] {
+        let short = size[0].min(size[1]);
+        match (self.size, self.resize) {
+            (None, _) => size,
+            (Some(side), Resize::Squash) => [side; 2],
+            (Some(side), Resize::Crop) => size.map(|this| {
+                let even = 2 * (side as f64 * this as f64 / short as f64 / 2.0).round() as usize;
+                if this == short { side } else { even.max(side) }
+            }),
+        }
+    }
+
     /// As ffmpeg's filters. Scaling averages over the area where it shrinks, and is linear where it
     /// enlarges.
     pub(super) fn filters(&self) -> String {

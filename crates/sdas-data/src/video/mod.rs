@@ -1,4 +1,4 @@
-//! Clips: which there are, decoded once into a cache of frames.
+//! Clips: which there are, decoded once into a cache of frames, and their optical flow in another.
 
 mod decoder;
 mod hmdb51;
@@ -6,22 +6,25 @@ mod kinetics;
 mod lists;
 mod ucf101;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use etcetera::BaseStrategy;
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use crate::dataset::{Dataset, Sample};
 use crate::error::{DataError, NAMED};
+use crate::flow::{BOUND, TvL1};
 use crate::folder::{Listing, Wanted, list};
-use crate::packs::{Building, Failure, Header, Item, Known, Packs, Stamp, build};
+use crate::input::Input;
+use crate::packs::{Building, Failure, Frames, Header, Item, Known, Packs, Stamp, build};
 use crate::random::fnv1a;
 use crate::source::{CHANNELS, Kind, Source, Splits, Unusable, required};
-use decoder::{Decoder, Form};
+pub(crate) use decoder::{Decoder, Form};
 use lists::{EXTENSIONS, Named};
 
 const FOLDERS: Wanted = Wanted {
@@ -30,6 +33,11 @@ const FOLDERS: Wanted = Wanted {
     extensions: EXTENSIONS,
     none: "put clips (.mp4, .mkv, .avi, .webm, .mov, …) there, or delete the class's folders in both splits",
 };
+
+/// Whether a file of this name would be taken to be a clip.
+pub(crate) fn is_named_as_clip(path: &Path) -> bool {
+    FOLDERS.names(path)
+}
 
 /// Clips that were left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,33 +62,34 @@ impl Skipped {
 pub struct Prepared {
     /// Clips, or pictures, that can be used, in both splits.
     pub clips: usize,
-    /// Bytes of their frames.
+    /// Bytes of their frames, or of their flow where that is the input.
     pub bytes: u64,
     /// Time that it took.
     pub seconds: f64,
-    /// Clips that were in the cache before.
+    /// Clips that were in the cache before, that of flow where flow is the input.
     pub found: usize,
     /// Clips that the lists name and that are not there.
     pub missing: Skipped,
     /// Clips that cannot be decoded.
     pub broken: Skipped,
-    /// The cache's folder; none if pictures are kept in memory.
+    /// The cache's folder, that of flow where flow is the input; none if all is kept in memory.
     pub cache: Option<PathBuf>,
 }
 
 /// What [`check`](crate::check) has found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
-    /// Clips, or pictures, that are in the cache as they should be, in both splits.
+    /// Clips, or pictures, that are in the cache as they should be, in both splits; where flow is the
+    /// input, in both caches.
     pub clips: usize,
-    /// Bytes of their frames, all of which were read.
+    /// Bytes of their frames, or of their flow where that is the input, all of which were read.
     pub bytes: u64,
     /// Time that it took.
     pub seconds: f64,
     /// Clips that are not in the cache, or were changed since.
     pub absent: usize,
-    /// Clips whose frames are not what was written. They are struck from the cache: whoever uses it
-    /// next decodes them anew.
+    /// Clips whose frames, or flow, are not what was written. They are struck from the cache: whoever
+    /// uses it next makes them anew.
     pub damaged: Skipped,
     /// Clips that the lists name and that are not there.
     pub missing: Skipped,
@@ -99,8 +108,32 @@ pub(crate) struct Clips {
     labels: [Vec<u16>; 2],
     missing: Skipped,
     form: Form,
+    /// What is delivered.
+    input: Input,
     on_broken: Unusable,
+    /// The folder for their frames. That for their flow is called so too, but for the ending.
     cache: PathBuf,
+}
+
+/// The caches of clips: of frames, and of flow where that is delivered.
+struct Caches {
+    frames: Packs,
+    flow: Option<Packs>,
+}
+
+impl Caches {
+    /// What is known of `item`, as it is delivered.
+    fn find(&self, item: &Item) -> Option<Known<'_>> {
+        match (self.frames.find(item)?, &self.flow) {
+            (Known::Packed(_), Some(flow)) => flow.find(item),
+            (known, _) => Some(known),
+        }
+    }
+
+    /// The cache that is delivered from.
+    fn delivered(&self) -> &Packs {
+        self.flow.as_ref().unwrap_or(&self.frames)
+    }
 }
 
 impl Clips {
@@ -147,6 +180,7 @@ impl Clips {
             labels,
             missing,
             form,
+            input: source.input,
             on_broken: source.broken,
             cache: cache_folder(source, root, &form)?,
         };
@@ -154,8 +188,50 @@ impl Clips {
         Ok(found)
     }
 
-    /// Decodes what the cache lacks, and opens it.
-    fn build(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
+    /// Makes what the caches lack, and opens them.
+    fn build(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Caches, DataError> {
+        let mut caches = Caches { frames: self.decode(progress)?, flow: None };
+        if self.input == Input::Flow {
+            // Before the long part.
+            self.broken(&caches)?;
+            self.mend(&mut caches.frames, progress)?;
+            caches.flow = Some(self.compute_flow(&caches.frames, progress)?);
+        }
+        Ok(caches)
+    }
+
+    /// Decodes anew what is damaged of the frames that flow is to be computed from: it would be
+    /// trusted from then on.
+    fn mend(&self, frames: &mut Packs, progress: &(dyn Fn(&Building) + Sync)) -> Result<(), DataError> {
+        let flow = Packs::open(&self.flow_folder(), &flow_header(&self.form))?;
+        let lacking: Vec<_> = self.items.iter().filter(|item| flow.find(item).is_none()).cloned().collect();
+        if !frames.verify(&lacking)?.is_empty() {
+            *frames = self.decode(progress)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what the cache of flow lacks of clips that have frames, and opens it.
+    fn compute_flow(&self, frames: &Packs, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
+        let place_of = |item: &Item| match frames.find(item) {
+            Some(Known::Packed(place)) => Some(*place),
+            Some(Known::Broken(_)) | None => None,
+        };
+        let produce = |item: &Item| {
+            let place = place_of(item).expect("only these are asked for");
+            let size = [place.height, place.width];
+            let compute = || Frames { size, pixels: TvL1::default().fields(frames.bytes(&place), size) };
+            // A clip to each thread: within one, threads would wait for each other.
+            let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+            Ok(alone.install(compute))
+        };
+        let progress = |building: &Building| progress(&Building { what: "flow", ..*building });
+        let usable: Vec<_> = self.items.iter().filter(|item| place_of(item).is_some()).cloned().collect();
+        build(&self.flow_folder(), &flow_header(&self.form), &usable, false, &produce, &progress)
+    }
+
+    /// Decodes what the cache of frames lacks, and opens it.
+    fn decode(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
         let again = self.on_broken == Unusable::Error;
         let decoder = OnceLock::new();
         let produce = |item: &Item| {
@@ -169,36 +245,23 @@ impl Clips {
             };
             decoder.decode(&item.path, &self.form)
         };
-        build(&self.cache, &self.header(), &self.items, again, &produce, progress)
+        let progress = |building: &Building| progress(&Building { what: "clips", ..*building });
+        build(&self.cache, &frames_header(&self.form), &self.items, again, &produce, &progress)
     }
 
-    fn header(&self) -> Header {
-        header(&self.form)
+    fn flow_folder(&self) -> PathBuf {
+        self.cache.with_extension("flow")
     }
 
-    pub(crate) fn load(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
-        let packs = self.build(progress)?;
-        let mut splits = [vec![], vec![]];
+    /// The clips that cannot be delivered.
+    ///
+    /// # Errors
+    /// If there are any, and that is not allowed.
+    fn broken(&self, caches: &Caches) -> Result<Skipped, DataError> {
         let mut broken = Skipped::default();
-        let mut stores = Vec::new();
-        let mut numbers = BTreeMap::new();
-        let [train, test] = &self.labels;
-        let labels = train.iter().map(|&label| (0, label)).chain(test.iter().map(|&label| (1, label)));
-        for (item, (split, label)) in self.items.iter().zip(labels) {
-            match packs.find(item) {
-                Some(Known::Packed(place)) => {
-                    let store = *numbers.entry(place.pack).or_insert_with(|| {
-                        stores.push(Arc::clone(packs.store(place.pack)));
-                        stores.len() as u32 - 1
-                    });
-                    splits[split].push(Sample {
-                        store,
-                        offset: place.offset,
-                        frames: place.frames as u32,
-                        size: [place.height as u32, place.width as u32],
-                        label,
-                    });
-                }
+        for item in &self.items {
+            match caches.find(item) {
+                Some(Known::Packed(_)) => {}
                 Some(Known::Broken(words)) => broken.add(&item.path, words),
                 // Changed or taken away since it was decoded.
                 None => broken.add(&item.path, "it was changed while it was decoded"),
@@ -207,9 +270,36 @@ impl Clips {
         if broken.count > 0 && self.on_broken == Unusable::Error {
             return Err(DataError::Broken { count: broken.count, total: self.items.len(), first: broken.first });
         }
+        Ok(broken)
+    }
+
+    pub(crate) fn load(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
+        let caches = self.build(progress)?;
+        let mut splits = [vec![], vec![]];
+        let broken = self.broken(&caches)?;
+        let mut stores = Vec::new();
+        let mut numbers = BTreeMap::new();
+        let [train, test] = &self.labels;
+        let labels = train.iter().map(|&label| (0, label)).chain(test.iter().map(|&label| (1, label)));
+        for (item, (split, label)) in self.items.iter().zip(labels) {
+            if let Some(Known::Packed(place)) = caches.find(item) {
+                let store = *numbers.entry(place.pack).or_insert_with(|| {
+                    stores.push(Arc::clone(caches.delivered().store(place.pack)));
+                    stores.len() as u32 - 1
+                });
+                splits[split].push(Sample {
+                    store,
+                    offset: place.offset,
+                    frames: place.frames as u32,
+                    size: [place.height as u32, place.width as u32],
+                    label,
+                });
+            }
+        }
         self.no_class_is_empty(&splits.each_ref().map(|samples| samples.iter().map(|sample| sample.label).collect()))?;
+        let channels = self.input.channels();
         let [train, test] =
-            splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.classes.clone(), CHANNELS));
+            splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.classes.clone(), channels));
         Ok(Splits {
             train: train?,
             test: test?,
@@ -254,13 +344,22 @@ impl Clips {
             found: found.into_inner(),
             missing: splits.missing,
             broken: splits.broken,
-            cache: Some(self.cache.clone()),
+            cache: Some(match self.input {
+                Input::Rgb => self.cache.clone(),
+                Input::Flow => self.flow_folder(),
+            }),
         })
     }
 
     pub(crate) fn check(&self) -> Result<Checked, DataError> {
         let begun = Instant::now();
-        let packs = Packs::open(&self.cache, &self.header())?;
+        let caches = Caches {
+            frames: Packs::open(&self.cache, &frames_header(&self.form))?,
+            flow: match self.input {
+                Input::Rgb => None,
+                Input::Flow => Some(Packs::open(&self.flow_folder(), &flow_header(&self.form))?),
+            },
+        };
         let mut checked = Checked {
             clips: 0,
             bytes: 0,
@@ -270,20 +369,27 @@ impl Clips {
             missing: self.missing.clone(),
             broken: Skipped::default(),
         };
-        for item in packs.verify(&self.items)? {
-            checked.damaged.add(&item.path, "its frames are not what was written");
+        let mut damaged = HashSet::new();
+        let frames = [(&caches.frames, "its frames are not what was written")];
+        let flow = caches.flow.iter().map(|flow| (flow, "its optical flow is not what was written"));
+        for (packs, words) in frames.into_iter().chain(flow) {
+            for item in packs.verify(&self.items)? {
+                if damaged.insert(&item.key) {
+                    checked.damaged.add(&item.path, words);
+                }
+            }
         }
         for item in &self.items {
-            match packs.find(item) {
+            match caches.find(item) {
+                _ if damaged.contains(&item.key) => {}
                 Some(Known::Packed(place)) => {
                     checked.clips += 1;
-                    checked.bytes += place.bytes(CHANNELS);
+                    checked.bytes += place.bytes(self.input.channels());
                 }
                 Some(Known::Broken(words)) => checked.broken.add(&item.path, words),
                 None => checked.absent += 1,
             }
         }
-        checked.clips -= checked.damaged.count;
         checked.seconds = begun.elapsed().as_secs_f64();
         Ok(checked)
     }
@@ -328,8 +434,13 @@ fn key(root: &Path, path: &Path) -> String {
     below.to_str().map_or_else(|| format!("{below:?}"), String::from)
 }
 
-fn header(form: &Form) -> Header {
+fn frames_header(form: &Form) -> Header {
     Header::new("frames", form.filters(), CHANNELS)
+}
+
+fn flow_header(form: &Form) -> Header {
+    let settings = format!("{} {:?} bound {BOUND}", form.filters(), TvL1::default());
+    Header::new("flow", settings, Input::Flow.channels())
 }
 
 /// The folder for the frames of these clips in this form: the same for every choice of clips.
@@ -339,7 +450,7 @@ fn cache_folder(source: &Source, root: &Path, form: &Form) -> Result<PathBuf, Da
         None => etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?.cache_dir().join("sdas"),
     };
     let root = root.canonicalize().map_err(DataError::read(root))?;
-    let hash = fnv1a(format!("{root:?} {:?}", header(form)).as_bytes());
+    let hash = fnv1a(format!("{root:?} {:?}", frames_header(form)).as_bytes());
     let name = root.file_name().map_or("clips".into(), |name| name.to_string_lossy());
     Ok(all.join(format!("{name}-{hash:016x}.frames")))
 }

@@ -1,0 +1,102 @@
+//! Files by name, in memory: what a network is asked about.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::dataset::{Dataset, Sample, Store};
+use crate::decode::{decode, fit, is_picture, scale};
+use crate::error::DataError;
+use crate::flow::TvL1;
+use crate::input::Input;
+use crate::packs::{Failure, Frames};
+use crate::source::{Kind, Resize, Source, validate};
+use crate::video::{Decoder, Form, is_named_as_clip};
+
+/// Side of pictures and clips of the built-in sets and CIFAR.
+const SIDE: usize = 32;
+
+/// Decodes files as those of `source` are, with its `kind`, `input`, `size`, `resize` and `fps`, into memory. They are
+/// in the order of `files`, all with label 0, since nobody knows their class yet.
+///
+/// Where `source` has pictures they must be JPEG or PNG, and come to 32×32 pixels for CIFAR and `shapes` unless it has
+/// a `size`. Where it has clips they may also be pictures, which are clips of one frame; for `motion` they come to
+/// 32×32, or the square of `size`, whatever their proportions.
+///
+/// # Errors
+/// [`DataError::Files`] that names all files that cannot be used; [`DataError::Sizes`] if pictures of kind `folder`
+/// differ in size and `source` has none to bring them to; what is impossible in `source`;
+/// [`DataError::LabelOutOfRange`] if there are no `classes`.
+pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Result<Dataset, DataError> {
+    validate(source)?;
+    let built_in = source.size.or(Some(SIDE));
+    let opened: Vec<Result<Frames, Failure>> = if source.kind.has_clips() {
+        let form = match source.kind {
+            Kind::Motion => Form { size: built_in, resize: Resize::Squash, fps: None },
+            _ => Form { size: source.size, resize: source.resize, fps: source.fps },
+        };
+        let decoder = Decoder::find()?;
+        files.par_iter().map(|file| open_clip(file, &decoder, &form, source.input)).collect()
+    } else {
+        let side = if source.kind == Kind::Folder { source.size } else { built_in };
+        files.par_iter().map(|file| open_picture(file, side, source.resize).map_err(Failure::Broken)).collect()
+    };
+
+    let (mut stores, mut samples, mut failed) = (vec![], vec![], vec![]);
+    for (file, frames) in files.iter().zip(opened) {
+        match frames {
+            Ok(frames) => {
+                samples.push(Sample {
+                    store: stores.len() as u32,
+                    offset: 0,
+                    frames: frames.count(source.input.channels()) as u32,
+                    size: frames.size.map(|side| side as u32),
+                    label: 0,
+                });
+                stores.push(Arc::new(Store::Memory(frames.pixels)));
+            }
+            Err(Failure::Broken(words)) => failed.push((file.clone(), words)),
+            Err(Failure::Fatal(error)) => return Err(error),
+        }
+    }
+    if !failed.is_empty() {
+        let (what, remedy) = if source.kind.has_clips() {
+            ("clips", "give clips, or pictures, that ffmpeg can read")
+        } else {
+            ("pictures", "give pictures, JPEG or PNG; of a clip, frames that are saved so")
+        };
+        return Err(DataError::Files { what, total: files.len(), failed, remedy });
+    }
+    let sizes = || samples.iter().map(|sample: &Sample| sample.size.map(|side| side as usize));
+    if let (false, Some(first)) = (source.kind.has_clips(), sizes().next())
+        && let Some((odd, size)) = sizes().enumerate().find(|&(_, size)| size != first)
+    {
+        return Err(DataError::Sizes { paths: [files[0].clone(), files[odd].clone()], sizes: [first, size] });
+    }
+    Dataset::from_samples(stores, samples, classes.to_vec(), source.input.channels())
+}
+
+fn open_clip(path: &Path, decoder: &Decoder, form: &Form, input: Input) -> Result<Frames, Failure> {
+    let Frames { size, pixels } = if is_picture(path) {
+        let picture = decode(path).map_err(Failure::Broken)?;
+        let size = form.size_of(picture.size);
+        Frames { size, pixels: scale(&picture, picture.size, size) }
+    } else {
+        decoder.decode(path, form)?
+    };
+    let pixels = match input {
+        Input::Rgb => pixels,
+        Input::Flow => TvL1::default().fields(&pixels, size),
+    };
+    Ok(Frames { size, pixels })
+}
+
+fn open_picture(path: &Path, side: Option<usize>, resize: Resize) -> Result<Frames, String> {
+    let picture = decode(path).map_err(|words| match is_named_as_clip(path) {
+        true if path.is_file() => "it is a clip".into(),
+        _ => words,
+    })?;
+    let picture = fit(picture, side, resize);
+    Ok(Frames { size: picture.size, pixels: picture.pixels })
+}
