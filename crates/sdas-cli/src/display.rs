@@ -81,14 +81,14 @@ impl Loading {
     }
 
     /// `done` of `total` samples are there; `found` of them were before.
-    pub(crate) fn show(&mut self, done: usize, total: usize, found: usize) {
+    pub(crate) fn show(&mut self, what: &str, done: usize, total: usize, found: usize) {
         let (made, seconds) = (done.saturating_sub(found), self.begun.elapsed().as_secs_f64());
         if made == 0 || seconds < 0.5 {
             return;
         }
         let rate = made as f64 / seconds;
         let text = format!(
-            "decoding: {} of {} samples, {rate:.1} a second, {} left",
+            "making {what}: {} of {}, {rate:.1} a second, {} left",
             thousands(done),
             thousands(total),
             duration((total - done) as f64 / rate),
@@ -125,7 +125,7 @@ impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
             Event::Loading { done, total } => {
-                self.loading.get_or_insert_with(Loading::new).show(*done, *total, 0);
+                self.loading.get_or_insert_with(Loading::new).show("samples", *done, *total, 0);
                 if done == total {
                     self.loading = None;
                 }

@@ -91,7 +91,7 @@ pub fn predict(folder: &Path, files: &[PathBuf], context: &Context<'_>) -> Resul
         key: "data.mean",
         message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again".to_owned(),
     })?;
-    let samples = open_files_stub(&recipe.data.source(), &[String::new()], files)?;
+    let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
     let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), context)?;
     let probabilities = judge.probabilities(&samples, &seen, recipe.eval, context)?;
     let prediction = |(file, row): (&PathBuf, &[f64])| {
@@ -221,7 +221,4 @@ impl Fused {
             classes: names.into_iter().zip(&tallies).map(class).collect(),
         }
     }
-}
-fn open_files_stub(_: &sdas_data::Source, _: &[String], _: &[PathBuf]) -> Result<Dataset, RunError> {
-    unimplemented!()
 }

@@ -1,6 +1,8 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
-use super::forward::{Pass, add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled, fill_raw_grid, total};
+use super::forward::{
+    Pass, add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled, fill_raw_grid, pad_for_pools, total,
+};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
@@ -323,8 +325,11 @@ impl Level<'_> {
             if wanted.weights && plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, scratch);
             }
-            if wanted.input && plan.has_maxima() {
-                fill_raw_grid(plan, input, scratch);
+            if wanted.input {
+                pad_for_pools(plan, input, scratch);
+                if plan.has_maxima() {
+                    fill_raw_grid(plan, input, scratch);
+                }
             }
         }
         for (index, unit) in plan.level(self.level) {
@@ -509,6 +514,7 @@ impl Task for TermSums<'_> {
             let gradient = Pixels { values: gradient, channels: plan.outputs };
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
+            pad_for_pools(plan, input, self.scratch);
             let mut pixel = 0;
             while pixel < pixels {
                 let count = plan.strip().min(pixels - pixel);

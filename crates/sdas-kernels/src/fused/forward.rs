@@ -6,7 +6,7 @@ use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
 use super::plan::{Body, Plan, Product, Rows, Term, Unit, strip};
-use super::pool::start;
+use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::crew::each;
@@ -159,6 +159,7 @@ impl Level<'_> {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
+            pad_for_pools(plan, input, self.scratch);
         }
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
@@ -180,8 +181,9 @@ impl Level<'_> {
                     let mut pixel = 0;
                     while pixel < unit.pixels() {
                         let pixels = plan.strip().min(unit.pixels() - pixel);
-                        let Scratch { pooled, columns, .. } = &mut *self.scratch;
+                        let Scratch { pooled, columns, padded, .. } = &mut *self.scratch;
                         let results = first(pooled, plan.blocks() * pixels);
+                        let input = pool_input(plan, input, padded);
                         pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, results);
                         for (block, results) in results.chunks_exact(pixels).enumerate() {
                             let at = block * LANES..(block + 1) * LANES;
@@ -201,6 +203,28 @@ impl Level<'_> {
     }
 }
 
+/// Pads an image's input for its pools, where its channels do not fill their blocks.
+#[inline(always)]
+pub(crate) fn pad_for_pools(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+    if plan.pooled == 0 || plan.inputs.is_multiple_of(LANES) {
+        return;
+    }
+    let pixels = volume(plan.input);
+    let padded = first(&mut scratch.padded, blocks(plan.inputs) * pixels);
+    for (block, padded) in padded.chunks_exact_mut(pixels).enumerate() {
+        padded.iter_mut().zip(input.run(0..pixels, block)).for_each(|(to, from)| *to = from);
+    }
+}
+
+/// What an image's pools read, after [`pad_for_pools`].
+#[inline(always)]
+pub(crate) fn pool_input<'a>(plan: &Plan, input: Pixels<'a>, padded: &'a [Lanes]) -> Input<'a> {
+    match plan.inputs.is_multiple_of(LANES) {
+        true => Input::Pixels(input),
+        false => Input::Padded { lanes: padded, pixels: volume(plan.input) },
+    }
+}
+
 /// Fills the pools' results of the strip of whole rows from `pixel` on.
 #[inline(always)]
 pub(crate) fn fill_pooled<R: Registers>(
@@ -209,11 +233,12 @@ pub(crate) fn fill_pooled<R: Registers>(
     (pixel, pixels): (usize, usize),
     scratch: &mut Scratch,
 ) {
-    let pooled = first(&mut scratch.pooled, plan.pooled);
+    let Scratch { pooled, columns, padded, .. } = scratch;
+    let (input, pooled) = (pool_input(plan, input, padded), first(pooled, plan.pooled));
     for (_, unit) in plan.level(0) {
         let Body::Pool(pool) = &unit.body else { continue };
         let results = &mut pooled[unit.kept..][..plan.blocks() * pixels];
-        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), &mut scratch.columns, results);
+        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, results);
     }
 }
 
@@ -371,6 +396,7 @@ impl Task for Combine<'_> {
         for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
             let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
             let kept = &self.kept[image * plan.kept..][..plan.kept];
+            pad_for_pools(plan, input, self.scratch);
             let factor = self.factors.map_or(1.0, |factors| factors[image]);
             let before = self
                 .sum

@@ -151,6 +151,8 @@ pub(crate) struct Scratch {
     pub(crate) activated: Vec<Lanes>,
     /// The input as it is, in a grid.
     pub(crate) raw: Vec<Lanes>,
+    /// The input as it is, padded to whole blocks: `[blocks, pixels]`.
+    pub(crate) padded: Vec<Lanes>,
     /// Results of the pools for a strip: the plan says which lie where.
     pub(crate) pooled: Vec<Lanes>,
     /// What a pool joins along the columns, for a row.

@@ -22,7 +22,7 @@ impl PoolUnit {
     pub(crate) fn strip<R: Registers>(
         &self,
         (from, to): (Extent, Extent),
-        input: Pixels,
+        input: Input,
         (pixel, pixels): (usize, usize),
         columns: &mut Vec<Lanes>,
         results: &mut [Lanes],
@@ -98,19 +98,40 @@ impl PoolUnit {
     }
 }
 
+/// What a pool reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// The input as it is.
+    Pixels(Pixels<'a>),
+    /// The input padded to whole blocks, `[blocks, pixels]`, since pools read every pixel several times.
+    Padded { lanes: &'a [Lanes], pixels: usize },
+}
+
+impl Input<'_> {
+    #[inline(always)]
+    fn tile<const P: usize>(&self, pixel: usize, block: usize) -> [Lanes; P] {
+        match self {
+            Input::Pixels(input) => input.tile::<P>(pixel, block),
+            Input::Padded { lanes, pixels } => {
+                *lanes[block * pixels + pixel..].first_chunk().expect("a tile has P pixels")
+            }
+        }
+    }
+}
+
 /// The rows of the input under a row of results, in one block of channels.
 struct Under<'a> {
     frames: Range<usize>,
     rows: Range<usize>,
     height: usize,
     width: usize,
-    input: Pixels<'a>,
+    input: Input<'a>,
     block: usize,
 }
 
 impl<'a> Under<'a> {
     #[inline(always)]
-    fn new(window: &Window, from: Extent, at: [usize; 2], input: Pixels<'a>, block: usize) -> Self {
+    fn new(window: &Window, from: Extent, at: [usize; 2], input: Input<'a>, block: usize) -> Self {
         let within = |axis: usize| {
             let first = at[axis] * window.stride[axis];
             let end = (first + window.kernel[axis] - window.padding[axis]).min(from[axis]);

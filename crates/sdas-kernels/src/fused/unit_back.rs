@@ -1,7 +1,7 @@
 //! The way back through one unit, for one image.
 
 use super::correlate::{self, ResultRows, Row, correlate_row};
-use super::forward::fill_rows;
+use super::forward::{fill_rows, pool_input};
 use super::grid::Transposed;
 use super::memory::{Scratch, first};
 use super::normal::Back;
@@ -164,7 +164,7 @@ pub(crate) fn product_back<R: Registers>(
 pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &mut Scratch) {
     let UnitBack { plan, unit, .. } = *of;
     let (plane, strip) = (unit.pixels(), strip(unit.output));
-    let Scratch { raw, grid, results, pooled, columns, raw_gradient, raw_begun, .. } = scratch;
+    let Scratch { raw, grid, results, pooled, columns, padded, raw_gradient, raw_begun, .. } = scratch;
     let add = std::mem::replace(raw_begun, true);
     let layout = match pool.pool {
         Pool::Max => &plan.raw,
@@ -188,7 +188,8 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
         let pooled = first(pooled, plan.blocks() * pixels);
-        pool.strip::<R>((plan.input, plan.output), of.input, (pixel, pixels), columns, pooled);
+        let input = pool_input(plan, of.input, padded);
+        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled);
         of.result_gradient::<R>(pixel, pixels, Some(pooled), results);
         match pool.pool {
             Pool::Average => {

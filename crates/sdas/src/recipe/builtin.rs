@@ -37,6 +37,7 @@ pub const BUILTIN: &[Builtin] = recipes![
     "motion-spatial",
     "clips",
     "ucf101-small",
+    "ucf101-small-flow",
     "ucf101",
     "hmdb51",
     "kinetics",

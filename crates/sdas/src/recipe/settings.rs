@@ -6,7 +6,9 @@ use crate::schedule::{Criterion, Schedule};
 use crate::search::Order;
 use crate::space::SpaceName;
 use crate::supernet::AlphaSettings;
-use sdas_data::{Augmentation, ClipSettings, Cropping, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable};
+use sdas_data::{
+    Augmentation, ClipSettings, Cropping, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
+};
 use sdas_kernels::Extent;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -45,6 +47,8 @@ pub struct DataSettings {
     pub missing: Unusable,
     /// Clips that cannot be decoded: likewise.
     pub broken: Unusable,
+    /// What is seen of clips: their colours, `rgb`, or their optical `flow`.
+    pub input: Input,
     /// What the network sees of a clip: frames, their stride, the side of the square that is cut out.
     pub clip: ClipSettings,
     /// Use this many samples of the training set, drawn class by class; without it all.
@@ -83,6 +87,7 @@ impl Default for DataSettings {
             fps: None,
             missing: Unusable::default(),
             broken: Unusable::default(),
+            input: Input::default(),
             clip: ClipSettings::default(),
             shapes: Shapes::default(),
             motion: Motion::default(),
@@ -94,8 +99,8 @@ impl DataSettings {
     /// What the loader is asked for.
     pub fn source(&self) -> Source {
         let DataSettings { kind, path, size, resize, cache, shapes, motion, .. } = self.clone();
-        let DataSettings { split, lists, classes, fps, missing, broken, .. } = self.clone();
-        Source { kind, path, size, resize, cache, shapes, motion, split, lists, classes, fps, missing, broken }
+        let DataSettings { split, lists, classes, fps, missing, broken, input, .. } = self.clone();
+        Source { kind, path, size, resize, cache, shapes, motion, split, lists, classes, fps, missing, broken, input }
     }
 
     /// Mean and deviation, where the recipe or an earlier resolution gives both.
