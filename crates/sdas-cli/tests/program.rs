@@ -68,7 +68,7 @@ fn a_search_can_be_drawn_trained_and_measured() {
     let config = place.path().join("search/config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("train = 80", "train = 90")).unwrap();
-    assert!(refused(&["search", "--resume", &search], 1).contains("the training pictures are not those"));
+    assert!(refused(&["search", "--resume", &search], 1).contains("the training samples are not those"));
     refused(&["search", "--out", &search], 2);
 }
 

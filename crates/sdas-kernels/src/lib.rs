@@ -18,7 +18,7 @@ mod width;
 
 pub use edge::{Edge, Mode, Norm, Onto, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
-pub use fused::{Descending, Descent, norm, release_memory};
+pub use fused::{Descending, Descent, concatenate, norm, release_memory};
 pub use peak::{peak_bandwidth, peak_operations};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

@@ -7,6 +7,7 @@
 //! numbers are the same whatever the number of threads.
 
 mod backward;
+mod concatenate;
 mod correlate;
 mod descent;
 mod extension;
@@ -21,6 +22,7 @@ mod product;
 mod rows;
 mod unit_back;
 
+pub use concatenate::concatenate;
 pub use descent::{Descending, Descent, norm};
 pub(crate) use extension::{forward, handles};
 pub use memory::release_memory;

@@ -4,7 +4,7 @@ use super::block::{Block, BlockPass};
 use super::stochastic::DropPath;
 use crate::space::{CellKind, INPUTS, NODES};
 use burn::tensor::Tensor;
-use sdas_kernels::Onto;
+use sdas_kernels::{Onto, concatenate};
 
 /// A cell of a supernet or of a derived network: they differ only in what their edges run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Cell {
             }
             states.push(sum.expect("every node has an edge"));
         }
-        Tensor::cat(self.concat.iter().map(|&state| states[state].clone()).collect(), 4)
+        concatenate(self.concat.iter().map(|&state| states[state].clone()).collect())
     }
 
     /// All blocks, in the order of their slots.

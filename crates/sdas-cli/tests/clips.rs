@@ -1,0 +1,97 @@
+//! What a user with clips on disk sees: decoding, checking, searching, training, measuring, asking. Needs ffmpeg.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn sdas(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sdas")).args(arguments).output().expect("the program starts")
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let output = sdas(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A clip that ffmpeg makes: `source` is one of its test pictures.
+fn clip(path: &Path, source: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let input = format!("{source}=duration=1:size=48x32:rate=9");
+    let made = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", &input]).arg(path).status();
+    assert!(made.expect("ffmpeg is installed").success());
+}
+
+/// A set in UCF101's form: two classes, three clips of each to train on and two to test on.
+fn set(root: &Path) {
+    fs::write(root.join("classInd.txt"), "1 Bars\n2 Pattern\n").unwrap();
+    let (mut train, mut test) = (String::new(), String::new());
+    for (label, class, source) in [(1, "Bars", "smptebars"), (2, "Pattern", "testsrc2")] {
+        for number in 0..5 {
+            let name = format!("{class}/v_{class}_g{number:02}_c01.mp4");
+            clip(&root.join("videos").join(&name), source);
+            match number {
+                0..3 => train += &format!("{name} {label}\n"),
+                _ => test += &format!("{name}\n"),
+            }
+        }
+    }
+    fs::write(root.join("trainlist01.txt"), train).unwrap();
+    fs::write(root.join("testlist01.txt"), test).unwrap();
+}
+
+#[test]
+fn clips_are_decoded_searched_trained_measured_and_named() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("set");
+    fs::create_dir(&root).unwrap();
+    set(&root);
+    let text = |path: &Path| path.display().to_string();
+    let (data, cache) = (text(&root), format!("data.cache={}", text(&place.path().join("cache"))));
+    let of_data = ["ucf101-small", "--data", &data, "--set", &cache, "--set", "data.size=32"];
+
+    let prepared = printed(&[&["data", "prepare"], &of_data[..]].concat());
+    assert!(prepared.contains("10 (0 were there before)"), "{prepared}");
+    let again = printed(&[&["data", "prepare"], &of_data[..]].concat());
+    assert!(again.contains("10 (10 were there before)"), "{again}");
+    let checked = printed(&[&["data", "check"], &of_data[..]].concat());
+    assert!(checked.contains("10 samples") && checked.contains("damaged   0"), "{checked}");
+
+    let sizes = "data.clip.crop=32 data.clip.frames=4 data.clip.stride=2 eval.clips=2 search.epochs=2 search.batch=2 \
+                 search.alpha_warmup=0 search.channels=4 search.cells=3 train.epochs=2 train.batch=2 train.channels=4 \
+                 train.cells=3";
+    let sizes: Vec<&str> = sizes.split_whitespace().flat_map(|size| ["--set", size]).collect();
+    let [found, trained] = ["found", "trained"].map(|name| text(&place.path().join(name)));
+    printed(&[&["search"], &of_data[..], &sizes, &["--out", &found]].concat());
+    printed(&["train", &found, "--out", &trained]);
+    let measured = printed(&["eval", &trained]);
+    assert!(measured.contains("4 samples, mean over 2 clips × 3 crops of each"), "{measured}");
+    let together = printed(&["eval", &found, &trained, "--weights", "1,3"]);
+    assert!(together.contains("4 samples"), "{together}");
+    let refused = sdas(&["eval", &found, &trained, "--weights", "1"]);
+    assert_eq!(refused.status.code(), Some(2));
+
+    let file = text(&root.join("videos/Bars/v_Bars_g03_c01.mp4"));
+    let named = printed(&["predict", &trained, &file, "--top", "2"]);
+    assert!(named.starts_with(&file) && named.contains("Bars") && named.contains("Pattern"), "{named}");
+}
+
+#[test]
+fn clips_that_are_not_there_are_counted_and_named() {
+    let place = tempfile::tempdir().unwrap();
+    set(place.path());
+    let gone = place.path().join("videos/Pattern/v_Pattern_g01_c01.mp4");
+    fs::remove_file(&gone).unwrap();
+    let cache = format!("data.cache={}", place.path().join("cache").display());
+    let data = place.path().display().to_string();
+    let arguments = ["data", "prepare", "ucf101-small", "--data", &data, "--set", &cache, "--set", "data.size=16"];
+    let refused = sdas(&arguments);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("v_Pattern_g01_c01.mp4") && error.contains("skip"), "{error}");
+
+    let skipped = sdas(&[&arguments[..], &["--set", "data.missing=skip"]].concat());
+    assert_eq!(skipped.status.code(), Some(0));
+    let told = String::from_utf8(skipped.stderr).unwrap();
+    assert!(told.contains("1 missing") && told.contains("v_Pattern_g01_c01.mp4"), "{told}");
+}
