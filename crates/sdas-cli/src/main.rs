@@ -54,7 +54,10 @@ fn is_misuse(error: &anyhow::Error) -> bool {
     let of_run = |error: &RunError| match error {
         RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
-        RunError::Data(error) => matches!(error, DataError::NoPath { .. }),
+        RunError::Data(error) => matches!(
+            error,
+            DataError::NoPath { .. } | DataError::NoMotion { .. } | DataError::Setting { .. } | DataError::Value { .. }
+        ),
         _ => false,
     };
     error.chain().any(|cause| {
