@@ -1,18 +1,11 @@
 //! What a user with clips on disk sees: decoding, checking, searching, training, measuring, asking. Needs ffmpeg.
 
+mod running;
+
+use running::{printed, sdas};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn sdas(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sdas")).args(arguments).output().expect("the program starts")
-}
-
-fn printed(arguments: &[&str]) -> String {
-    let output = sdas(arguments);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
+use std::process::Command;
 
 /// A clip that ffmpeg makes: `source` is one of its test pictures.
 fn clip(path: &Path, source: &str) {

@@ -1,16 +1,8 @@
 //! What a user sees of the program: output, errors, exit codes.
 
-use std::process::{Command, Output};
+mod running;
 
-fn sdas(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sdas")).args(arguments).output().expect("the program starts")
-}
-
-fn printed(arguments: &[&str]) -> String {
-    let output = sdas(arguments);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
+use running::{printed, sdas};
 
 fn refused(arguments: &[&str], code: i32) -> String {
     let output = sdas(arguments);

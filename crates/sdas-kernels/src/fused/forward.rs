@@ -97,12 +97,12 @@ impl Pass<'_> {
                         *constant = constant.summed(normals[*unit].shift[block].scaled(factor));
                         let start = plan.units[*unit].kept;
                         let from = match plan.units[*unit].body {
-                            Body::Product(_) => From::Kept(start),
-                            Body::Pool(_) => From::Pooled(start),
+                            Body::Product(_) => Values::Kept(start),
+                            Body::Pool(_) => Values::Pooled(start),
                         };
                         Stream { from, scale: normals[*unit].scale[block].scaled(factor) }
                     }
-                    None => Stream { from: From::Input, scale: Lanes::filled(factor) },
+                    None => Stream { from: Values::Input, scale: Lanes::filled(factor) },
                 });
             }
         }
@@ -428,13 +428,13 @@ impl Task for Combine<'_> {
 
 /// A term of the sum in one block of channels: where its values come from, and their factor.
 struct Stream {
-    from: From,
+    from: Values,
     scale: Lanes,
 }
 
 /// Where a term's values come from.
 #[derive(Clone, Copy)]
-enum From {
+enum Values {
     /// A unit's results, from here on among the kept ones.
     Kept(usize),
     /// A pool's, among those of a strip.
@@ -464,9 +464,11 @@ impl Sum<'_> {
         let mut sums = [*self.constant; P];
         for Stream { from, scale } in self.streams {
             let values = match *from {
-                From::Kept(start) => &self.kept[start + self.block * self.pixels + pixel..],
-                From::Pooled(start) => &self.pooled[start + self.block * self.strip.len() + pixel - self.strip.start..],
-                From::Input => {
+                Values::Kept(start) => &self.kept[start + self.block * self.pixels + pixel..],
+                Values::Pooled(start) => {
+                    &self.pooled[start + self.block * self.strip.len() + pixel - self.strip.start..]
+                }
+                Values::Input => {
                     let values = self.input.tile::<P>(pixel, self.block);
                     for p in 0..P {
                         sums[p] = sums[p].add_product::<R>(values[p], *scale);
