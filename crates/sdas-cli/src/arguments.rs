@@ -37,6 +37,19 @@ pub(crate) enum Command {
     /// Decode a recipe's data into its cache ahead of time, or check what is there
     #[command(subcommand)]
     Data(DataCommand),
+    /// Compare search methods over several seeds: search, train and test each, with honest statistics
+    #[command(after_help = "Methods:\n  \
+                            sdas      the recipe as it is\n  \
+                            das       everything decided at the end, as DARTS does\n  \
+                            random    cells drawn at random, no search\n  \
+                            confidence, margin, certainty, strength, sgas1, sgas2, random_order\n            \
+                            the recipe with edges decided in this order\n  \
+                            NAME      what the recipe has as [methods.NAME]: the keys that it changes\n\n\
+                            Examples:\n  sdas compare shapes --seeds 5\n  \
+                            sdas compare cifar10-small --data cifar-10-batches-bin --methods sdas,das --seeds 3\n  \
+                            sdas compare shapes --methods sdas,late --set methods.late.search.schedule.end=0.8\n\n\
+                            The same command again goes on where it stopped; more seeds or methods add to what is there.")]
+    Compare(CompareArguments),
     /// Draw a cell, as text or as SVG
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg")]
     Draw(DrawArguments),
@@ -139,6 +152,35 @@ pub(crate) struct EvalArguments {
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: DeviceName,
     /// Print the measurements as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sdas compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// A built-in recipe or a recipe file: what all methods share
+    #[arg(default_value = "shapes")]
+    pub(crate) recipe: String,
+    /// The methods, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "METHOD", default_value = "sdas,das,random")]
+    pub(crate) methods: Vec<String>,
+    /// Run every method with the seeds 1 to N
+    #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// The data set's folder (data.path of the recipe)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The comparison's folder [default: runs/compare-RECIPE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Override a value of the recipe, as in search.epochs=10; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print what it comes to as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

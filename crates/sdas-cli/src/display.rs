@@ -173,6 +173,19 @@ impl Observer for Display {
                 self.line(&text);
             }
             Event::Checkpoint(_) => {}
+            Event::Collapsed { cell, edges } => self.line(&format!(
+                "warning: the {cell} cell collapses: {edges} of its {EDGES} edges are skips and pools, which learn nothing\n  \
+                 remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, or lower search.alpha.rate"
+            )),
+            Event::Part { method, seed, stage, part: [number, all] } => {
+                self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
+            }
+            Event::Measured(outcome) => self.line(&format!(
+                "{}, seed {}: {} on the test set\n",
+                outcome.method,
+                outcome.seed,
+                percent(outcome.accuracy)
+            )),
         }
     }
 }

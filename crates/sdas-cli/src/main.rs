@@ -53,6 +53,7 @@ fn message(error: &anyhow::Error) -> String {
 fn is_misuse(error: &anyhow::Error) -> bool {
     let of_run = |error: &RunError| match error {
         RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
+        RunError::OtherRecipe { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
         RunError::Data(error) => matches!(
             error,

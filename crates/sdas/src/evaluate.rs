@@ -8,11 +8,11 @@ use crate::{search, train};
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use sdas_data::{Dataset, Views};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Measured on the test set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// What the data set calls it.
     pub split: String,
@@ -31,7 +31,7 @@ pub struct Evaluation {
 }
 
 /// One class of the test set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassAccuracy {
     /// Its name.
     pub name: String,

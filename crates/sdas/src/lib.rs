@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod bench;
+pub mod compare;
 pub mod device;
 pub mod draw;
 pub mod evaluate;

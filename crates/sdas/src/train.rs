@@ -9,7 +9,7 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
     Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, Sizes, extent,
-    load_data, loader, memory_in_use, peak_memory,
+    forget_peak_memory, load_data, loader, memory_in_use, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -216,6 +216,7 @@ impl<'a> Training<'a> {
         context: Context<'a>,
     ) -> Self {
         let clock = Clock::new(progress.times);
+        forget_peak_memory();
         Training { recipe, genotype, folder, state, progress, context, loaders, clock }
     }
 
@@ -314,12 +315,14 @@ impl<'a> Training<'a> {
             gradient_norm: self.progress.gradient_norms / steps,
             decided: None,
             alpha_entropy: None,
+            skips: None,
+            pools: None,
             parameters: counts.parameters,
             multiply_adds: counts.multiply_adds,
             seconds,
             seconds_per_step,
             memory: memory_in_use(),
-            peak_memory: peak_memory(),
+            peak_memory: self.progress.peak_memory(),
         };
         self.folder.append("metrics.jsonl", &record)?;
         self.progress.end_epoch(record.clone());

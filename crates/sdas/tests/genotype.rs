@@ -1,8 +1,9 @@
 //! The two forms of writing a genotype, the errors they give, and the published cells.
 
 use proptest::prelude::*;
-use sdas::genotype::{Gene, Genes, Genotype, Origin, PUBLISHED, published};
-use sdas::space::{CellKind, SpaceName};
+use sdas::genotype::{COLLAPSED, Gene, Genes, Genotype, Origin, PUBLISHED, published};
+use sdas::space::{CellKind, OperationKind, Space, SpaceName};
+use sdas_data::random::stream;
 use std::collections::HashSet;
 
 fn gene(space: SpaceName, node: usize) -> impl Strategy<Value = Gene> {
@@ -319,4 +320,38 @@ fn files_are_written_whole_and_found_by_name_path_or_run() {
     assert!(
         message.starts_with("\"darts\" is neither a file nor a published cell; those are darts_v1, darts_v2, pdarts")
     );
+}
+
+/// Whether a share of `n` draws is within five standard deviations of its expectation.
+fn is_near(count: usize, n: usize, expected: f64) -> bool {
+    (count as f64 - n as f64 * expected).abs() < 5.0 * (n as f64 * expected * (1.0 - expected)).sqrt()
+}
+
+#[test]
+fn cells_are_drawn_uniformly() {
+    let space = Space::whole(SpaceName::Image);
+    let cells: Vec<Genes> = (0..1000)
+        .map(|seed| Genotype::drawn(&space, &mut stream(seed, "test", [0, 0])))
+        .flat_map(|genotype| [genotype.normal, genotype.reduction])
+        .collect();
+    let genes = || cells.iter().flat_map(|cell| cell.nodes.iter().flatten());
+    for operation in &space.operations {
+        let count = genes().filter(|gene| gene.operation == *operation).count();
+        let share = if operation.is_none() { 0.0 } else { 1.0 / 7.0 };
+        assert!(count == 0 && operation.is_none() || is_near(count, 16_000, share), "{} {count}", operation.name);
+    }
+    for node in 0..4 {
+        let pairs: Vec<[usize; 2]> = cells.iter().map(|cell| cell.nodes[node].map(|gene| gene.from)).collect();
+        let states = 2 + node;
+        for first in 0..states {
+            for second in first + 1..states {
+                let count = pairs.iter().filter(|pair| **pair == [first, second]).count();
+                assert!(node == 0 || is_near(count, 2000, 2.0 / (states * (states - 1)) as f64), "{node}: {pairs:?}");
+            }
+        }
+        assert!(pairs.iter().all(|[first, second]| first < second && *second < states));
+    }
+    // Three of seven operations learn nothing: six or more of eight such edges have probability 7.0 %.
+    let collapsed = cells.iter().filter(|cell| cell.count(&[OperationKind::Skip, OperationKind::Pool]) >= COLLAPSED);
+    assert!(is_near(collapsed.count(), 2000, 0.0699));
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod bench;
+mod compare;
 mod data;
 mod draw;
 mod eval;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
         Command::Data(DataCommand::Check(arguments)) => data::check(&arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),

@@ -16,7 +16,9 @@ mod published;
 pub use darts_text::TextError;
 pub use published::{PUBLISHED, Published, published};
 
-use crate::space::{CellKind, INPUTS, NODES, Operation, SpaceName, UnknownOperation};
+use crate::space::{CellKind, INPUTS, NODES, Operation, OperationKind, Space, SpaceName, UnknownOperation};
+use rand::Rng;
+use sdas_data::random::Stream;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -67,7 +69,34 @@ pub struct Origin {
     pub recipe: Option<String>,
 }
 
+/// So many edges of a cell's eight that run skip connections and pools make it a collapsed one: what differentiable
+/// searches degenerate into (Zela et al., 2020). Of cells drawn at random from the space for images, 7 % are.
+pub const COLLAPSED: usize = 6;
+
+impl Genes {
+    /// Edges that run an operation of one of these kinds, of eight.
+    pub fn count(&self, kinds: &[OperationKind]) -> usize {
+        self.nodes.iter().flatten().filter(|gene| kinds.contains(&gene.operation.kind)).count()
+    }
+}
+
 impl Genotype {
+    /// A cell of each kind drawn uniformly: each node reads two of the states before it by an operation each.
+    pub fn drawn(space: &Space, stream: &mut Stream) -> Genotype {
+        let candidates: Vec<_> = space.operations.iter().filter(|operation| !operation.is_none()).collect();
+        let mut cell = || {
+            let nodes = [0, 1, 2, 3].map(|node| {
+                let states = INPUTS + node;
+                let first = stream.random_range(0..states);
+                let second = (first + stream.random_range(1..states)) % states;
+                [first.min(second), first.max(second)]
+                    .map(|from| Gene { from, operation: candidates[stream.random_range(0..candidates.len())] })
+            });
+            Genes { nodes, concat: vec![2, 3, 4, 5] }
+        };
+        Genotype { space: space.name, normal: cell(), reduction: cell(), origin: None }
+    }
+
     /// The genes of one kind of cell.
     pub fn genes(&self, kind: CellKind) -> &Genes {
         match kind {

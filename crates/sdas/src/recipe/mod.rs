@@ -11,6 +11,8 @@ pub use settings::{DataSettings, SearchSettings, SpaceSettings, TrainSettings};
 
 use sdas_data::Views;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::Value;
 
 /// A run's choices.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,4 +30,49 @@ pub struct Recipe {
     pub train: TrainSettings,
     /// What is averaged over where a network is measured on the test set.
     pub eval: Views,
+    /// Methods to compare by name, each what it changes in this recipe: `[methods.late.search.schedule]`, `start = 0.3`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<String, toml::Table>,
+}
+
+impl Recipe {
+    pub(crate) fn make_paths_absolute(&mut self) {
+        for path in [&mut self.data.path, &mut self.data.lists, &mut self.data.cache].into_iter().flatten() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+    }
+
+    /// As it was before a run measured anything, paths made absolute.
+    pub(crate) fn asked(mut self) -> Self {
+        self.make_paths_absolute();
+        if self.data.measured {
+            self.data.measured = false;
+            self.data.mean.clear();
+            self.data.std.clear();
+        }
+        self
+    }
+
+    /// The first key whose value differs, with both values as TOML.
+    pub(crate) fn difference(&self, other: &Recipe) -> Option<(String, [String; 2])> {
+        let [own, other] = [self, other].map(|recipe| Value::try_from(recipe).expect("a recipe is TOML"));
+        first_difference("", Some(&own), Some(&other))
+    }
+}
+
+fn first_difference(key: &str, own: Option<&Value>, other: Option<&Value>) -> Option<(String, [String; 2])> {
+    match (own, other) {
+        (Some(Value::Table(own)), Some(Value::Table(other))) => {
+            let names: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+            names.into_iter().find_map(|name| {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                first_difference(&key, own.get(name), other.get(name))
+            })
+        }
+        (own, other) if own == other => None,
+        (own, other) => {
+            let text = |value: Option<&Value>| value.map_or("its default".to_owned(), Value::to_string);
+            Some((key.to_owned(), [text(own), text(other)]))
+        }
+    }
 }

@@ -42,6 +42,14 @@ pub enum RecipeError {
         /// What was given.
         given: String,
     },
+    /// A method to compare that nobody knows.
+    #[error("there is no method \"{name}\"; there are {known}; a recipe adds its own as [methods.{name}]")]
+    Method {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
     /// An unknown key, a wrong type, or an impossible value.
     #[error("{origin}: {key}: {message}")]
     Key {
@@ -97,21 +105,20 @@ impl Recipe {
         for given in overrides {
             merge(&mut over, parse_override(given)?);
         }
-        if let (Some(Value::Table(data)), Some(Value::Table(other))) = (table.get_mut("data"), over.get("data")) {
-            let measured = data.get("measured").and_then(Value::as_bool) == Some(true);
-            if measured && !other.is_empty() {
-                data.retain(|key, _| !matches!(key, "mean" | "std" | "measured"));
-            }
+        let recipe = finish(table, over, origin)?;
+        for (method, over) in &recipe.methods {
+            recipe.with(over.clone(), &format!("{origin}: method {method}"))?;
         }
-        merge(&mut table, over);
-        let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
-            let key = error.path().to_string();
-            // The parser's further lines say where in its own input, which is not what the user wrote.
-            let message = error.into_inner().to_string();
-            key_error(origin, &key, message.lines().next().unwrap_or_default().to_owned())
-        })?;
-        recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
         Ok(recipe)
+    }
+
+    /// This recipe with `over` laid on it, checked; errors call that `origin`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecipeError`].
+    pub(crate) fn with(&self, over: Table, origin: &str) -> Result<Recipe, RecipeError> {
+        finish(Table::try_from(self).expect("a recipe is TOML"), over, origin)
     }
 
     /// The recipe as TOML; reading it gives the same recipe.
@@ -181,6 +188,16 @@ impl Recipe {
             let message = "must be false: a mirrored clip of `motion` is one of another class".to_owned();
             return fault(key, message);
         }
+        let is_plain = |name: &&String| {
+            !name.is_empty()
+                && name.chars().all(|character| character.is_ascii_alphanumeric() || "_-".contains(character))
+        };
+        if let Some(name) = self.methods.keys().find(|name| !is_plain(name)) {
+            return fault(
+                "methods",
+                format!("\"{name}\" must be of letters, digits, _ and -, for a folder has its name"),
+            );
+        }
         if search.stem_stride.contains(&0) {
             return fault("search.stem_stride", "must be at least 1 along every axis".to_owned());
         }
@@ -198,6 +215,25 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+/// The recipe that a table with `over` laid on it is, checked.
+fn finish(mut table: Table, over: Table, origin: &str) -> Result<Recipe, RecipeError> {
+    if let (Some(Value::Table(data)), Some(Value::Table(other))) = (table.get_mut("data"), over.get("data")) {
+        let measured = data.get("measured").and_then(Value::as_bool) == Some(true);
+        if measured && !other.is_empty() {
+            data.retain(|key, _| !matches!(key, "mean" | "std" | "measured"));
+        }
+    }
+    merge(&mut table, over);
+    let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
+        let key = error.path().to_string();
+        // The parser's further lines say where in its own input, which is not what the user wrote.
+        let message = error.into_inner().to_string();
+        key_error(origin, &key, message.lines().next().unwrap_or_default().to_owned())
+    })?;
+    recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
+    Ok(recipe)
 }
 
 /// A recipe's text on top of the built-in recipe that it names as its base.

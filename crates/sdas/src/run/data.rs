@@ -122,9 +122,7 @@ impl RunData {
 /// Whatever is missing or broken in the data.
 pub fn load_data(recipe: &mut Recipe, seed: u64, observer: &mut dyn Observer) -> Result<RunData, RunError> {
     // The run's folder may be used from elsewhere.
-    for path in [&mut recipe.data.path, &mut recipe.data.lists, &mut recipe.data.cache].into_iter().flatten() {
-        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
-    }
+    recipe.make_paths_absolute();
     let told = Mutex::new(observer);
     let progress = |done, total| {
         told.lock().unwrap_or_else(PoisonError::into_inner).notice(&Event::Loading { done, total });

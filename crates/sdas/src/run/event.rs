@@ -1,7 +1,9 @@
 //! What is told while a run goes on.
 
+use crate::compare::Outcome;
 use crate::draw::Picture;
 use crate::schedule::Decision;
+use crate::space::CellKind;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -20,6 +22,27 @@ impl std::fmt::Display for Phase {
         f.write_str(match self {
             Phase::Search => "search",
             Phase::Train => "train",
+        })
+    }
+}
+
+/// What is done with each method and seed of a comparison, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its search.
+    Search,
+    /// Training what was found.
+    Train,
+    /// Measuring that on the test set.
+    Test,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Search => "search",
+            Stage::Train => "training",
+            Stage::Test => "test",
         })
     }
 }
@@ -79,6 +102,26 @@ pub enum Event<'a> {
     Epoch(&'a MetricRecord),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
+    /// Most decided edges of a kind of cell run nothing that learns.
+    Collapsed {
+        /// The kind.
+        cell: CellKind,
+        /// Skip connections and pools among its edges.
+        edges: usize,
+    },
+    /// A comparison comes to a stage, or finds it done.
+    Part {
+        /// The method.
+        method: &'a str,
+        /// Its seed.
+        seed: u64,
+        /// The stage.
+        stage: Stage,
+        /// Which method and seed this is, from 1, and how many there are.
+        part: [u64; 2],
+    },
+    /// A comparison is done with a method and seed.
+    Measured(&'a Outcome),
 }
 
 /// What a run will take.
@@ -133,6 +176,11 @@ pub struct MetricRecord {
     pub decided: Option<[usize; 2]>,
     /// Mean entropy of softmax(α) over undecided edges of each kind, in nats; absent where nothing is undecided.
     pub alpha_entropy: Option<[f64; 2]>,
+    /// Share of skip connections in the cells that the search would come to if it ended now, of each kind; absent in
+    /// training.
+    pub skips: Option<[f64; 2]>,
+    /// Share of pools there.
+    pub pools: Option<[f64; 2]>,
     /// Learnt numbers still alive.
     pub parameters: usize,
     /// Multiply-adds for one sample.

@@ -1,11 +1,12 @@
 //! A run's folder. Whatever is complete in it stays valid: files are written beside and renamed, and lines that a
 //! checkpoint does not know of are cut off when the run goes on.
 
-use super::{Checkpoint, CheckpointError, Phase};
+use super::{Checkpoint, CheckpointError, Phase, RunResult};
 use crate::genotype::GenotypeError;
 use crate::recipe::{Recipe, RecipeError};
 use sdas_data::DataError;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,27 @@ pub enum RunError {
         "the training samples are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
     )]
     OtherPictures,
+    /// A comparison finds a run of another recipe in its place.
+    #[error(
+        "the run in {} was made with {key} = {before}, but now it would be {now}\n  remedy: compare in another folder, or \
+         with the recipe and settings of before", path.display()
+    )]
+    OtherRecipe {
+        /// The run's folder.
+        path: PathBuf,
+        /// The recipe's first key that differs.
+        key: String,
+        /// Its value when the run was made.
+        before: String,
+        /// Its value now.
+        now: String,
+    },
+    /// Another process works in the folder.
+    #[error("another process works in {}; wait until it is done, or compare in another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Runs that are to be measured together have other test sets.
     #[error(
         "the runs cannot be measured together: their test sets have {before} and {now} samples, or the same number in another order
@@ -147,6 +169,17 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Makes a folder that is not that of one run, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub(crate) fn plain(path: &Path) -> Result<Folder, RunError> {
+        let folder = Folder { path: path.to_owned() };
+        std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
+        Ok(folder)
+    }
+
     /// Opens the folder of a run.
     ///
     /// # Errors
@@ -177,6 +210,47 @@ impl Folder {
     /// If it cannot be read.
     pub fn recipe(&self) -> Result<Recipe, RunError> {
         Ok(Recipe::resolve(&self.file("config.toml").to_string_lossy(), &[])?)
+    }
+
+    /// Whether the run was made with `recipe`, whatever was measured since not counted.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::OtherRecipe`] if not.
+    pub(crate) fn check_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
+        let [before, now] = [self.recipe()?, recipe.clone()].map(Recipe::asked);
+        match before.difference(&now) {
+            None => Ok(()),
+            Some((key, [before, now])) => Err(RunError::OtherRecipe { path: self.path.clone(), key, before, now }),
+        }
+    }
+
+    /// What the run came to; `None` while it has not.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be read.
+    pub(crate) fn result(&self) -> Result<Option<RunResult>, RunError> {
+        self.json("result.json")
+    }
+
+    /// What a JSON file holds; `None` if it is not there.
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, RunError> {
+        let path = self.file(name);
+        let fault = self.fault("read", &path);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fault(error)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| fault(error.into())),
+        }
+    }
+
+    /// What the lines of a file hold.
+    pub(crate) fn lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, RunError> {
+        let path = self.file(name);
+        let text = std::fs::read_to_string(&path).map_err(self.fault("read", &path))?;
+        let line = |line| serde_json::from_str(line).map_err(|error| self.fault("read", &path)(error.into()));
+        text.lines().map(line).collect()
     }
 
     /// Which kind of run it is, by its newest checkpoint.

@@ -9,8 +9,9 @@ mod memory;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
 pub use data::{RunData, Seen, load_data};
-pub use event::{Estimate, Event, MetricRecord, Observer, Phase, StepReport};
+pub use event::{Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::{Folder, RunError};
+pub(crate) use memory::forget_peak_memory;
 pub use memory::{memory_in_use, peak_memory};
 
 use crate::genotype::Genotype;
@@ -28,11 +29,18 @@ pub struct Context<'a> {
     pub stop: &'a AtomicBool,
 }
 
+impl Context<'_> {
+    /// The same once more, for a run within this one.
+    pub(crate) fn again(&mut self) -> Context<'_> {
+        Context { device: self.device.clone(), observer: &mut *self.observer, stop: self.stop }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
-    /// All epochs are done.
-    Done(Box<RunResult>),
+pub enum Ending<T = RunResult> {
+    /// All is done.
+    Done(Box<T>),
     /// Stopped from outside after a checkpoint; resume to go on.
     Interrupted,
 }

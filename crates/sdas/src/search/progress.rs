@@ -2,7 +2,7 @@
 
 use super::WeightStep;
 use crate::batch::Tally;
-use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes};
+use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, peak_memory};
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -94,6 +94,11 @@ impl Progress {
             train_accuracy: self.tally.accuracy(),
             seconds_left,
         }
+    }
+
+    /// The most memory that the run has had, in bytes, what it had before a resume included.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        peak_memory().max(self.last.as_ref().and_then(|record| record.peak_memory))
     }
 
     /// Closes the epoch.

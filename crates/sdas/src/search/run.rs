@@ -4,15 +4,15 @@ use super::SearchState;
 use super::progress::{Clock, Progress};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
-use crate::genotype::{Genotype, Origin};
+use crate::genotype::{COLLAPSED, Genes, Genotype, Origin};
 use crate::optimizer::Sgd;
 use crate::recipe::Recipe;
 use crate::run::{
     Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
-    extent, load_data, loader, memory_in_use, peak_memory,
+    extent, forget_peak_memory, load_data, loader, memory_in_use,
 };
-use crate::schedule::{Decision, EdgeState, Moment, Scores, others};
-use crate::space::{CellKind, Space, edge};
+use crate::schedule::{Criterion, Decision, EdgeState, Moment, Scores, others};
+use crate::space::{CellKind, OperationKind, Space, edge};
 use crate::supernet::{Alpha, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_data::{Loader, LoaderSettings, Views, split};
@@ -167,6 +167,7 @@ impl<'a> Search<'a> {
         context: Context<'a>,
     ) -> Self {
         let clock = Clock::new(progress.times);
+        forget_peak_memory();
         Search { recipe, folder, state, progress, context, loaders, clock }
     }
 
@@ -218,7 +219,8 @@ impl<'a> Search<'a> {
         let warm = &times[1.min(times.len() - 1)..];
         let seconds = warm.iter().sum::<f64>() / warm.len() as f64;
         self.clock.seconds_per_step = seconds;
-        let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
+        let estimate =
+            Estimate { seconds: self.seconds_left(), memory: crate::run::peak_memory(), seconds_per_step: seconds };
         self.context.observer.notice(&Event::Estimate(estimate));
     }
 
@@ -323,7 +325,21 @@ impl<'a> Search<'a> {
         let decided = self.decided();
         let picture = self.picture();
         self.context.observer.notice(&Event::Decided { decision: &decision, decided, picture });
+        self.warn_of_collapse(kind, choice.operation);
         Ok(())
+    }
+
+    /// Tells once when a kind of cell has run out of edges that learn; `operation` is what was decided last.
+    fn warn_of_collapse(&mut self, cell: CellKind, operation: usize) {
+        let supernet = &self.state.supernet;
+        let learns_nothing = |operation: usize| {
+            matches!(supernet.space.operations[operation].kind, OperationKind::Skip | OperationKind::Pool)
+        };
+        let decided = supernet.plans[cell.index()].states().iter();
+        let edges = decided.filter(|state| matches!(state, EdgeState::Decided(o) if learns_nothing(*o))).count();
+        if edges == COLLAPSED && learns_nothing(operation) {
+            self.context.observer.notice(&Event::Collapsed { cell, edges });
+        }
     }
 
     fn decided(&self) -> [usize; 2] {
@@ -362,6 +378,7 @@ impl<'a> Search<'a> {
         }
         let steps = self.progress.step_in_epoch.max(1) as f64;
         let (seconds, seconds_per_step) = self.clock.end_epoch();
+        let leaning = CellKind::ALL.map(|kind| self.leaning(kind));
         let record = MetricRecord {
             phase: Phase::Search,
             epoch: self.progress.epoch + 1,
@@ -374,12 +391,14 @@ impl<'a> Search<'a> {
             gradient_norm: self.progress.gradient_norms / steps,
             decided: Some(self.decided()),
             alpha_entropy: self.alpha_entropy(),
+            skips: Some(leaning.each_ref().map(|genes| genes.count(&[OperationKind::Skip]) as f64 / 8.0)),
+            pools: Some(leaning.each_ref().map(|genes| genes.count(&[OperationKind::Pool]) as f64 / 8.0)),
             parameters: self.state.weights.count(),
             multiply_adds: self.state.supernet.network.counts(self.loaders.extent()).multiply_adds,
             seconds,
             seconds_per_step,
             memory: memory_in_use(),
-            peak_memory: peak_memory(),
+            peak_memory: self.progress.peak_memory(),
         };
         self.folder.append("metrics.jsonl", &record)?;
         for kind in CellKind::ALL {
@@ -395,6 +414,19 @@ impl<'a> Search<'a> {
         self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
         Ok(())
+    }
+
+    /// The cell of this kind that the search would come to if it ended now.
+    fn leaning(&self, kind: CellKind) -> Genes {
+        let supernet = &self.state.supernet;
+        let mut plan = supernet.plans[kind.index()].clone();
+        let mixes = self.state.alpha.mixes(kind);
+        let seen = Scores { mixes: &mixes, none: supernet.none(), history: &[] };
+        let mut unused = stream(self.recipe.search.seed, "leaning", [0, 0]);
+        while !plan.is_complete() {
+            plan.decide(&supernet.space, Criterion::Strength, &seen, &mut unused);
+        }
+        plan.genes(&supernet.space).expect("the plan is complete")
     }
 
     /// Mean entropy of softmax(α) over the undecided edges of each kind.
@@ -477,7 +509,7 @@ impl Progress {
             phase,
             epochs: self.epoch,
             seconds,
-            peak_memory: peak_memory(),
+            peak_memory: self.peak_memory(),
             train_loss: last.map_or(f64::NAN, |record| record.train_loss),
             train_accuracy: last.map_or(f64::NAN, |record| record.train_accuracy),
             validation_loss: last.and_then(|record| record.validation_loss),

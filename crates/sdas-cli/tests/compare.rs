@@ -1,0 +1,109 @@
+//! A comparison: searched, trained, measured, gone on with, refused.
+
+mod running;
+
+use running::{printed, sdas};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A comparison of tiny runs in `out`, with more arguments.
+fn compare<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let settings = [
+        "data.shapes.train=80",
+        "data.shapes.test=30",
+        "data.size=16",
+        "search.epochs=2",
+        "search.channels=2",
+        "search.cells=3",
+        "search.batch=10",
+        "search.alpha_warmup=0",
+        "train.epochs=1",
+        "train.channels=2",
+        "train.cells=3",
+        "train.batch=10",
+        "methods.late.search.schedule.kind=linear",
+        "methods.late.search.schedule.start=0.6",
+        "methods.late.search.schedule.end=0.9",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    ["compare", "shapes", "--out", out].into_iter().chain(settings).chain(more.iter().copied()).collect()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_comparison_is_made_of_ordinary_runs_and_goes_on_where_it_stopped() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("all");
+    let name = out.to_str().unwrap();
+    let methods = ["--methods", "sdas,das,random,late"];
+    let first = printed(&compare(name, &[&methods[..], &["--seeds", "1"]].concat()));
+    assert!(first.contains("undecided: sdas finds more accurate networks than das"), "{first}");
+
+    // One more seed adds to what is there.
+    let before = json(&out.join("compare.json"));
+    let text = printed(&compare(name, &[&methods[..], &["--seeds", "2", "--json"]].concat()));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report, json(&out.join("compare.json")));
+    let runs = report["runs"].as_array().unwrap();
+    let names: Vec<_> = runs.iter().map(|run| format!("{} {}", run["method"].as_str().unwrap(), run["seed"])).collect();
+    assert_eq!(names, ["sdas 1", "sdas 2", "das 1", "das 2", "random 1", "random 2", "late 1", "late 2"]);
+    assert_eq!((&runs[0], &runs[2], &runs[4]), (&before["runs"][0], &before["runs"][1], &before["runs"][2]));
+    for file in ["compare.csv", "compare.md", "accuracy.svg", "course.svg"] {
+        assert!(fs::metadata(out.join(file)).unwrap().len() > 200, "{file}");
+    }
+
+    // Its parts are what the other commands would have done.
+    let run = out.join("das/seed2/train");
+    let measured: Value = serde_json::from_str(&printed(&["eval", run.to_str().unwrap(), "--json"])).unwrap();
+    assert_eq!(measured["top1"], runs[3]["accuracy"]);
+    let alone = place.path().join("alone");
+    let config = out.join("late/seed2/search/config.toml");
+    printed(&["search", config.to_str().unwrap(), "--out", alone.to_str().unwrap()]);
+    let cell = |run: &Path| json(&run.join("genotype.json"));
+    assert_eq!(cell(&alone), cell(&out.join("late/seed2/search")));
+    assert_eq!(cell(&out.join("random/seed1/train"))["origin"]["method"], "random");
+    assert!(!out.join("random/seed1/search").exists());
+
+    // As if killed: at the end of a training, before a measurement, and before a run had begun.
+    fs::remove_file(out.join("das/seed1/train/result.json")).unwrap();
+    fs::remove_file(out.join("late/seed1/train/evaluation.json")).unwrap();
+    fs::remove_dir_all(out.join("random/seed2/train")).unwrap();
+    fs::create_dir_all(out.join("random/seed2/train/checkpoints")).unwrap();
+    let output = sdas(&compare(name, &[&methods[..], &["--seeds", "2", "--json"]].concat()));
+    let told = String::from_utf8(output.stderr).unwrap();
+    for part in ["das, seed 1: training", "late, seed 1: test", "random, seed 2: training"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains(": search"), "{told}");
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (before, after) in runs.iter().zip(again["runs"].as_array().unwrap()) {
+        for key in ["accuracy", "train_accuracy", "parameters", "cell", "search"] {
+            assert_eq!(before[key], after[key], "{} {}: {key}", before["method"], before["seed"]);
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_comparison_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("all");
+    let name = out.to_str().unwrap();
+    let refused = |more: &[&str]| {
+        let output = sdas(&compare(name, more));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {text}");
+        text
+    };
+    assert!(refused(&["--methods", "sdas,nas"]).contains("there is no method \"nas\"; there are late, sdas, das"));
+    assert!(refused(&["--methods", "sdas,das,sdas"]).contains("sdas is named twice"));
+    assert!(refused(&["--set", "methods.x.search.epoch=3"]).contains("method x: search.epoch: unknown field `epoch`"));
+    assert!(refused(&["--set", "search.schedule.kind=at_end"]).contains("`sdas` would be `das`"));
+    assert!(!out.exists());
+    printed(&compare(name, &["--methods", "random", "--seeds", "1"]));
+    let other = refused(&["--methods", "random", "--seeds", "1", "--set", "train.epochs=2"]);
+    assert!(other.contains("random/seed1/train was made with train.epochs = 1, but now it would be 2"), "{other}");
+}

@@ -1,0 +1,250 @@
+//! Comparing methods: each is searched, trained and measured with several seeds, all else being the same.
+//!
+//! A comparison is a folder of ordinary runs, `METHOD/seedN/search` and `METHOD/seedN/train`, and what they come to. It
+//! can be stopped at any moment; begun again, it goes on with what is there, and does nothing twice.
+
+mod method;
+mod plot;
+mod report;
+mod statistics;
+mod table;
+
+pub use method::Method;
+pub use report::{Claim, Makeup, Outcome, Report, SearchOutcome, Summary, Verdict};
+pub use statistics::{CONFIDENCE, Difference, Spread};
+
+use crate::evaluate::{Evaluation, Weighed, evaluate};
+use crate::genotype::{Genotype, Origin};
+use crate::recipe::Recipe;
+use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResult, Stage};
+use crate::space::Space;
+use crate::{search, train};
+use sdas_data::random::stream;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The test set's measure of a trained network, in the run's folder.
+const EVALUATION: &str = "evaluation.json";
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    recipe: Recipe,
+    methods: Vec<Method>,
+    seeds: u64,
+}
+
+/// A method and seed that is done.
+struct Done {
+    /// Which of the methods.
+    method: usize,
+    outcome: Outcome,
+    /// The metrics of its search, if it has one.
+    course: Option<Vec<MetricRecord>>,
+}
+
+impl Comparison {
+    /// Of `methods`, which share `recipe`, each with the seeds 1 to `seeds`.
+    ///
+    /// # Errors
+    ///
+    /// No method, one that is named twice, or no seed.
+    pub fn new(recipe: Recipe, methods: Vec<Method>, seeds: u64) -> Result<Self, RunError> {
+        let fault = |key, message: String| Err(RunError::Setting { key, message });
+        let twice =
+            |(index, method): &(usize, &Method)| methods[..*index].iter().any(|other| other.name == method.name);
+        if methods.is_empty() {
+            return fault("methods", "name at least one".to_owned());
+        }
+        if let Some((_, method)) = methods.iter().enumerate().find(twice) {
+            return fault("methods", format!("{} is named twice", method.name));
+        }
+        if seeds == 0 {
+            return fault("seeds", "must be at least 1".to_owned());
+        }
+        Ok(Comparison { recipe, methods, seeds })
+    }
+
+    /// Runs what is missing in `folder`, and writes what all of it comes to: `compare.{json,csv,md}`, `accuracy.svg` and
+    /// `course.svg`. The test set is looked at once a network, at its end.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
+    pub fn run(&self, folder: &Path, mut context: Context<'_>) -> Result<Ending<Report>, RunError> {
+        let place = Folder::plain(folder)?;
+        let _lock = lock(&place)?;
+        let mut done: Vec<Done> = Vec::new();
+        // Seed by seed, so that what is there at any time is paired.
+        for seed in 1..=self.seeds {
+            for (index, method) in self.methods.iter().enumerate() {
+                let methods = self.methods.len() as u64;
+                let number = [(seed - 1) * methods + index as u64 + 1, self.seeds * methods];
+                let recipe = method.recipe(&self.recipe, seed)?;
+                let part = Part { method, index, seed, number, recipe, folder };
+                let Some(part) = part.run(&mut context)? else { return Ok(Ending::Interrupted) };
+                context.observer.notice(&Event::Measured(&part.outcome));
+                done.push(part);
+            }
+            done.sort_by_key(|done| (done.method, done.outcome.seed));
+            self.write(&done, &place)?;
+        }
+        Ok(Ending::Done(Box::new(self.report(&done))))
+    }
+
+    /// What the runs so far come to.
+    fn report(&self, done: &[Done]) -> Report {
+        Report::of(&self.recipe.recipe, done.iter().map(|done| done.outcome.clone()).collect())
+    }
+
+    fn write(&self, done: &[Done], place: &Folder) -> Result<(), RunError> {
+        let report = self.report(done);
+        let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
+        place.write("compare.json", json.as_bytes())?;
+        place.write("compare.csv", report.to_csv().as_bytes())?;
+        place.write("compare.md", report.to_markdown().as_bytes())?;
+        place.write("accuracy.svg", plot::accuracy(&report).as_bytes())?;
+        let is_searched = done.iter().any(|done| done.course.is_some());
+        if is_searched {
+            place.write("course.svg", plot::course(&report, &self.courses(done)).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The courses of each method's searches.
+    fn courses<'a>(&self, done: &'a [Done]) -> Vec<Vec<&'a [MetricRecord]>> {
+        let of = |method| done.iter().filter(move |done| done.method == method);
+        (0..self.methods.len()).map(|method| of(method).filter_map(|done| done.course.as_deref()).collect()).collect()
+    }
+}
+
+/// Keeps a second process out of the folder, as long as the file is open.
+fn lock(place: &Folder) -> Result<File, RunError> {
+    let path = place.file(".lock");
+    let fault = |source| RunError::File { what: "write", path: path.clone(), source };
+    let file = File::create(&path).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { path: place.path().to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(fault(source)),
+    }
+}
+
+/// One method with one seed.
+struct Part<'a> {
+    method: &'a Method,
+    /// Which of the methods.
+    index: usize,
+    seed: u64,
+    /// Which of all parts, from 1, and how many there are.
+    number: [u64; 2],
+    recipe: Recipe,
+    folder: &'a Path,
+}
+
+impl Part<'_> {
+    /// Runs what is missing of it; `None` if it was stopped.
+    fn run(&self, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
+        let (mut searched, mut course) = (None, None);
+        let genotype = if self.method.searches() {
+            let folder = self.folder(Stage::Search);
+            let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
+            let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else {
+                return Ok(None);
+            };
+            let folder = Folder::open(&folder)?;
+            let epochs: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
+            let entropy = epochs.iter().rev().find_map(|record| record.alpha_entropy);
+            searched = Some(SearchOutcome::new(&result, entropy));
+            course = Some(epochs);
+            Genotype::read(folder.file("genotype.json"))?
+        } else {
+            self.drawn()?
+        };
+        let folder = self.folder(Stage::Train);
+        let begin = |context: Context<'_>| train::train(self.recipe.clone(), &genotype, &folder, context);
+        let Some(trained) = self.stage(Stage::Train, begin, train::resume, context)? else { return Ok(None) };
+        let tested = self.tested(&folder, context)?;
+        let outcome = Outcome {
+            method: self.method.name.clone(),
+            seed: self.seed,
+            accuracy: tested.top1,
+            test_samples: tested.count,
+            train_accuracy: trained.train_accuracy,
+            train_seconds: trained.seconds,
+            parameters: trained.parameters,
+            multiply_adds: trained.multiply_adds,
+            cell: Makeup::of(&genotype),
+            search: searched,
+        };
+        Ok(Some(Done { method: self.index, outcome, course }))
+    }
+
+    /// The run's folder of a stage.
+    fn folder(&self, stage: Stage) -> PathBuf {
+        let name = if stage == Stage::Search { "search" } else { "train" };
+        self.folder.join(&self.method.name).join(format!("seed{}", self.seed)).join(name)
+    }
+
+    fn tell(&self, stage: Stage, context: &mut Context<'_>) {
+        context.observer.notice(&Event::Part { method: &self.method.name, seed: self.seed, stage, part: self.number });
+    }
+
+    /// The cell that the seed draws from the space.
+    fn drawn(&self) -> Result<Genotype, RunError> {
+        let space = Space::subset(self.recipe.space.name, &self.recipe.space.operations)
+            .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
+        let origin = Origin {
+            method: self.method.name.clone(),
+            dataset: self.recipe.data.kind.name().to_owned(),
+            seed: Some(self.seed),
+            recipe: Some(self.recipe.recipe.clone()),
+        };
+        let cell = Genotype::drawn(&space, &mut stream(self.seed, "random_cell", [0, 0]));
+        Ok(Genotype { origin: Some(origin), ..cell })
+    }
+
+    /// Runs a stage to its end from wherever it stands; `None` if it was stopped.
+    fn stage(
+        &self,
+        stage: Stage,
+        begin: impl FnOnce(Context<'_>) -> Result<Ending, RunError>,
+        resume: impl FnOnce(&Path, Context<'_>) -> Result<Ending, RunError>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<RunResult>, RunError> {
+        let path = self.folder(stage);
+        let begun = Folder::open(&path).ok();
+        if let Some(folder) = &begun {
+            folder.check_recipe(&self.recipe)?;
+            if let Some(result) = folder.result()? {
+                return Ok(Some(result));
+            }
+        }
+        self.tell(stage, context);
+        let ending = match begun {
+            Some(_) => resume(&path, context.again())?,
+            None => {
+                // Left by a run that was killed before its recipe was written.
+                let _ = std::fs::remove_dir(path.join("checkpoints"));
+                begin(context.again())?
+            }
+        };
+        Ok(match ending {
+            Ending::Done(result) => Some(*result),
+            Ending::Interrupted => None,
+        })
+    }
+
+    /// The network on the test set, measured once.
+    fn tested(&self, path: &Path, context: &mut Context<'_>) -> Result<Evaluation, RunError> {
+        let folder = Folder::open(path)?;
+        if let Some(evaluation) = folder.json(EVALUATION)? {
+            return Ok(evaluation);
+        }
+        self.tell(Stage::Test, context);
+        let evaluation = evaluate(&[Weighed { run: path.to_owned(), weight: 1.0 }], None, context.again())?;
+        let json = serde_json::to_string_pretty(&evaluation).expect("an evaluation is JSON");
+        folder.write(EVALUATION, json.as_bytes())?;
+        Ok(evaluation)
+    }
+}

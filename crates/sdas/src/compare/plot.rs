@@ -1,0 +1,207 @@
+//! A comparison as pictures: accuracy against search time, and the course of the searches.
+
+use super::report::Report;
+use super::statistics::Spread;
+use crate::run::MetricRecord;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::ops::Range;
+
+/// Colours that people with any colour vision tell apart (Okabe, Ito, 2008), without yellow, which is faint on white.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+const FONT: &str = "sans-serif";
+const SIZE: (u32, u32) = (860, 520);
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Fault<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
+
+/// Test accuracy against seconds of searching, as SVG: a dot a run, and each method's means with their deviations.
+pub(super) fn accuracy(report: &Report) -> String {
+    draw(|area| {
+        let runs = report.runs.iter().map(|run| (run.search.as_ref().map_or(0.0, |s| s.seconds), 100.0 * run.accuracy));
+        let runs: Vec<(f64, f64)> = runs.collect();
+        let title = format!("{}: test accuracy against search time", report.recipe);
+        let ends = |bars: Vec<[f64; 3]>| bars.into_iter().flatten().collect::<Vec<f64>>();
+        let x = ends(report.methods.iter().map(|method| bar(method.search_seconds, 1.0)).collect());
+        let y = ends(report.methods.iter().map(|method| bar(Some(method.accuracy), 100.0)).collect());
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d(
+                with_legend(range(runs.iter().map(|run| run.0).chain(x))),
+                range(runs.iter().map(|run| run.1).chain(y)),
+            )?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("seconds of searching")
+            .y_desc("accuracy on the test set, %")
+            .label_style((FONT, 13))
+            .draw()?;
+        for (index, method) in report.methods.iter().enumerate() {
+            let colour = COLOURS[index % COLOURS.len()];
+            let own = report.runs.iter().zip(&runs).filter(|(run, _)| run.method == method.method);
+            chart.draw_series(own.map(|(_, &at)| Circle::new(at, 4, colour.mix(0.45).filled())))?;
+            let (x, y) = (method.search_seconds, method.accuracy);
+            let [left, middle, right] = bar(x, 1.0);
+            let [low, mean, high] = bar(Some(y), 100.0);
+            let style = colour.stroke_width(2);
+            chart.draw_series([ErrorBar::new_vertical(middle, low, mean, high, style, 10)])?;
+            chart
+                .draw_series([ErrorBar::new_horizontal(mean, left, middle, right, style, 10)])?
+                .label(method.method.clone())
+                .legend(move |(x, y)| Circle::new((x + 10, y), 5, colour.filled()));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.3))
+            .label_font((FONT, 15))
+            .draw()
+    })
+}
+
+/// Edges decided and seconds a step over the epochs, as SVG: a line a search. `courses` has the metrics of each method's
+/// searches, in the report's order.
+pub(super) fn course(report: &Report, courses: &[Vec<&[MetricRecord]>]) -> String {
+    let names = report.methods.iter().map(|method| method.method.as_str());
+    let courses: Vec<_> = names.zip(courses.iter().map(Vec::as_slice)).collect();
+    draw(|area| {
+        let area = area.titled(&format!("{}: the course of the searches", report.recipe), (FONT, 20))?;
+        let [upper, lower] = &area.split_evenly((2, 1))[..] else { unreachable!("two rows were asked for") };
+        panel(upper, &courses, "edges decided", |record| record.decided.map_or(0, |[a, b]| a + b) as f64)?;
+        panel(lower, &courses, "seconds a step", |record| record.seconds_per_step)
+    })
+}
+
+fn panel<'a>(
+    area: &Area<'a>,
+    courses: &[(&str, &[&[MetricRecord]])],
+    what: &str,
+    value: impl Fn(&MetricRecord) -> f64,
+) -> Result<(), Fault<'a>> {
+    let points = |search: &&[MetricRecord]| -> Vec<(f64, f64)> {
+        search.iter().map(|record| (record.epoch as f64, value(record))).collect()
+    };
+    let all: Vec<(f64, f64)> = courses.iter().flat_map(|(_, searches)| searches.iter().flat_map(points)).collect();
+    let epochs = all.iter().map(|point| point.0).fold(1.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(40)
+        .y_label_area_size(64)
+        .build_cartesian_2d(with_legend(0.0..epochs), range(all.iter().map(|point| point.1).chain([0.0])))?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc("epoch")
+        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .x_labels(epochs.min(10.0) as usize + 1)
+        .y_desc(what)
+        .y_labels(6)
+        .label_style((FONT, 13))
+        .draw()?;
+    for (index, (name, searches)) in courses.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        for (seed, search) in searches.iter().enumerate() {
+            let line = chart.draw_series(LineSeries::new(points(search), colour.mix(0.7).stroke_width(2)))?;
+            if seed == 0 {
+                let swatch = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(3));
+                line.label(*name).legend(swatch);
+            }
+        }
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .label_font((FONT, 15))
+        .draw()
+}
+
+fn draw(picture: impl for<'a> Fn(&Area<'a>) -> Result<(), Fault<'a>>) -> String {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE).and_then(|()| picture(&area)).and_then(|()| area.present()).expect("text takes any drawing");
+    }
+    svg
+}
+
+/// All values with some room around them.
+fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
+    let high = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    let low = values.fold(f64::INFINITY, f64::min);
+    let room = if high > low { 0.06 * (high - low) } else { 0.5 * high.abs().max(1.0) };
+    low - room..high + room
+}
+
+/// With room for the legend on the right.
+fn with_legend(range: Range<f64>) -> Range<f64> {
+    range.start..range.end + 0.16 * (range.end - range.start)
+}
+
+/// Mean minus deviation, mean, mean plus deviation; all 0 where nothing was measured.
+fn bar(value: Option<Spread>, scale: f64) -> [f64; 3] {
+    let (mean, deviation) = value.map_or((0.0, 0.0), |spread| (spread.mean, spread.deviation.unwrap_or(0.0)));
+    [mean - deviation, mean, mean + deviation].map(|value| scale * value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::report;
+    use super::*;
+    use crate::run::Phase;
+
+    #[test]
+    fn every_run_is_a_dot() {
+        let svg = accuracy(&report());
+        // A dot a run, a mean of each method twice (both bars), and one in the legend.
+        assert_eq!(svg.matches("<circle").count(), 9 + 3 * 2 + 3, "{svg}");
+        for word in ["sdas", "das", "random", "seconds of searching", "shapes: test accuracy"] {
+            assert!(svg.contains(word), "{word} is missing");
+        }
+    }
+
+    #[test]
+    fn every_search_is_a_line_in_both_panels() {
+        let record = |epoch: usize| MetricRecord {
+            phase: Phase::Search,
+            epoch,
+            step: 10 * epoch,
+            rate: 0.1,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            validation_loss: None,
+            validation_accuracy: None,
+            gradient_norm: 1.0,
+            decided: Some([epoch, epoch]),
+            alpha_entropy: None,
+            skips: None,
+            pools: None,
+            parameters: 1,
+            multiply_adds: 1,
+            seconds: 1.0,
+            seconds_per_step: 1.0 / epoch as f64,
+            memory: None,
+            peak_memory: None,
+        };
+        let epochs: Vec<_> = (1..=5).map(record).collect();
+        let svg = course(&report(), &[vec![&epochs, &epochs], vec![&epochs], vec![]]);
+        let lines =
+            |colour: &str| svg.lines().filter(|line| line.contains("<polyline") && line.contains(colour)).count();
+        // Each search and the legend, in two panels.
+        assert_eq!((lines("#0072B2"), lines("#D55E00"), lines("#009E73")), (6, 4, 0), "{svg}");
+    }
+}

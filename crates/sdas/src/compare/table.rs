@@ -1,0 +1,189 @@
+//! A comparison as people and programs read it: aligned text, Markdown, CSV.
+
+use super::report::{Report, Summary};
+use super::statistics::{Difference, Spread};
+
+impl Report {
+    /// Two tables and the claims, aligned for a terminal.
+    pub fn to_text(&self) -> String {
+        let tables = self.tables().map(|rows| aligned(&rows));
+        format!("{}\n{}\n{}", tables[0], tables[1], self.sentences(""))
+    }
+
+    /// The same as Markdown.
+    pub fn to_markdown(&self) -> String {
+        let tables = self.tables().map(|rows| markdown(&rows));
+        format!("{}\n{}\n{}", tables[0], tables[1], self.sentences("- "))
+    }
+
+    /// A row a run, for other programs.
+    pub fn to_csv(&self) -> String {
+        let mut text = "method,seed,accuracy,test_samples,train_accuracy,train_seconds,search_seconds,peak_memory,\
+                        validation_accuracy,gap,alpha_entropy,parameters,multiply_adds,skips,pools,temporal,collapsed\n"
+            .to_owned();
+        for run in &self.runs {
+            let search = run.search.as_ref();
+            let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+            let fields = [
+                run.method.clone(),
+                run.seed.to_string(),
+                run.accuracy.to_string(),
+                run.test_samples.to_string(),
+                run.train_accuracy.to_string(),
+                run.train_seconds.to_string(),
+                number(search.map(|search| search.seconds)),
+                search.and_then(|search| search.peak_memory).map_or(String::new(), |bytes| bytes.to_string()),
+                number(search.map(|search| search.validation_accuracy)),
+                number(search.map(|search| search.gap)),
+                number(search.and_then(|search| search.alpha_entropy)),
+                run.parameters.to_string(),
+                run.multiply_adds.to_string(),
+                run.cell.skips.to_string(),
+                run.cell.pools.to_string(),
+                run.cell.temporal.to_string(),
+                run.cell.collapsed.to_string(),
+            ];
+            text += &(fields.join(",") + "\n");
+        }
+        text
+    }
+
+    /// What came out, and what the cells are made of; the first row of each is its head.
+    fn tables(&self) -> [Vec<Vec<String>>; 2] {
+        let against = format!("points against {}", self.reference);
+        let time = format!("of {}'s time", self.reference);
+        let head = ["method", "n", "test accuracy %", &against, "search s", &time, "peak MiB"];
+        let results = self.rows(&head, |method| {
+            vec![
+                method.accuracy.n.to_string(),
+                spread(Some(method.accuracy), 100.0, 1),
+                difference(method.difference, 100.0, true),
+                spread(method.search_seconds, 1.0, 0),
+                difference(method.time_ratio, 1.0, false),
+                spread(method.peak_memory, 1.0 / f64::from(1 << 20), 0),
+            ]
+        });
+        let head = [
+            "method",
+            "parameters k",
+            "multiply-adds M",
+            "skips %",
+            "pools %",
+            "temporal %",
+            "collapsed",
+            "α entropy",
+            "gap points",
+        ];
+        let cells = self.rows(&head, |method| {
+            vec![
+                spread(Some(method.parameters), 1e-3, 0),
+                spread(Some(method.multiply_adds), 1e-6, 1),
+                spread(Some(method.skips), 100.0, 0),
+                spread(Some(method.pools), 100.0, 0),
+                spread(Some(method.temporal), 100.0, 0),
+                format!("{} of {}", method.collapsed, method.accuracy.n),
+                spread(method.alpha_entropy, 1.0, 2),
+                spread(method.gap, 100.0, 1),
+            ]
+        });
+        [results, cells]
+    }
+
+    fn rows(&self, head: &[&str], row: impl Fn(&Summary) -> Vec<String>) -> Vec<Vec<String>> {
+        let head = head.iter().map(|name| name.to_string()).collect();
+        let methods = self.methods.iter().map(|method| [vec![method.method.clone()], row(method)].concat());
+        std::iter::once(head).chain(methods).collect()
+    }
+
+    /// How to read the numbers, and a line a claim.
+    fn sentences(&self, mark: &str) -> String {
+        let mut text = format!(
+            "Mean ± standard deviation over n seeds. In brackets: 95 % confidence interval of the mean difference from {} \
+             (of the time: of the mean ratio), paired by seed, by Student's t.\n",
+            self.reference
+        );
+        if !self.claims.is_empty() {
+            text.push('\n');
+        }
+        for claim in &self.claims {
+            text += &format!("{mark}{}: {} ({})\n", claim.verdict, claim.statement, claim.evidence);
+        }
+        text
+    }
+}
+
+fn spread(value: Option<Spread>, scale: f64, digits: usize) -> String {
+    let number = |value: f64| format!("{:.digits$}", scale * value);
+    match value {
+        None => "–".to_owned(),
+        Some(Spread { mean, deviation: None, .. }) => number(mean),
+        Some(Spread { mean, deviation: Some(deviation), .. }) => format!("{} ± {}", number(mean), number(deviation)),
+    }
+}
+
+fn difference(value: Option<Difference>, scale: f64, signed: bool) -> String {
+    let number = |value: f64| if signed { format!("{:+.1}", scale * value) } else { format!("{:.2}", scale * value) };
+    match value {
+        None => "–".to_owned(),
+        Some(Difference { mean, interval: None, .. }) => number(mean),
+        Some(Difference { mean, interval: Some([low, high]), .. }) => {
+            format!("{} [{}, {}]", number(mean), number(low), number(high))
+        }
+    }
+}
+
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    (0..rows[0].len()).map(width).collect()
+}
+
+/// The first column to the left, numbers to the right.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let widths = widths(rows);
+    let cell = |(column, text): (usize, &String)| match column {
+        0 => format!("{text:<width$}", width = widths[0]),
+        _ => format!("{text:>width$}", width = widths[column]),
+    };
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n")
+        .collect()
+}
+
+fn markdown(rows: &[Vec<String>]) -> String {
+    let line = |row: &[String]| format!("| {} |\n", row.join(" | "));
+    let rule = format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
+    line(&rows[0]) + &rule + &rows[1..].iter().map(|row| line(row)).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::report;
+
+    #[test]
+    fn what_a_person_reads() {
+        let text = report().to_text();
+        assert!(
+            text.starts_with(
+                "method  n  test accuracy %   points against das  search s      of das's time  peak MiB\n\
+             sdas    3       73.0 ± 1.0    +2.3 [+0.9, +3.8]   105 ± 5  0.34 [0.33, 0.35]   300 ± 0\n\
+             das     3       70.7 ± 0.6                    –  310 ± 10                  –   300 ± 0\n\
+             random  3      70.3 ± 10.0  -0.3 [-23.9, +23.3]         –                  –         –\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("1 of 3") && text.contains("paired by seed"), "{text}");
+        assert!(text.contains("\nsupported: sdas finds more accurate networks than das (+2.3"), "{text}");
+    }
+
+    #[test]
+    fn markdown_and_csv_hold_the_same_numbers() {
+        let markdown = report().to_markdown();
+        assert!(markdown.contains("|---|---:|---:|---:|---:|---:|---:|\n| sdas | 3 | 73.0 ± 1.0 |"), "{markdown}");
+        let csv = report().to_csv();
+        let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(lines.len(), 10);
+        assert!(lines.iter().all(|line| line.len() == 17), "{csv}");
+        assert_eq!(&lines[1][..3], ["sdas", "1", "0.72"]);
+        assert_eq!((lines[9][0], lines[9][6]), ("random", ""));
+    }
+}
