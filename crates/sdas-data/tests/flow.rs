@@ -39,6 +39,9 @@ fn mean_error_inside(flow: &Flow, truth: [f64; 2], margin: usize) -> f64 {
     inside.iter().sum::<f64>() / inside.len() as f64
 }
 
+/// Displacement, in pixels, from which on a place counts as moving: what the flow of a known shift may be off by.
+const MOTION: f32 = 0.05;
+
 /// Holds every pair of a golden file against our own flow; returns how many there were.
 fn compare(path: &Path, most: f64) -> usize {
     let bytes = std::fs::read(path).unwrap();
@@ -67,6 +70,10 @@ fn compare(path: &Path, most: f64) -> usize {
         let worst = errors.iter().copied().fold(0.0, f64::max);
         eprintln!("{name}: mean error {mean:.5}, worst {worst:.5}");
         assert!(mean <= most, "{name}: mean endpoint error against OpenCV is {mean}");
+        let moving = errors.iter().zip(x.iter().zip(y)).filter(|(_, (x, y))| x.hypot(**y) > MOTION);
+        let moving: Vec<f64> = moving.map(|(error, _)| *error).collect();
+        let mean = moving.iter().sum::<f64>() / moving.len().max(1) as f64;
+        assert!(mean <= 0.1, "{name}: where something moves, the mean endpoint error against OpenCV is {mean}");
 
         if let Ok(truth) = file.tensor(&format!("{name}.true")) {
             let truth: Vec<f32> =
