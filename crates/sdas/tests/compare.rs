@@ -1,0 +1,106 @@
+//! What a search and a comparison tell their observer, and how a comparison stops.
+
+use sdas::compare::{Comparison, Method, Report};
+use sdas::device;
+use sdas::recipe::Recipe;
+use sdas::run::{Context, Ending, Event, MetricRecord, Observer, RunError};
+use sdas::space::CellKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tiny pictures, a tiny network.
+fn recipe(more: &[&str]) -> Recipe {
+    let settings = [
+        "data.shapes.train=80",
+        "data.shapes.test=20",
+        "data.size=16",
+        "search.epochs=2",
+        "search.channels=2",
+        "search.cells=3",
+        "search.batch=10",
+        "search.alpha_warmup=0",
+        "train.epochs=1",
+        "train.channels=2",
+        "train.cells=3",
+        "train.batch=10",
+    ];
+    let settings: Vec<String> = settings.iter().chain(more).map(|setting| setting.to_string()).collect();
+    Recipe::resolve("shapes", &settings).unwrap()
+}
+
+/// Notes what is told; asks to stop after so many steps.
+struct Notes<'a> {
+    collapsed: Vec<(CellKind, usize)>,
+    epochs: Vec<MetricRecord>,
+    steps_left: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for Notes<'_> {
+    fn notice(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Collapsed { cell, edges } => self.collapsed.push((*cell, *edges)),
+            Event::Epoch(record) => self.epochs.push((*record).clone()),
+            Event::Step(_) => {
+                self.steps_left = self.steps_left.saturating_sub(1);
+                self.stop.store(self.steps_left == 0, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn notes(stop: &AtomicBool, steps_left: usize) -> Notes<'_> {
+    stop.store(false, Ordering::SeqCst);
+    Notes { collapsed: Vec::new(), epochs: Vec::new(), steps_left, stop }
+}
+
+#[test]
+fn a_collapse_is_told_once_and_is_in_the_metrics() {
+    let stop = AtomicBool::new(false);
+    let search = |operations: &str| {
+        let place = tempfile::tempdir().unwrap();
+        let mut notes = notes(&stop, usize::MAX);
+        let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
+        let recipe = recipe(&[&format!("space.operations={operations}")]);
+        sdas::search::search(recipe, &place.path().join("run"), context).unwrap();
+        (notes.collapsed, notes.epochs)
+    };
+    let (mut collapsed, epochs) = search(r#"["none", "max_pool_3x3", "skip_connect"]"#);
+    collapsed.sort();
+    assert_eq!(collapsed, [(CellKind::Normal, 6), (CellKind::Reduction, 6)]);
+    for record in epochs {
+        let (skips, pools) = (record.skips.unwrap(), record.pools.unwrap());
+        assert!((0..2).all(|kind| skips[kind] + pools[kind] == 1.0), "{skips:?} {pools:?}");
+    }
+    let (collapsed, epochs) = search(r#"["none", "sep_conv_3x3", "dil_conv_3x3"]"#);
+    assert_eq!(collapsed, []);
+    assert!(epochs.iter().all(|record| record.skips == Some([0.0; 2]) && record.pools == Some([0.0; 2])));
+}
+
+#[test]
+fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
+    let stop = AtomicBool::new(false);
+    let place = tempfile::tempdir().unwrap();
+    let recipe = recipe(&[]);
+    let methods = || ["sdas", "random"].map(|name| Method::resolve(name, &recipe).unwrap()).to_vec();
+    let comparison = Comparison::new(recipe.clone(), methods(), 1).unwrap();
+    let run = |folder: &Path, steps: usize| -> Result<Ending<Report>, RunError> {
+        let mut notes = notes(&stop, steps);
+        comparison.run(folder, Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop })
+    };
+    let (whole, parts) = (place.path().join("whole"), place.path().join("parts"));
+    let Ending::Done(expected) = run(&whole, usize::MAX).unwrap() else { panic!("nobody stopped it") };
+    // In the search, in the first training, in the second.
+    for steps in [3, 8, 9] {
+        assert_eq!(run(&parts, steps).unwrap(), Ending::Interrupted, "{steps}");
+    }
+    let Ending::Done(report) = run(&parts, usize::MAX).unwrap() else { panic!("nobody stopped it") };
+    for (own, expected) in report.runs.iter().zip(&expected.runs) {
+        assert_eq!(
+            (own.accuracy, own.train_accuracy, own.cell),
+            (expected.accuracy, expected.train_accuracy, expected.cell)
+        );
+    }
+    assert!(matches!(Comparison::new(recipe.clone(), Vec::new(), 1), Err(RunError::Setting { key: "methods", .. })));
+}
