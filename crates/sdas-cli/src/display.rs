@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
+use sdas_data::Building;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -80,8 +81,8 @@ impl Loading {
         Loading { bar, begun: Instant::now(), last_line: Instant::now() }
     }
 
-    /// `done` of `total` samples are there; `found` of them were before.
-    pub(crate) fn show(&mut self, what: &str, done: usize, total: usize, found: usize) {
+    /// Shows it.
+    pub(crate) fn show(&mut self, &Building { what, done, total, found, .. }: &Building) {
         let (made, seconds) = (done.saturating_sub(found), self.begun.elapsed().as_secs_f64());
         if made == 0 || seconds < 0.5 {
             return;
@@ -124,9 +125,9 @@ pub(crate) fn note(text: &str) {
 impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
-            Event::Loading { done, total } => {
-                self.loading.get_or_insert_with(Loading::new).show("samples", *done, *total, 0);
-                if done == total {
+            Event::Loading(building) => {
+                self.loading.get_or_insert_with(Loading::new).show(building);
+                if building.done == building.total {
                     self.loading = None;
                 }
             }

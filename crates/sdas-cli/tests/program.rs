@@ -71,9 +71,9 @@ fn misuse_names_the_key_and_exits_with_2() {
     assert!(refused(&["search", "no_such"], 2).contains("built in are shapes"));
     assert!(refused(&["draw", "darts_v9"], 2).contains("those are darts_v1"));
     let flow = refused(&["search", "--set", "data.input=flow"], 2);
-    assert!(flow.contains("`input`") && flow.contains("motion"), "{flow}");
+    assert!(flow.contains("`data.input`") && flow.contains("motion"), "{flow}");
     let frames = refused(&["search", "--set", "data.clip.frames=0"], 2);
-    assert!(frames.contains("`frames`"), "{frames}");
+    assert!(frames.contains("`data.clip.frames`"), "{frames}");
 }
 
 #[test]

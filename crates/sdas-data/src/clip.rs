@@ -67,7 +67,9 @@ impl ClipSettings {
     /// # Errors
     /// [`DataError::Setting`] for what is impossible, alone or with this dataset.
     pub fn shape(&self, dataset: &Dataset) -> Result<[usize; 4], DataError> {
-        for (key, value) in [("frames", self.frames), ("stride", self.stride), ("stack", self.stack)] {
+        for (key, value) in
+            [("data.clip.frames", self.frames), ("data.clip.stride", self.stride), ("data.clip.stack", self.stack)]
+        {
             if value == 0 {
                 return Err(DataError::setting(key, value, "a number of at least 1"));
             }
@@ -76,13 +78,13 @@ impl ClipSettings {
         let [height, width] = match self.crop {
             None => dataset.common_size().ok_or_else(|| {
                 DataError::setting(
-                    "crop",
+                    "data.clip.crop",
                     "left out where samples differ in size",
                     "the side in pixels to bring them to",
                 )
             })?,
             Some(crop) if !(1..=MOST).contains(&crop) => {
-                return Err(DataError::setting("crop", crop, format!("a number from 1 to {MOST}")));
+                return Err(DataError::setting("data.clip.crop", crop, format!("a number from 1 to {MOST}")));
             }
             Some(crop) => [crop; 2],
         };
@@ -210,10 +212,10 @@ mod tests {
         };
         let square = ClipSettings { crop: Some(4), ..clip(3, 1, 2) };
         assert_eq!(square.shape(&data).unwrap(), [3, 4, 4, 2]);
-        fails(clip(1, 1, 1), "`crop`");
-        fails(ClipSettings { crop: Some(0), ..square }, "`crop`");
-        fails(ClipSettings { frames: 0, ..square }, "`frames`");
-        fails(ClipSettings { stride: 0, ..square }, "`stride`");
-        fails(ClipSettings { stack: 0, ..square }, "`stack`");
+        fails(clip(1, 1, 1), "`data.clip.crop`");
+        fails(ClipSettings { crop: Some(0), ..square }, "`data.clip.crop`");
+        fails(ClipSettings { frames: 0, ..square }, "`data.clip.frames`");
+        fails(ClipSettings { stride: 0, ..square }, "`data.clip.stride`");
+        fails(ClipSettings { stack: 0, ..square }, "`data.clip.stack`");
     }
 }

@@ -95,15 +95,27 @@ impl Cropping {
             Cropping::Centre {} => {}
             Cropping::Corners { scales } => {
                 if scales.is_empty() || !scales.iter().copied().all(is_share) || !scales.is_sorted_by(|a, b| a > b) {
-                    return Err(DataError::setting("scales", format!("{scales:?}"), "numbers in (0, 1], descending"));
+                    return Err(DataError::setting(
+                        "cropping.scales",
+                        format!("{scales:?}"),
+                        "numbers in (0, 1], descending",
+                    ));
                 }
             }
             Cropping::RandomResized { area, aspect } => {
                 if !area.iter().copied().all(is_share) || area[0] > area[1] {
-                    return Err(DataError::setting("area", format!("{area:?}"), "two numbers in (0, 1], ascending"));
+                    return Err(DataError::setting(
+                        "cropping.area",
+                        format!("{area:?}"),
+                        "two numbers in (0, 1], ascending",
+                    ));
                 }
                 if !(aspect[0] > 0.0 && aspect[0] <= aspect[1] && aspect[1].is_finite()) {
-                    return Err(DataError::setting("aspect", format!("{aspect:?}"), "two numbers above 0, ascending"));
+                    return Err(DataError::setting(
+                        "cropping.aspect",
+                        format!("{aspect:?}"),
+                        "two numbers above 0, ascending",
+                    ));
                 }
             }
         }
@@ -151,13 +163,13 @@ impl Views {
     /// [`DataError::Setting`].
     pub fn check(&self) -> Result<(), DataError> {
         if self.clips == 0 {
-            return Err(DataError::setting("clips", self.clips, "a number of at least 1"));
+            return Err(DataError::setting("eval.clips", self.clips, "a number of at least 1"));
         }
         if ![1, 3, 5, 10].contains(&self.crops) {
-            return Err(DataError::setting("crops", self.crops, "1, 3, 5 or 10"));
+            return Err(DataError::setting("eval.crops", self.crops, "1, 3, 5 or 10"));
         }
         if !is_share(self.scale) {
-            return Err(DataError::setting("scale", self.scale, "a number in (0, 1]"));
+            return Err(DataError::setting("eval.scale", self.scale, "a number in (0, 1]"));
         }
         Ok(())
     }
@@ -322,16 +334,16 @@ mod tests {
             assert!(error.contains(&format!("`{key}`")) && error.contains("remedy: "), "{error}");
         };
         for scales in [vec![], vec![0.0], vec![1.1], vec![0.5, 0.9], vec![f64::NAN]] {
-            names(Cropping::Corners { scales }.check(), "scales");
+            names(Cropping::Corners { scales }.check(), "cropping.scales");
         }
         let resized = |area, aspect| Cropping::RandomResized { area, aspect }.check();
-        names(resized([0.0, 1.0], [1.0, 1.0]), "area");
-        names(resized([0.5, 0.4], [1.0, 1.0]), "area");
-        names(resized([0.5, 1.0], [2.0, 1.0]), "aspect");
-        names(resized([0.5, 1.0], [0.0, 1.0]), "aspect");
-        names(Views { clips: 0, ..Views::default() }.check(), "clips");
-        names(Views { crops: 2, ..Views::default() }.check(), "crops");
-        names(Views { scale: 1.5, ..Views::default() }.check(), "scale");
+        names(resized([0.0, 1.0], [1.0, 1.0]), "cropping.area");
+        names(resized([0.5, 0.4], [1.0, 1.0]), "cropping.area");
+        names(resized([0.5, 1.0], [2.0, 1.0]), "cropping.aspect");
+        names(resized([0.5, 1.0], [0.0, 1.0]), "cropping.aspect");
+        names(Views { clips: 0, ..Views::default() }.check(), "eval.clips");
+        names(Views { crops: 2, ..Views::default() }.check(), "eval.crops");
+        names(Views { scale: 1.5, ..Views::default() }.check(), "eval.scale");
         for cropping in ["centre", "corners", "random_resized"] {
             let cropping: Cropping = serde_json::from_str(&format!(r#"{{"kind": "{cropping}"}}"#)).unwrap();
             cropping.check().unwrap();

@@ -29,7 +29,7 @@ pub enum DataError {
     },
 
     /// Pictures of no size, or larger than anything this program is for.
-    #[error("pictures cannot be {size} pixels wide\n  remedy: set `size` to a number from {least} to {most}")]
+    #[error("pictures cannot be {size} pixels wide\n  remedy: set `data.size` to a number from {least} to {most}")]
     Size {
         /// The size asked for.
         size: usize,
@@ -65,7 +65,7 @@ pub enum DataError {
     /// The cache could not be written.
     #[error(
         "cannot write the cache {}: {source}\n  \
-         remedy: set `cache` to a folder that you may write to, with enough free space, or leave it out to keep \
+         remedy: set `data.cache` to a folder that you may write to, with enough free space, or leave it out to keep \
          pictures in memory", path.display()
     )]
     Write {
@@ -211,7 +211,7 @@ pub enum DataError {
     /// Pictures of several sizes and no size to bring them to.
     #[error(
         "pictures differ in size: {} is {}, {} is {}\n  \
-         remedy: set `size` to the side in pixels that all should be brought to",
+         remedy: set `data.size` to the side in pixels that all should be brought to",
         paths[0].display(), sides(sizes[0]), paths[1].display(), sides(sizes[1])
     )]
     Sizes {
@@ -235,7 +235,7 @@ pub enum DataError {
     /// More pictures than there is memory for.
     #[error(
         "{bytes} bytes of decoded pictures do not fit into memory\n  \
-         remedy: set `cache` to a folder to keep them on disk, or choose a smaller `size`"
+         remedy: set `data.cache` to a folder to keep them on disk, or choose a smaller `data.size`"
     )]
     Memory {
         /// How much memory they need.
@@ -260,7 +260,7 @@ pub enum DataError {
 
     /// A class was chosen that is not there.
     #[error(
-        "there is no class `{name}` in {}{}\n  remedy: give `classes` names of these, spelt the same", path.display(),
+        "there is no class `{name}` in {}{}\n  remedy: give `data.classes` names of these, spelt the same", path.display(),
         if near.is_empty() { String::new() } else { format!("; near it: {}", quoted(near)) }
     )]
     NoSuchClass {
@@ -296,8 +296,8 @@ pub enum DataError {
 
     /// Optical flow was asked for of pictures.
     #[error(
-        "`input` cannot be `flow` for data of kind `{kind}`: pictures do not move\n  \
-         remedy: set `input` to `rgb`, or choose `motion`, `clips`, `ucf101`, `hmdb51` or `kinetics`"
+        "`data.input` cannot be `flow` for data of kind `{kind}`: pictures do not move\n  \
+         remedy: set `data.input` to `rgb`, or choose `motion`, `clips`, `ucf101`, `hmdb51` or `kinetics`"
     )]
     NoMotion {
         /// Name of the kind.
@@ -323,7 +323,7 @@ pub enum DataError {
     /// Clips that the lists name and that are not there.
     #[error(
         "{count} of {total} clips that the lists name are not there:{}\n  \
-         remedy: get them, or set `missing` to `skip` to go on without them", listing(first, *count)
+         remedy: get them, or set `data.missing` to `skip` to go on without them", listing(first, *count)
     )]
     Missing {
         /// How many.
@@ -337,7 +337,7 @@ pub enum DataError {
     /// Clips that cannot be decoded.
     #[error(
         "{count} of {total} clips cannot be decoded:{}\n  \
-         remedy: replace or delete them, or set `broken` to `skip` to go on without them", listing(first, *count)
+         remedy: replace or delete them, or set `data.broken` to `skip` to go on without them", listing(first, *count)
     )]
     Broken {
         /// How many.
@@ -368,7 +368,7 @@ pub enum DataError {
     /// The cache of frames could not be written.
     #[error(
         "cannot write the cache {}: {source}; what is complete in it is kept\n  \
-         remedy: free some space there, or set `cache` to another folder that you may write to, and start again: \
+         remedy: free some space there, or set `data.cache` to another folder that you may write to, and start again: \
          finished clips are not decoded twice", path.display()
     )]
     WriteFrames {

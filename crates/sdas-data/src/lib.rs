@@ -42,7 +42,7 @@
 //! let mut source = Source::new(Kind::Shapes);
 //! source.shapes.train = 200;
 //! source.shapes.test = 50;
-//! let splits = load(&source, &|_done, _total| {})?;
+//! let splits = load(&source, &|_| {})?;
 //!
 //! let [weights, _architecture] = split::halves(splits.train.labels(), 0);
 //! let statistics = splits.train.statistics(&weights);
@@ -63,7 +63,7 @@
 //! let mut source = Source::new(Kind::Motion);
 //! source.motion.train = 80;
 //! source.motion.test = 16;
-//! let splits = load(&source, &|_done, _total| {})?;
+//! let splits = load(&source, &|_| {})?;
 //! let train: Vec<_> = (0..splits.train.len()).collect();
 //! let statistics = splits.train.statistics(&train);
 //!
@@ -118,6 +118,6 @@ pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
 pub use motion::Motion;
 pub use packs::Building;
 pub use shapes::Shapes;
-pub use source::{Kind, Progress, Resize, Source, Splits, Unusable, check, load, prepare};
+pub use source::{Kind, Resize, Source, Splits, Unusable, check, load, prepare};
 pub use statistics::Statistics;
 pub use video::{Checked, Prepared, Skipped};

@@ -129,7 +129,7 @@ impl LoaderSettings {
         }
         let (known, channels) = (self.statistics.mean.len(), dataset.channels());
         if [known, self.statistics.std.len()] != [channels; 2] {
-            return Err(DataError::setting("mean", format!("of {known} channels"), format!("{channels} numbers")));
+            return Err(DataError::setting("data.mean", format!("of {known} channels"), format!("{channels} numbers")));
         }
         self.cropping.check()?;
         self.views.unwrap_or_default().check()?;
@@ -138,7 +138,11 @@ impl LoaderSettings {
                 views != Views { clips: views.clips, ..Views::default() }
             });
         if scaled && pixel_type(channels).is_none() {
-            return Err(DataError::setting("crop", format!("set for samples of {channels} channels"), "nothing"));
+            return Err(DataError::setting(
+                "data.clip.crop",
+                format!("set for samples of {channels} channels"),
+                "nothing",
+            ));
         }
         self.clip.shape(dataset)
     }

@@ -98,7 +98,11 @@ impl Mover {
             return Err(DataError::Size { size: side, least: LEAST, most: MOST });
         }
         if !(2..=LONGEST).contains(&motion.frames) {
-            return Err(DataError::setting("motion.frames", motion.frames, format!("a number from 2 to {LONGEST}")));
+            return Err(DataError::setting(
+                "data.motion.frames",
+                motion.frames,
+                format!("a number from 2 to {LONGEST}"),
+            ));
         }
         for (split, count) in [("train", motion.train), ("test", motion.test)] {
             if count < CLASSES.len() {

@@ -235,10 +235,9 @@ pub struct Splits {
     pub broken: Skipped,
 }
 
-/// Told after every few pictures how many are decoded, of how many in both splits; called from one
-/// thread at a time. Where optical flow is the input the count begins anew when all clips are
-/// decoded: of those whose flow is computed.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+/// Told after every few samples how many are made, of how many in both splits; called from one
+/// thread at a time.
+pub(crate) type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Finds, decodes and checks all pictures or clips of `source`, or opens the cache that an earlier
 /// call left.
@@ -251,15 +250,18 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// flow, where that is the [`Input`], has a cache of its own, which is made from the frames in the
 /// first; that of `motion` is computed anew each time.
 ///
+/// `progress` is told how far it is, from one thread at a time; where optical flow is the input the
+/// count begins anew when all clips are decoded.
+///
 /// # Errors
 /// A [`DataError`] for whatever is missing or broken; of broken pictures in a folder, for all of
 /// them at once.
-pub fn load(source: &Source, progress: Progress) -> Result<Splits, DataError> {
+pub fn load(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
     validate(source)?;
     if source.kind.is_video() {
-        return Clips::find(source)?.load(&|building| progress(building.done, building.total));
+        return Clips::find(source)?.load(progress);
     }
-    load_uniform(source, &|building| progress(building.done, building.total))
+    load_uniform(source, progress)
 }
 
 /// As [`load`], of a kind whose samples all have one shape: any but clips in files.
@@ -344,14 +346,14 @@ pub(crate) fn validate(source: &Source) -> Result<(), DataError> {
     }
     if let Some(fps) = fps.filter(|fps| !(0.01..=1000.0).contains(fps)) {
         let expected = "a number of frames per second from 0.01 to 1000";
-        return Err(DataError::Value { key: "fps", value: fps.to_string(), expected });
+        return Err(DataError::Value { key: "data.fps", value: fps.to_string(), expected });
     }
     let video = "`clips`, `ucf101`, `hmdb51` or `kinetics`";
     let listed = "`ucf101`, `hmdb51` or `kinetics`";
     for (key, is_set, is_used, kinds) in [
-        ("classes", source.classes.is_some(), kind.is_video(), video),
-        ("fps", fps.is_some(), kind.is_video(), video),
-        ("lists", source.lists.is_some(), kind.has_lists(), listed),
+        ("data.classes", source.classes.is_some(), kind.is_video(), video),
+        ("data.fps", fps.is_some(), kind.is_video(), video),
+        ("data.lists", source.lists.is_some(), kind.has_lists(), listed),
     ] {
         if is_set && !is_used {
             return Err(DataError::Unused { key, kind: kind.name(), kinds });
@@ -362,7 +364,7 @@ pub(crate) fn validate(source: &Source) -> Result<(), DataError> {
     }
     if source.classes.as_ref().is_some_and(Vec::is_empty) {
         let expected = "a list of classes, or leave it out to have all";
-        return Err(DataError::Value { key: "classes", value: "empty".into(), expected });
+        return Err(DataError::Value { key: "data.classes", value: "empty".into(), expected });
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ fn save(path: &Path, value: u8) {
 fn load_cached(source: &Source) -> (Splits, bool) {
     let written = || cache_file(source)?.metadata().ok()?.modified().ok();
     let before = written();
-    let splits = load(source, &|done, total| assert!(done <= total)).unwrap();
+    let splits = load(source, &|building| assert!(building.done <= building.total)).unwrap();
     assert!(splits.train.is_mapped() && splits.test.is_mapped());
     (splits, before != written())
 }
@@ -52,7 +52,7 @@ fn same(one: &Dataset, other: &Dataset) -> bool {
 #[test]
 fn cached_pictures_are_the_decoded_ones() {
     let (_folder, source) = pictures();
-    let plain = load(&Source { cache: None, ..source.clone() }, &|_, _| {}).unwrap();
+    let plain = load(&Source { cache: None, ..source.clone() }, &|_| {}).unwrap();
     assert!(!plain.train.is_mapped());
     for made in [true, false, false] {
         let (cached, decoded) = load_cached(&source);
@@ -65,7 +65,7 @@ fn cached_pictures_are_the_decoded_ones() {
 #[test]
 fn a_damaged_cache_is_made_anew() {
     let (_folder, source) = pictures();
-    let plain = load(&Source { cache: None, ..source.clone() }, &|_, _| {}).unwrap();
+    let plain = load(&Source { cache: None, ..source.clone() }, &|_| {}).unwrap();
     load_cached(&source);
     let file = cache_file(&source).unwrap();
     let whole = fs::read(&file).unwrap();
@@ -120,7 +120,7 @@ fn every_source_has_its_own_file() {
         Source { kind: Kind::Shapes, shapes: Shapes { train: 10, test: 10, seed: 1 }, ..source.clone() },
     ];
     for source in &sources {
-        load(source, &|_, _| {}).unwrap();
+        load(source, &|_| {}).unwrap();
     }
     assert_eq!(source.cache.unwrap().read_dir().unwrap().count(), sources.len());
 }
@@ -129,7 +129,7 @@ fn every_source_has_its_own_file() {
 fn a_failure_leaves_nothing_behind() {
     let (folder, source) = pictures();
     fs::write(folder.path().join("val/b/1.png"), "").unwrap();
-    load(&source, &|_, _| {}).unwrap_err();
+    load(&source, &|_| {}).unwrap_err();
     assert_eq!(source.cache.unwrap().read_dir().unwrap().count(), 0);
 }
 
@@ -139,8 +139,8 @@ fn a_cache_that_cannot_be_written_is_an_error() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     source.cache = Some(file.clone());
-    let error = load(&source, &|_, _| {}).unwrap_err();
+    let error = load(&source, &|_| {}).unwrap_err();
     assert!(matches!(error, DataError::Write { .. }));
     let text = error.to_string();
-    assert!(text.contains(&file.display().to_string()) && text.contains("set `cache`"), "{text}");
+    assert!(text.contains(&file.display().to_string()) && text.contains("set `data.cache`"), "{text}");
 }

@@ -30,7 +30,7 @@ fn source(kind: Kind, path: &Path) -> Source {
 }
 
 fn load10(path: &Path) -> Result<Splits, DataError> {
-    load(&source(Kind::Cifar10, path), &|_, _| {})
+    load(&source(Kind::Cifar10, path), &|_| {})
 }
 
 /// The message, after checking that it names `place` and has a remedy.
@@ -73,7 +73,7 @@ fn the_folder_around_will_do_and_sizes_change() {
     for file in folder.path().read_dir().unwrap().flatten() {
         fs::copy(file.path(), inner.join(file.file_name())).unwrap();
     }
-    let splits = load(&Source { size: Some(16), ..source(Kind::Cifar10, around.path()) }, &|_, _| {}).unwrap();
+    let splits = load(&Source { size: Some(16), ..source(Kind::Cifar10, around.path()) }, &|_| {}).unwrap();
     assert_eq!(splits.train.size(), [16, 16]);
     assert_eq!(splits.train.pixels(3)[1..3], [100, 200]);
 }
@@ -84,7 +84,7 @@ fn cifar100_has_fine_labels() {
     let train: Vec<u8> = (0..100).flat_map(|label| record(&[label / 5, label])).collect();
     fs::write(folder.path().join("train.bin"), &train).unwrap();
     fs::write(folder.path().join("test.bin"), record(&[19, 42])).unwrap();
-    let splits = load(&source(Kind::Cifar100, folder.path()), &|_, _| {}).unwrap();
+    let splits = load(&source(Kind::Cifar100, folder.path()), &|_| {}).unwrap();
     assert!(splits.train.labels().iter().copied().eq(0..100));
     assert_eq!(
         (splits.test.labels(), splits.test.pixels(0)[..6].to_vec()),
@@ -93,7 +93,7 @@ fn cifar100_has_fine_labels() {
     assert_eq!(splits.train.classes()[99], "worm");
 
     fs::write(folder.path().join("test.bin"), record(&[0, 100])).unwrap();
-    let result = load(&source(Kind::Cifar100, folder.path()), &|_, _| {});
+    let result = load(&source(Kind::Cifar100, folder.path()), &|_| {});
     assert!(message(result, folder.path().join("test.bin")).contains("record 0 has label 100"));
 }
 
@@ -139,6 +139,6 @@ fn a_folder_that_is_not_one_is_an_error() {
     let text = message(load10(folder.path()), folder.path());
     assert!(text.contains("`data_batch_1`") && text.contains("cifar-10-binary.tar.gz"), "{text}");
     assert!(message(load10(Path::new("/no/such/folder")), "/no/such/folder").contains("found nothing"));
-    let error = load(&Source::new(Kind::Cifar100), &|_, _| {}).unwrap_err();
+    let error = load(&Source::new(Kind::Cifar100), &|_| {}).unwrap_err();
     assert!(error.to_string().contains("set `data.path` (--data) to the folder `cifar-100-binary`"), "{error}");
 }

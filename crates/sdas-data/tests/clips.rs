@@ -269,14 +269,14 @@ fn settings_are_recipe_keys() {
 fn what_does_not_fit_the_dataset_is_an_error() {
     let data = clips(&[[2, 3, 3], [2, 3, 4]], 3);
     let error = training(3, ClipSettings::default()).shape(&data).unwrap_err();
-    assert!(error.to_string().contains("`crop`"), "{error}");
+    assert!(error.to_string().contains("`data.clip.crop`"), "{error}");
     let clip = ClipSettings { crop: Some(2), ..ClipSettings::default() };
     assert_eq!(training(3, clip).shape(&data).unwrap(), [1, 2, 2, 3]);
     let error = training(2, clip).shape(&data).unwrap_err();
-    assert!(error.to_string().contains("`mean`"), "{error}");
+    assert!(error.to_string().contains("`data.mean`"), "{error}");
     let views = Views { crops: 4, ..Views::default() };
-    assert!(testing(3, clip, views).shape(&data).unwrap_err().to_string().contains("`crops`"));
+    assert!(testing(3, clip, views).shape(&data).unwrap_err().to_string().contains("`eval.crops`"));
     let five = clips(&[[2, 3, 3]], 5);
-    assert!(training(5, clip).shape(&five).unwrap_err().to_string().contains("`crop`"));
+    assert!(training(5, clip).shape(&five).unwrap_err().to_string().contains("`data.clip.crop`"));
     assert!(training(5, ClipSettings::default()).shape(&five).is_ok());
 }

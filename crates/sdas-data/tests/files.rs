@@ -37,7 +37,7 @@ fn pictures_are_those_of_a_folder() {
     }
     for resize in [Resize::Crop, Resize::Squash] {
         let source = Source { path: Some(folder.path().into()), size: Some(24), resize, ..Source::new(Kind::Folder) };
-        let splits = load(&source, &|_, _| {}).unwrap();
+        let splits = load(&source, &|_| {}).unwrap();
         // In the order given, also twice.
         let opened = open_files(&source, &classes(), &[1, 0, 1].map(|i| files[i].clone())).unwrap();
         assert_eq!((opened.labels(), opened.classes()), (&[0, 0, 0][..], &classes()[..]));
@@ -75,7 +75,7 @@ fn clips_are_those_of_a_folder_of_clips() {
         let cache = Some(folder.path().join("cache"));
         let source = Source { path: Some(root.clone()), cache, size: Some(24), ..Source::new(Kind::Clips) };
         let source = Source { input, resize, fps, ..source };
-        let splits = load(&source, &|_, _| {}).unwrap();
+        let splits = load(&source, &|_| {}).unwrap();
         let given = [root.join("test/a/y.avi"), file.clone()];
         let opened = open_files(&Source { path: None, ..source }, &classes(), &given).unwrap();
         assert_eq!((opened.labels(), opened.channels(), opened.frames(1)), (&[0, 0][..], input.channels(), frames));

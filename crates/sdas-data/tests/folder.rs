@@ -30,7 +30,7 @@ fn source(path: &Path) -> Source {
 }
 
 fn load_folder(path: &Path) -> Result<Splits, DataError> {
-    load(&source(path), &|_, _| {})
+    load(&source(path), &|_| {})
 }
 
 /// The message, after checking that it names `place` and has a remedy.
@@ -87,7 +87,7 @@ fn gray_and_transparent_pictures_of_any_size_become_rgb_of_one() {
     RgbaImage::from_pixel(5, 50, Rgba([0, 0, 0, 0])).save(cat.join("4.png")).unwrap();
     for resize in [Resize::Crop, Resize::Squash] {
         let source = Source { size: Some(12), resize, ..source(folder.path()) };
-        let splits = load(&source, &|_, _| {}).unwrap();
+        let splits = load(&source, &|_| {}).unwrap();
         assert_eq!((splits.train.size(), splits.test.size()), ([12, 12], [12, 12]));
         assert_eq!(splits.train.pixels(0), [40, 50, 60].repeat(144));
         assert!(splits.train.pixels(2).iter().all(|value| value.abs_diff(77) < 3));
@@ -101,9 +101,9 @@ fn pictures_of_several_sizes_need_one() {
     let odd = folder.path().join("val/dog/z.png");
     save(&odd, 9, 8, [0; 3]);
     let text = message(load_folder(folder.path()), &odd);
-    assert!(text.contains("is 8×8") && text.contains("is 9×8") && text.contains("set `size`"), "{text}");
+    assert!(text.contains("is 8×8") && text.contains("is 9×8") && text.contains("set `data.size`"), "{text}");
     for size in [0, 5000] {
-        let error = load(&Source { size: Some(size), ..source(folder.path()) }, &|_, _| {}).unwrap_err();
+        let error = load(&Source { size: Some(size), ..source(folder.path()) }, &|_| {}).unwrap_err();
         assert!(error.to_string().contains("from 1 to 4096"), "{error}");
     }
 }
@@ -177,7 +177,7 @@ fn a_folder_without_train_or_test_is_an_error() {
     assert!(message(load_folder(&file), &file).contains("found a file"));
     let missing = folder.path().join("missing");
     assert!(message(load_folder(&missing), &missing).contains("found nothing"));
-    let error = load(&Source::new(Kind::Folder), &|_, _| {}).unwrap_err();
+    let error = load(&Source::new(Kind::Folder), &|_| {}).unwrap_err();
     assert!(error.to_string().contains("set `data.path` (--data)"), "{error}");
 }
 

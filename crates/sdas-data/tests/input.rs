@@ -97,7 +97,7 @@ fn median(field: &[u8], size: [usize; 2]) -> [f32; 2] {
 #[test]
 fn clips_become_their_motion() {
     let (_folder, source) = shifted();
-    let splits = load(&source, &|done, total| assert!(done <= total)).unwrap();
+    let splits = load(&source, &|building| assert!(building.done <= building.total)).unwrap();
     assert!(splits.train.is_mapped());
     assert_eq!((splits.train.channels(), splits.train.labels()), (2, &[0, 1][..]));
     for (data, i, frames, step) in
@@ -146,12 +146,12 @@ fn flow_is_computed_once_after_the_frames() {
     assert_eq!((checked.clips, checked.bytes, checked.absent), (4, prepared.bytes, 0));
     let [frames, flow] = ["frames", "flow"].map(|ending| cache_of(&source, ending));
     assert_eq!(frames.file_stem(), flow.file_stem());
-    assert_eq!(load(&rgb, &|_, _| {}).unwrap().train.channels(), 3);
+    assert_eq!(load(&rgb, &|_| {}).unwrap().train.channels(), 3);
 
     // A changed clip is decoded and computed anew; one that is gone from the frames only, decoded.
     write(&source.path.as_ref().unwrap().join("train/b/up.mkv"), &moving(5, [1.0, 0.0]));
     assert_eq!(reports(&source), [("clips", 4, 4, 3), ("flow", 4, 4, 3)]);
-    assert_eq!(load(&source, &|_, _| {}).unwrap().train.frames(1), 4);
+    assert_eq!(load(&source, &|_| {}).unwrap().train.frames(1), 4);
     fs::remove_dir_all(frames).unwrap();
     assert_eq!(check(&source).unwrap().absent, 4);
     assert_eq!(reports(&source)[3..], [("clips", 4, 4, 0), ("flow", 4, 4, 4)]);
@@ -160,7 +160,7 @@ fn flow_is_computed_once_after_the_frames() {
 #[test]
 fn flow_of_other_settings_is_stale() {
     let (_folder, source) = shifted();
-    let whole = load(&source, &|_, _| {}).unwrap();
+    let whole = load(&source, &|_| {}).unwrap();
     let index = cache_of(&source, "flow").join("index");
     let text = fs::read_to_string(&index).unwrap();
     let (header, lines) = text.split_once('\n').unwrap();
@@ -171,14 +171,14 @@ fn flow_of_other_settings_is_stale() {
     fs::write(&index, format!("{:08x} {other}\n{lines}", crc32fast::hash(other.as_bytes()))).unwrap();
     assert_eq!(check(&source).unwrap().absent, 4);
     assert_eq!(reports(&source)[..2], [("clips", 4, 4, 4), ("flow", 1, 4, 0)]);
-    assert_eq!(pixels(&load(&source, &|_, _| {}).unwrap().train), pixels(&whole.train));
+    assert_eq!(pixels(&load(&source, &|_| {}).unwrap().train), pixels(&whole.train));
     assert_eq!(fs::read_to_string(&index).unwrap().lines().next(), Some(header));
 }
 
 #[test]
 fn what_is_damaged_is_found_and_mended() {
     let (_folder, source) = shifted();
-    let whole = pixels(&load(&source, &|_, _| {}).unwrap().train);
+    let whole = pixels(&load(&source, &|_| {}).unwrap().train);
     let [frames, flow] = ["frames", "flow"].map(|ending| cache_of(&source, ending));
     for folder in [&frames, &flow] {
         flip_a_bit(folder);
@@ -186,7 +186,7 @@ fn what_is_damaged_is_found_and_mended() {
         assert_eq!((checked.clips, checked.damaged.count, checked.absent), (3, 1, 0));
         assert_eq!(checked.damaged.first[0].1.contains("flow"), folder == &flow);
         assert_eq!(check(&source).unwrap().absent, 1);
-        assert_eq!(pixels(&load(&source, &|_, _| {}).unwrap().train), whole);
+        assert_eq!(pixels(&load(&source, &|_| {}).unwrap().train), whole);
         assert_eq!(check(&source).unwrap().clips, 4);
     }
     // No flow is computed of damaged frames, though nobody has asked for a check.
@@ -195,7 +195,7 @@ fn what_is_damaged_is_found_and_mended() {
     flip_a_bit(&cache_of(&source, "frames"));
     let made = reports(&source);
     assert_eq!(made[..2], [("clips", 4, 4, 4), ("clips", 4, 4, 3)]);
-    assert_eq!(pixels(&load(&source, &|_, _| {}).unwrap().train), whole);
+    assert_eq!(pixels(&load(&source, &|_| {}).unwrap().train), whole);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn broken_clips_have_no_flow() {
     assert_eq!((checked.clips, checked.absent, checked.broken.count), (4, 0, 1));
     // Once it can be decoded, it has.
     write(&broken, &moving(2, [1.0, 0.0]));
-    assert_eq!(load(&source, &|_, _| {}).unwrap().train.frames(0), 1);
+    assert_eq!(load(&source, &|_| {}).unwrap().train.frames(0), 1);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn generated_clips_move_as_their_classes_say() {
     assert_eq!(made.last(), Some(&("flow", 48, 48, 0)));
     assert_eq!(made.iter().rfind(|report| report.0 == "clips"), Some(&("clips", 48, 48, 0)));
 
-    let data = load(&source, &|_, _| {}).unwrap().train;
+    let data = load(&source, &|_| {}).unwrap().train;
     assert_eq!((data.channels(), data.common_size(), data.frames(0)), (2, Some([32, 32]), 4));
     assert_eq!((data.len(), data.labels()[..9].to_vec()), (32, vec![0, 1, 2, 3, 4, 5, 6, 7, 0]));
     for i in 0..data.len() {
@@ -251,8 +251,8 @@ fn generated_clips_move_as_their_classes_say() {
 fn pictures_have_no_flow() {
     for kind in [Kind::Shapes, Kind::Cifar10, Kind::Cifar100, Kind::Folder] {
         let source = Source { input: Input::Flow, ..Source::new(kind) };
-        let error = load(&source, &|_, _| {}).unwrap_err().to_string();
-        let words = ["`input`", "`flow`", &format!("`{kind}`"), "remedy: set `input` to `rgb`"];
+        let error = load(&source, &|_| {}).unwrap_err().to_string();
+        let words = ["`data.input`", "`flow`", &format!("`{kind}`"), "remedy: set `data.input` to `rgb`"];
         assert!(words.iter().all(|words| error.contains(words)), "{error}");
     }
     let source: Source = serde_json::from_str(r#"{"kind": "motion", "input": "flow"}"#).unwrap();

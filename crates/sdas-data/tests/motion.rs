@@ -12,13 +12,15 @@ const FRAMES: usize = 8;
 const CHANCE: f32 = (64.0 + 4.0 * 7.48) / 512.0;
 
 fn motion(motion: Motion) -> Splits {
-    load(&Source { motion, ..Source::new(Kind::Motion) }, &|_, _| {}).unwrap()
+    load(&Source { motion, ..Source::new(Kind::Motion) }, &|_| {}).unwrap()
 }
 
 #[test]
 fn default_set_is_balanced_and_announced() {
     let calls = Mutex::new(vec![]);
-    let splits = load(&Source::new(Kind::Motion), &|done, total| calls.lock().unwrap().push((done, total))).unwrap();
+    let splits =
+        load(&Source::new(Kind::Motion), &|building| calls.lock().unwrap().push((building.done, building.total)))
+            .unwrap();
     assert_eq!((splits.train.len(), splits.test.len(), splits.test_name.as_str()), (2048, 512, "test"));
     for data in [&splits.train, &splits.test] {
         assert_eq!((data.common_size(), data.channels(), data.classes().len()), (Some([32, 32]), 3, CLASSES));
@@ -47,7 +49,7 @@ fn clips_are_the_same_everywhere() {
 
 #[test]
 fn impossible_settings_are_errors() {
-    let set = |motion, size| load(&Source { motion, size, ..Source::new(Kind::Motion) }, &|_, _| {});
+    let set = |motion, size| load(&Source { motion, size, ..Source::new(Kind::Motion) }, &|_| {});
     let few = Motion { train: 8, test: 8, frames: 2, seed: 0 };
     assert_eq!(set(few, Some(40)).unwrap().train.size(), [40, 40]);
     let text = |motion, size| set(motion, size).unwrap_err().to_string();
@@ -65,13 +67,13 @@ fn a_cache_holds_the_same_clips() {
     let plain = motion(settings);
     let source = Source { motion: settings, cache: Some(folder.path().into()), ..Source::new(Kind::Motion) };
     for _ in 0..2 {
-        let cached = load(&source, &|_, _| {}).unwrap();
+        let cached = load(&source, &|_| {}).unwrap();
         assert!(cached.train.is_mapped());
         for (cached, plain) in [(&cached.train, &plain.train), (&cached.test, &plain.test)] {
             assert!((0..plain.len()).all(|i| cached.frames(i) == 3 && cached.pixels(i) == plain.pixels(i)));
         }
     }
-    load(&Source { motion: Motion { seed: 1, ..settings }, ..source }, &|_, _| {}).unwrap();
+    load(&Source { motion: Motion { seed: 1, ..settings }, ..source }, &|_| {}).unwrap();
     assert_eq!(folder.path().read_dir().unwrap().count(), 2);
 }
 

@@ -6,7 +6,7 @@ use sdas_data::{DataError, Dataset, Kind, Shapes, Source, Splits, load};
 
 fn shapes(train: usize, test: usize, seed: u64) -> Splits {
     let source = Source { shapes: Shapes { train, test, seed }, ..Source::new(Kind::Shapes) };
-    load(&source, &|_, _| {}).unwrap()
+    load(&source, &|_| {}).unwrap()
 }
 
 fn all(data: &Dataset) -> Vec<usize> {
@@ -16,7 +16,9 @@ fn all(data: &Dataset) -> Vec<usize> {
 #[test]
 fn default_set_is_balanced_and_announced() {
     let calls = Mutex::new(vec![]);
-    let splits = load(&Source::new(Kind::Shapes), &|done, total| calls.lock().unwrap().push((done, total))).unwrap();
+    let splits =
+        load(&Source::new(Kind::Shapes), &|building| calls.lock().unwrap().push((building.done, building.total)))
+            .unwrap();
     assert_eq!((splits.train.len(), splits.test.len(), splits.test_name.as_str()), (4000, 1000, "test"));
     for data in [&splits.train, &splits.test] {
         assert_eq!((data.size(), data.channels(), data.classes().len()), ([32, 32], 3, 10));
@@ -46,16 +48,16 @@ fn pictures_are_the_same_everywhere() {
 fn any_size_of_16_or_more() {
     let mut source = Source { shapes: Shapes { train: 10, test: 10, seed: 0 }, ..Source::new(Kind::Shapes) };
     source.size = Some(48);
-    assert_eq!(load(&source, &|_, _| {}).unwrap().train.size(), [48, 48]);
+    assert_eq!(load(&source, &|_| {}).unwrap().train.size(), [48, 48]);
     source.size = Some(8);
-    let error = load(&source, &|_, _| {}).unwrap_err();
+    let error = load(&source, &|_| {}).unwrap_err();
     assert!(error.to_string().contains("from 16 to"), "{error}");
 }
 
 #[test]
 fn fewer_pictures_than_classes_are_an_error() {
     let source = Source { shapes: Shapes { train: 100, test: 9, seed: 0 }, ..Source::new(Kind::Shapes) };
-    let error = load(&source, &|_, _| {}).unwrap_err();
+    let error = load(&source, &|_| {}).unwrap_err();
     assert!(matches!(error, DataError::TooFew { split: "test", count: 9, .. }));
     assert!(error.to_string().contains("at least 10"), "{error}");
 }

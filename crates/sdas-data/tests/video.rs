@@ -49,7 +49,7 @@ fn single(train: impl FnOnce(&Path), name: &str) -> (TempDir, Source) {
 }
 
 fn load_quietly(source: &Source) -> Result<Splits, DataError> {
-    load(source, &|done, total| assert!(done <= total))
+    load(source, &|building| assert!(building.done <= building.total))
 }
 
 fn shape(data: &Dataset, i: usize) -> [usize; 3] {
@@ -207,7 +207,7 @@ fn a_variable_rate_keeps_every_frame_and_fps_makes_it_even() {
     // 1 + 9 seconds, the last frame's own time uncertain.
     assert!((46..=51).contains(&even.train.frames(0)), "{}", even.train.frames(0));
     let error = load_quietly(&Source { fps: Some(0.0), ..source }).unwrap_err().to_string();
-    assert!(error.contains("`fps` cannot be 0"), "{error}");
+    assert!(error.contains("`data.fps` cannot be 0"), "{error}");
 }
 
 /// A file in which the second half of the frames is not what it was.
@@ -232,7 +232,7 @@ fn broken_clips_are_an_error_or_skipped() {
         source.fps = fps;
         let error = load_quietly(&Source { broken: Unusable::Error, ..source.clone() }).unwrap_err().to_string();
         assert!(
-            error.contains("3 of 8 clips cannot be decoded") && error.contains("set `broken` to `skip`"),
+            error.contains("3 of 8 clips cannot be decoded") && error.contains("set `data.broken` to `skip`"),
             "{error}"
         );
         for (clip, words) in
@@ -361,7 +361,7 @@ fn lists_in_the_form_of_ucf101_are_followed() {
     let error = load_quietly(&Source { split: 2, ..source.clone() }).unwrap_err().to_string();
     assert!(error.contains("trainlist02.txt"), "{error}");
     let error = load_quietly(&Source { split: 4, ..source.clone() }).unwrap_err().to_string();
-    assert!(error.contains("`split` cannot be 4"), "{error}");
+    assert!(error.contains("`data.split` cannot be 4"), "{error}");
 
     let source = Source { classes: Some(vec!["Run".into(), "Jump".into()]), ..source };
     assert_eq!(load_quietly(&source).unwrap().train.labels(), [0, 1, 1]);

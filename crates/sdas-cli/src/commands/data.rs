@@ -14,7 +14,7 @@ pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
     let loading = Mutex::new(Loading::new());
     let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
         let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
-        loading.show(building.what, building.done, building.total, building.found);
+        loading.show(building);
     })?;
     drop(loading);
     if arguments.json {

@@ -44,7 +44,7 @@ impl Named {
             if numbers[old].replace(new).is_some() {
                 let expected = "a list in which every class is named once";
                 return Err(DataError::Value {
-                    key: "classes",
+                    key: "data.classes",
                     value: format!("a list with `{name}` twice"),
                     expected,
                 });

@@ -405,7 +405,7 @@ fn name(source: &Source, root: &Path) -> Result<Named, DataError> {
     let lists = source.lists.as_deref();
     let by_split = |find: fn(&Path, Option<&Path>, usize) -> Result<Named, DataError>| match source.split {
         split @ 1..=3 => find(root, lists, split),
-        split => Err(DataError::Value { key: "split", value: split.to_string(), expected: "1, 2 or 3" }),
+        split => Err(DataError::Value { key: "data.split", value: split.to_string(), expected: "1, 2 or 3" }),
     };
     match source.kind {
         Kind::Ucf101 => by_split(ucf101::find),

@@ -3,7 +3,7 @@
 use super::{Event, Observer, RunError};
 use crate::recipe::Recipe;
 use sdas_data::{
-    Augmentation, ClipSettings, Cropping, Dataset, Loader, LoaderSettings, Statistics, Views, load, split,
+    Augmentation, Building, ClipSettings, Cropping, Dataset, Loader, LoaderSettings, Statistics, Views, load, split,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
@@ -124,8 +124,8 @@ pub fn load_data(recipe: &mut Recipe, seed: u64, observer: &mut dyn Observer) ->
     // The run's folder may be used from elsewhere.
     recipe.make_paths_absolute();
     let told = Mutex::new(observer);
-    let progress = |done, total| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).notice(&Event::Loading { done, total });
+    let progress = |building: &Building| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).notice(&Event::Loading(building));
     };
     let splits = load(&recipe.data.source(), &progress)?;
     let observer = told.into_inner().unwrap_or_else(PoisonError::into_inner);

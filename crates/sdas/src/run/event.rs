@@ -50,13 +50,8 @@ impl std::fmt::Display for Stage {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Samples are being decoded.
-    Loading {
-        /// Those that are done.
-        done: usize,
-        /// All.
-        total: usize,
-    },
+    /// Samples are being decoded, or their flow computed.
+    Loading(&'a sdas_data::Building),
     /// Some clips are left out, as the recipe allows.
     Skipped {
         /// `missing` or `broken`.
