@@ -104,6 +104,10 @@ fn what_makes_no_comparison_is_refused() {
     assert!(refused(&["--set", "search.schedule.kind=at_end"]).contains("`sdas` would be `das`"));
     assert!(!out.exists());
     printed(&compare(name, &["--methods", "random", "--seeds", "1"]));
+    let lock = fs::File::open(out.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(refused(&["--methods", "random", "--seeds", "1"]).contains("another process works in"));
+    drop(lock);
     let other = refused(&["--methods", "random", "--seeds", "1", "--set", "train.epochs=2"]);
     assert!(other.contains("random/seed1/train was made with train.epochs = 1, but now it would be 2"), "{other}");
 }
