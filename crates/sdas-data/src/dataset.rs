@@ -20,6 +20,8 @@ struct Shared {
     stores: Vec<Arc<Store>>,
     samples: Vec<Sample>,
     labels: Vec<u16>,
+    /// What each sample was cut from, by number, where that is known.
+    sources: Option<Vec<u32>>,
     classes: Vec<String>,
     channels: usize,
     /// The smallest height and the smallest width.
@@ -162,7 +164,19 @@ impl Dataset {
         let size = [0, 1].map(|side| sizes().map(|size| size[side]).min().unwrap_or(0));
         let same_size = sizes().all(|other| other == size);
         let labels = samples.iter().map(|sample| sample.label).collect();
-        Ok(Self { shared: Arc::new(Shared { stores, samples, labels, classes, channels, size, same_size }) })
+        Ok(Self {
+            shared: Arc::new(Shared { stores, samples, labels, sources: None, classes, channels, size, same_size }),
+        })
+    }
+
+    /// With the recording that each sample was cut from, by any number.
+    ///
+    /// # Panics
+    /// If there is not one for each, or the dataset is shared already.
+    pub(crate) fn with_sources(mut self, sources: Vec<u32>) -> Self {
+        assert_eq!(sources.len(), self.len());
+        Arc::get_mut(&mut self.shared).expect("nobody else has it yet").sources = Some(sources);
+        self
     }
 
     /// How many samples there are.
@@ -229,6 +243,12 @@ impl Dataset {
     /// The class of every sample.
     pub fn labels(&self) -> &[u16] {
         &self.shared.labels
+    }
+
+    /// What each sample was cut from, where the data set tells: samples of the same number show the
+    /// same scene.
+    pub fn sources(&self) -> Option<&[u32]> {
+        self.shared.sources.as_deref()
     }
 
     /// Sample `i`, all of it, `[frames, height, width, channels]` row-major, 0–255.

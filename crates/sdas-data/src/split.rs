@@ -5,18 +5,30 @@ use crate::random::{shuffle, stream};
 /// Two halves, sorted: every class is divided as evenly as possible, and so is the whole. Random
 /// stream `split`.
 pub fn halves(labels: &[u16], seed: u64) -> [Vec<usize>; 2] {
-    halves_of(&all(labels), labels, seed)
+    halves_of(&all(labels), labels, None, seed)
 }
 
-/// As [`halves`], of the pictures `indices` only; `labels` are those of the whole dataset.
+/// As [`halves`], of the samples `indices` only; `labels` are those of the whole dataset, and so are
+/// `sources`: what was cut from one recording goes to one half, so that neither half knows the
+/// other's scenes. Halves are then as even as that allows; a class of a single recording is divided
+/// as if nothing were known.
 ///
 /// # Panics
-/// If an index has no label.
-pub fn halves_of(indices: &[usize], labels: &[u16], seed: u64) -> [Vec<usize>; 2] {
+/// If an index has no label or no source.
+pub fn halves_of(indices: &[usize], labels: &[u16], sources: Option<&[u32]>, seed: u64) -> [Vec<usize>; 2] {
     let mut halves = [vec![], vec![]];
     // Of classes with an odd number, every other gives its extra picture to the second half.
     let mut larger = 0;
     for mut class in shuffled_classes(indices, labels, seed, "split") {
+        if let Some(recordings) = sources.map(|sources| recordings(&class, sources)).filter(|known| known.len() > 1) {
+            let before = halves.each_ref().map(Vec::len);
+            for recording in recordings {
+                let own = |half: usize| halves[half].len() - before[half];
+                let smaller = usize::from((own(1), halves[1].len()) < (own(0), halves[0].len()));
+                halves[smaller].extend(recording);
+            }
+            continue;
+        }
         let extra = class.split_off(class.len() / 2);
         let (large, small) = (extra, class);
         let odd = large.len() != small.len();
@@ -26,6 +38,19 @@ pub fn halves_of(indices: &[usize], labels: &[u16], seed: u64) -> [Vec<usize>; 2
     }
     halves.iter_mut().for_each(|half| half.sort_unstable());
     halves
+}
+
+/// The samples of each recording, the largest first, else in the samples' order.
+fn recordings(samples: &[usize], sources: &[u32]) -> Vec<Vec<usize>> {
+    let mut recordings: Vec<Vec<usize>> = Vec::new();
+    for &i in samples {
+        match recordings.iter_mut().find(|recording| sources[recording[0]] == sources[i]) {
+            Some(recording) => recording.push(i),
+            None => recordings.push(vec![i]),
+        }
+    }
+    recordings.sort_by_key(|recording| std::cmp::Reverse(recording.len()));
+    recordings
 }
 
 /// At most `limit` pictures, sorted, with the classes in proportion: everything if `limit` allows,
@@ -112,7 +137,7 @@ mod tests {
             let indices: Vec<_> = (0..labels.len()).filter(|&i| keep[i]).collect();
             for (indices, halves) in [
                 (all(&labels), halves(&labels, seed)),
-                (indices.clone(), halves_of(&indices, &labels, seed)),
+                (indices.clone(), halves_of(&indices, &labels, None, seed)),
             ] {
                 let [one, two] = &halves;
                 prop_assert!(one.is_sorted() && two.is_sorted());
@@ -122,6 +147,37 @@ mod tests {
                 prop_assert!(one.len().abs_diff(two.len()) <= 1);
                 for class in 0..7 {
                     prop_assert!(count(one, &labels, class).abs_diff(count(two, &labels, class)) <= 1);
+                }
+            }
+        }
+
+        #[test]
+        fn no_recording_is_in_both_halves(
+            samples in prop::collection::vec((0u16..4, 0u32..6), 0..120), seed: u64,
+        ) {
+            let labels: Vec<u16> = samples.iter().map(|(label, _)| *label).collect();
+            // A recording shows one class.
+            let sources: Vec<u32> = samples.iter().map(|(label, number)| 10 * u32::from(*label) + number).collect();
+            let halves = halves_of(&all(&labels), &labels, Some(&sources), seed);
+            let mut both = halves.concat();
+            both.sort();
+            prop_assert_eq!(both, all(&labels));
+            for class in 0..4 {
+                let of = |half: usize| -> Vec<u32> {
+                    halves[half].iter().filter(|&&i| labels[i] == class).map(|&i| sources[i]).collect()
+                };
+                let (one, two) = (of(0), of(1));
+                let total = one.len() + two.len();
+                let mut known = [one.clone(), two.clone()].concat();
+                known.sort();
+                let largest = known.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
+                if largest == total {
+                    prop_assert!(one.len().abs_diff(two.len()) <= 1);
+                } else {
+                    prop_assert!(one.iter().all(|source| !two.contains(source)));
+                    // No further apart than the largest recording makes them.
+                    prop_assert!(one.len().abs_diff(two.len()) <= largest, "{} {}", one.len(), two.len());
+                    prop_assert!(!one.is_empty() && !two.is_empty());
                 }
             }
         }

@@ -6,7 +6,7 @@ mod kinetics;
 mod lists;
 mod ucf101;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -106,6 +106,8 @@ pub(crate) struct Clips {
     /// Clips to train on, then those to test on.
     items: Vec<Item>,
     labels: [Vec<u16>; 2],
+    /// What each of `items` was cut from, by number; none where the names do not tell.
+    sources: Vec<u32>,
     missing: Skipped,
     form: Form,
     /// What is delivered.
@@ -113,6 +115,18 @@ pub(crate) struct Clips {
     on_broken: Unusable,
     /// The folder for their frames. That for their flow is called so too, but for the ending.
     cache: PathBuf,
+}
+
+/// What a clip was cut from, where the kind's names tell: of UCF101 `v_<class>_g01` of
+/// `v_<class>_g01_c02`, of HMDB51 the film, which comes before the class.
+fn recording(kind: Kind, path: &Path, class: &str) -> Option<String> {
+    let stem = path.file_stem()?.to_string_lossy();
+    let clip = || stem.rsplit_once('_').map_or(&*stem, |(recording, _)| recording);
+    match kind {
+        Kind::Ucf101 => Some(clip().to_owned()),
+        Kind::Hmdb51 => Some(stem.split_once(&format!("_{class}_")).map_or_else(clip, |(film, _)| film).to_owned()),
+        _ => None,
+    }
 }
 
 /// The caches of clips: of frames, and of flow where that is delivered.
@@ -153,7 +167,8 @@ impl Clips {
             .clips
             .each_ref()
             .map(|clips| clips.par_iter().map(|(path, _)| Stamp::of(path)).collect::<Result<Vec<_>, _>>());
-        let (mut items, mut labels) = (Vec::new(), [vec![], vec![]]);
+        let (mut items, mut labels, mut sources) = (Vec::new(), [vec![], vec![]], Vec::new());
+        let mut numbers = HashMap::new();
         let mut missing = Skipped::default();
         let total = named.clips.iter().map(Vec::len).sum();
         for ((clips, stamps), labels) in named.clips.iter().zip(stamps).zip(&mut labels) {
@@ -162,6 +177,10 @@ impl Clips {
                     Some(stamp) => {
                         items.push(Item { key: key(root, path), path: path.clone(), stamp });
                         labels.push(*class as u16);
+                        if let Some(source) = recording(source.kind, path, &named.classes[*class]) {
+                            let number = numbers.len() as u32;
+                            sources.push(*numbers.entry((class, source)).or_insert(number));
+                        }
                     }
                     None => missing.add(path, "it is not there"),
                 }
@@ -178,6 +197,7 @@ impl Clips {
             test_name: named.test_name,
             items,
             labels,
+            sources,
             missing,
             form,
             input: source.input,
@@ -281,12 +301,16 @@ impl Clips {
         let mut numbers = BTreeMap::new();
         let [train, test] = &self.labels;
         let labels = train.iter().map(|&label| (0, label)).chain(test.iter().map(|&label| (1, label)));
-        for (item, (split, label)) in self.items.iter().zip(labels) {
+        let mut train_sources = Vec::new();
+        for (index, (item, (split, label))) in self.items.iter().zip(labels).enumerate() {
             if let Some(Known::Packed(place)) = caches.find(item) {
                 let store = *numbers.entry(place.pack).or_insert_with(|| {
                     stores.push(Arc::clone(caches.delivered().store(place.pack)));
                     stores.len() as u32 - 1
                 });
+                if split == 0 {
+                    train_sources.extend(self.sources.get(index));
+                }
                 splits[split].push(Sample {
                     store,
                     offset: place.offset,
@@ -300,13 +324,11 @@ impl Clips {
         let channels = self.input.channels();
         let [train, test] =
             splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.classes.clone(), channels));
-        Ok(Splits {
-            train: train?,
-            test: test?,
-            test_name: self.test_name.into(),
-            missing: self.missing.clone(),
-            broken,
-        })
+        let train = match self.sources.is_empty() {
+            true => train?,
+            false => train?.with_sources(train_sources),
+        };
+        Ok(Splits { train, test: test?, test_name: self.test_name.into(), missing: self.missing.clone(), broken })
     }
 
     /// Every class has clips to train on, and there are some to test on.
@@ -464,6 +486,21 @@ mod tests {
         let path = root.join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn names_tell_what_a_clip_was_cut_from() {
+        let of = |kind, file: &str, class| recording(kind, Path::new(file), class);
+        let ucf = |file| of(Kind::Ucf101, file, "HandstandWalking");
+        let first = ucf("HandstandWalking/v_HandStandWalking_g01_c01.avi");
+        assert_eq!(first.as_deref(), Some("v_HandStandWalking_g01"));
+        assert_eq!(first, ucf("HandstandWalking/v_HandStandWalking_g01_c04.avi"));
+        assert_ne!(first, ucf("HandstandWalking/v_HandStandWalking_g02_c01.avi"));
+        assert_eq!(ucf("plain.avi").as_deref(), Some("plain"));
+        let film = of(Kind::Hmdb51, "a/Faith_Rewarded_catch_f_cm_np1_fr_med_10.avi", "catch");
+        assert_eq!(film.as_deref(), Some("Faith_Rewarded"));
+        assert_eq!(of(Kind::Hmdb51, "a/odd_3.avi", "catch").as_deref(), Some("odd"));
+        assert_eq!(of(Kind::Kinetics, "a/x_000001_000011.mp4", "archery"), None);
     }
 
     /// The official lists, in `splits` in one of the folders of `SDAS_TEST_DATA`, or in

@@ -64,7 +64,10 @@ fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Kind;
+    use crate::video::recording;
     use crate::video::tests::{official, write};
+    use std::collections::HashSet;
 
     #[test]
     fn lists_are_read_with_labels_and_without() {
@@ -100,6 +103,14 @@ mod tests {
         for (split, train, test) in [(1, 9537, 3783), (2, 9586, 3734), (3, 9624, 3696)] {
             let named = read(&lists, split).unwrap();
             assert_eq!(named.classes.len(), 101);
+            // "The videos in each action category are grouped into 25 groups", of which seven are to test on.
+            let recordings = |clips: &[(PathBuf, usize)]| -> HashSet<(usize, String)> {
+                let of = |path: &Path| recording(Kind::Ucf101, path, "").expect("names tell");
+                clips.iter().map(|(path, class)| (*class, of(path))).collect()
+            };
+            let [to_train, to_test] = named.clips.each_ref().map(|clips| recordings(clips));
+            assert_eq!((to_train.len(), to_test.len()), (101 * 18, 101 * 7));
+            assert!(to_train.is_disjoint(&to_test));
             assert_eq!(named.clips.map(|clips| clips.len()), [train, test]);
         }
     }

@@ -125,7 +125,7 @@ struct Loaders {
 impl Loaders {
     fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
         let settings = &recipe.search;
-        let [first, second] = split::halves_of(&data.indices, data.train.labels(), settings.seed);
+        let [first, second] = split::halves_of(&data.indices, data.train.labels(), data.train.sources(), settings.seed);
         if first.len() < settings.batch || second.is_empty() {
             let message = format!("is {}, but half of the training set has {} samples", settings.batch, first.len());
             return Err(RunError::Setting { key: "search.batch", message });
