@@ -50,7 +50,10 @@ pub fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<Tensor<
     let samples = inputs[0].dims()[0];
     for link in &links {
         assert!(link.from < INPUTS + link.node, "node {} reads state {}, which comes later", link.node, link.from);
-        assert!(link.mixed.is_none() || mixes.is_some(), "a mixed edge needs the architecture's weights");
+        if let Some(row) = link.mixed {
+            let [rows, factors] = mixes.as_ref().expect("a mixed edge needs the architecture's weights").dims();
+            assert!(row < rows && factors == link.edge.operations.len(), "one row per edge, one factor per operation");
+        }
         assert!(link.factors.as_ref().is_none_or(|factors| factors.len() == samples), "one factor per sample");
     }
     if !is_portable() && fused::handles_cell(&inputs, &links, mixes.as_ref(), concat) {
