@@ -46,15 +46,6 @@ pub enum Mode {
     Running(Option<Tensor<1>>),
 }
 
-/// What becomes of an edge's activation: `sum + factors × activation`.
-#[derive(Debug, Clone, Default)]
-pub struct Onto {
-    /// What it is added to, `[N, T', H', W', outputs]`: the node's other edges.
-    pub sum: Option<Tensor<5>>,
-    /// What it is multiplied by, a factor per sample: drop path.
-    pub factors: Option<Vec<f32>>,
-}
-
 /// What an edge gives.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -92,45 +83,21 @@ impl Edge {
     ///
     /// If a shape does not fit the edge.
     pub fn forward(&self, input: Tensor<5>, weights: Option<Tensor<1>>, mix: Option<Tensor<1>>, mode: Mode) -> Output {
-        self.forward_onto(input, weights, mix, mode, Onto::default())
-    }
-
-    /// [`forward`](Self::forward), the activation added to what is there already.
-    ///
-    /// # Panics
-    ///
-    /// If a shape does not fit the edge.
-    pub fn forward_onto(
-        &self,
-        input: Tensor<5>,
-        weights: Option<Tensor<1>>,
-        mix: Option<Tensor<1>>,
-        mode: Mode,
-        onto: Onto,
-    ) -> Output {
-        self.check(&input, mix.as_ref(), &onto);
-        let changes = mix.is_some() || onto.sum.is_some() || onto.factors.is_some();
-        if self.operations == [Expression::Skip] && self.is_identity() && !changes {
+        self.check(&input, mix.as_ref());
+        if self.operations == [Expression::Skip] && self.is_identity() && mix.is_none() {
             return Output { activation: input, statistics: None };
         }
-        if !is_portable() && fused::handles(self, &input, weights.as_ref(), mix.as_ref(), &onto) {
-            return fused::forward(self, input, weights, mix, mode, onto);
+        if !is_portable() && fused::handles(self, &input, weights.as_ref(), mix.as_ref()) {
+            return fused::forward(self, input, weights, mix, mode);
         }
-        portable::forward(self, input, weights, mix, mode, onto)
+        portable::forward(self, input, weights, mix, mode)
     }
 
-    fn check(&self, input: &Tensor<5>, mix: Option<&Tensor<1>>, onto: &Onto) {
-        let [samples, t, h, w, channels] = input.dims();
+    fn check(&self, input: &Tensor<5>, mix: Option<&Tensor<1>>) {
+        let channels = input.dims()[4];
         assert_eq!(channels, self.inputs, "an edge of {} input channels was given {channels}", self.inputs);
         if let Some(mix) = mix {
             assert_eq!(mix.dims()[0], self.operations.len(), "one factor per operation");
-        }
-        if let Some(sum) = &onto.sum {
-            let [t, h, w] = self.output_extent([t, h, w]);
-            assert_eq!(sum.dims(), [samples, t, h, w, self.outputs], "an activation is added to one of its own shape");
-        }
-        if let Some(factors) = &onto.factors {
-            assert_eq!(factors.len(), samples, "one factor per sample");
         }
     }
 

@@ -5,6 +5,7 @@
 //! layers around the cells (preprocessing, stems) are edges of a single operation, so that a whole network is made of
 //! one kind of block whose parameters lie in one flat tensor.
 
+mod cell;
 mod crew;
 mod edge;
 mod expression;
@@ -16,9 +17,10 @@ mod registers;
 mod weights;
 mod width;
 
-pub use edge::{Edge, Mode, Norm, Onto, Output, portably};
+pub use cell::{CellOutput, Link, cell};
+pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
-pub use fused::{Descending, Descent, concatenate, norm, release_memory};
+pub use fused::{Descending, Descent, norm, release_memory};
 pub use peak::{peak_bandwidth, peak_operations};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

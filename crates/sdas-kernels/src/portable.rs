@@ -3,11 +3,11 @@
 
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::weights::{strided, volume};
-use crate::{EPSILON, Edge, Mode, Norm, Onto, Output};
+use crate::{EPSILON, Edge, Mode, Norm, Output};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, conv3d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Slice, Tensor, TensorData};
+use burn::tensor::{Slice, Tensor};
 
 pub(crate) fn forward(
     edge: &Edge,
@@ -15,7 +15,6 @@ pub(crate) fn forward(
     weights: Option<Tensor<1>>,
     mix: Option<Tensor<1>>,
     mode: Mode,
-    onto: Onto,
 ) -> Output {
     let mut body = Body { edge, weights, read: 0, mode, norms: 0, batch_statistics: Vec::new() };
     let mut sum: Option<Tensor<5>> = None;
@@ -33,18 +32,11 @@ pub(crate) fn forward(
         });
     }
     let statistics = (!body.batch_statistics.is_empty()).then(|| Tensor::cat(body.batch_statistics, 0));
-    let mut activation = sum.unwrap_or_else(|| {
+    let activation = sum.unwrap_or_else(|| {
         let [n, t, h, w, _] = input.dims();
         let [t, h, w] = strided([t, h, w], edge.stride);
         Tensor::zeros([n, t, h, w, edge.outputs], (&input.device(), input.dtype()))
     });
-    if let Some(factors) = onto.factors {
-        let factors = TensorData::new(factors, [input.dims()[0], 1, 1, 1, 1]);
-        activation = activation * Tensor::from_data(factors, (&input.device(), input.dtype()));
-    }
-    if let Some(sum) = onto.sum {
-        activation = sum + activation;
-    }
     Output { activation, statistics }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Onto, Padding, Pool, Stage, Width, portably};
+use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, Width, portably};
 
 const SPACE: Extent = [1, 3, 3];
 const LARGE: Extent = [1, 5, 5];
@@ -56,11 +56,8 @@ struct Case {
     extent: Extent,
     running: bool,
     mixed: bool,
-    /// Whether the activation is added to something, and multiplied by a factor per image.
-    summed: bool,
-    scaled: bool,
-    /// Whether input, weights, mix and sum are tracked.
-    tracked: [bool; 4],
+    /// Whether input, weights and mix are tracked.
+    tracked: [bool; 3],
     seed: u64,
 }
 
@@ -80,16 +77,14 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => (proptest::sample::select(LAYERS.to_vec()), 1..40usize, 2..40usize).prop_map(|(o, i, c)| (vec![o], i, c)),
     ];
     let extent = (1..5usize, 2..13usize, 2..13usize).prop_map(|(t, h, w)| [t, h, w]);
-    let flags = any::<[bool; 4]>();
-    (operations, stride, norm, extent, 1..5usize, flags, any::<[bool; 4]>(), any::<u64>()).prop_map(
+    let flags = any::<[bool; 2]>();
+    (operations, stride, norm, extent, 1..5usize, flags, any::<[bool; 3]>(), any::<u64>()).prop_map(
         |((operations, inputs, outputs), stride, norm, extent, images, flags, tracked, seed)| Case {
             edge: Edge { inputs, outputs, stride, operations, norm },
             images,
             extent,
             running: flags[0],
             mixed: flags[1],
-            summed: flags[2],
-            scaled: flags[3],
             tracked,
             seed,
         },
@@ -115,11 +110,7 @@ impl Case {
             false => Mode::Batch,
         };
         let shaped = input.clone().reshape([*images, *t, *h, *w, edge.inputs]);
-        let [to, ho, wo] = edge.output_extent([*t, *h, *w]);
-        let sum = self.summed.then(|| track(make(&draw(images * to * ho * wo * edge.outputs)), self.tracked[3]));
-        let factors = self.scaled.then(|| draw(*images).into_iter().map(|v| v as f32).collect());
-        let onto = Onto { sum: sum.clone().map(|sum| sum.reshape([*images, to, ho, wo, edge.outputs])), factors };
-        let forward = || edge.forward_onto(shaped, weights.clone(), mix.clone(), mode, onto);
+        let forward = || edge.forward(shaped, weights.clone(), mix.clone(), mode);
         let output = if portable { portably(forward) } else { forward() };
         let mut outcome = Outcome { names: Vec::new(), values: Vec::new() };
         let mut add = |name: &'static str, values: Tensor<1>| {
@@ -136,12 +127,7 @@ impl Case {
         let anchor = make(&[0.0]).require_grad();
         let projected = (activation * make(&draw(count))).sum() + anchor;
         let gradients = projected.backward();
-        let leaves = [
-            ("input gradient", Some(input)),
-            ("weight gradient", weights),
-            ("mix gradient", mix),
-            ("sum gradient", sum),
-        ];
+        let leaves = [("input gradient", Some(input)), ("weight gradient", weights), ("mix gradient", mix)];
         for (name, leaf) in leaves {
             if let Some(gradient) = leaf.and_then(|leaf| leaf.grad(&gradients)) {
                 add(name, gradient);
@@ -190,9 +176,7 @@ fn whole(channels: usize, stride: Extent) -> Case {
         extent: [2, 17, 19],
         running: false,
         mixed: true,
-        summed: true,
-        scaled: true,
-        tracked: [true; 4],
+        tracked: [true; 3],
         seed: 5,
     }
 }

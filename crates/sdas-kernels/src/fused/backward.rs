@@ -1,19 +1,19 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
-use super::forward::{
-    Pass, add_to_doubles, fill_activated_grid, fill_normed_grid, fill_pooled, fill_raw_grid, pad_for_pools, total,
-};
+use super::fan::{Fan, Kept};
+use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid, pad_for_pools, total};
+use super::input_back::{Parts, input_gradient};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
 use super::pack::{GradientLayout, Packed, pack};
 use super::plan::{Body, Plan, Rows, STRIP, Term};
+use super::term_sums::TermSums;
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
+use crate::lanes::{LANES, Lanes, Pixels};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
-use std::ops::Range;
 
 /// Which gradients are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -23,122 +23,153 @@ pub(crate) struct Wanted {
     pub(crate) mix: bool,
 }
 
-/// Gradients, each absent or empty where it was not asked for.
+/// Gradients of what an edge is given, each empty where it was not asked for.
 #[derive(Default)]
 pub(crate) struct Gradients {
-    pub(crate) input: Option<Buffer>,
     pub(crate) weights: Vec<f32>,
     pub(crate) mix: Vec<f32>,
 }
 
-/// The way back through an edge.
+/// The way back through a fan.
 pub(crate) struct Backward<'a> {
-    pub(crate) pass: Pass<'a>,
-    pub(crate) normals: &'a [Normal],
+    pub(crate) fan: Fan<'a>,
+    /// Gradients of the edges' outputs, `[images, pixels, outputs]` each.
+    pub(crate) gradients: Vec<&'a [f32]>,
     /// Whether the norms used the batch's own statistics, which then depend on the results.
     pub(crate) batch: bool,
-    pub(crate) kept: &'a [Lanes],
-    /// Gradient of the output, `[images, pixels, outputs]`.
-    pub(crate) gradient: &'a [f32],
     pub(crate) wanted: Wanted,
 }
 
+/// Where the gradient of a fan's input goes.
+pub(crate) struct InputGradient<'a> {
+    /// `[images, pixels, inputs]`; empty where it is not asked for.
+    pub(crate) values: &'a mut [f32],
+    /// Whether it is added to what stands there.
+    pub(crate) begun: bool,
+}
+
 impl Backward<'_> {
-    pub(crate) fn run(&self) -> Gradients {
-        let (plan, wanted) = (self.pass.plan, self.wanted);
-        let mut gradients = Gradients::default();
+    /// Goes back; returns the gradients of what each edge was given. What the edges have kept is used up.
+    pub(crate) fn run(&self, mut kept: Vec<Kept>, mut input: InputGradient) -> Vec<Gradients> {
+        let (fan, plan, wanted) = (&self.fan, self.fan.plan, self.wanted);
+        let edges = fan.edges.len();
+        let mut gradients: Vec<_> = (0..edges).map(|_| Gradients::default()).collect();
         let normed = plan.units.iter().any(|unit| unit.statistics.is_some());
-        let terms = if wanted.mix || normed && (self.batch || wanted.weights) { self.term_sums() } else { vec![] };
+        let needed = wanted.mix || normed && (self.batch || wanted.weights);
+        let terms = if needed { self.term_sums(&mut kept) } else { vec![vec![]; edges] };
         if wanted.mix {
-            gradients.mix = self.mix_gradient(&terms);
+            for (edge, gradients) in gradients.iter_mut().enumerate() {
+                gradients.mix = self.mix_gradient(&kept[edge].normals, &terms[edge]);
+            }
         }
         if !wanted.input && !wanted.weights {
             return gradients;
         }
-        let packed = pack(plan, self.pass.weights, true);
+        let packed: Vec<_> = fan.edges.iter().map(|edge| pack(plan, edge.weights, true)).collect();
         let layout = GradientLayout::new(plan);
-        let mut partial = wanted.weights.then(|| Buffer::take(self.pass.groups() * layout.length));
+        let partial = |_| Buffer::borrow(fan.groups() * layout.length);
+        let mut partial: Vec<_> = (0..if wanted.weights { edges } else { 0 }).map(partial).collect();
         // Of a unit that is a term, and read by no other, the gradient is the output's.
-        let mut sums: Vec<GradientSums> = vec![GradientSums::default(); plan.units.len()];
-        for (term, sum) in plan.terms.iter().zip(terms) {
-            if let Some(unit) = term.unit.filter(|&unit| plan.units[unit].gradient.is_none()) {
-                sums[unit] = sum;
+        let mut sums = vec![vec![GradientSums::default(); plan.units.len()]; edges];
+        for (sums, terms) in sums.iter_mut().zip(terms) {
+            for (term, sum) in plan.terms.iter().zip(terms) {
+                if let Some(unit) = term.unit.filter(|&unit| plan.units[unit].gradient.is_none()) {
+                    sums[unit] = sum;
+                }
             }
         }
-        let mut inner = Buffer::take(plan.images * plan.gradients);
-        if wanted.input {
-            gradients.input = Some(Buffer::of_floats(self.pass.input.len()));
-        }
-        let mut backs: Vec<Back> = plan.units.iter().map(|_| Back::default()).collect();
+        let mut backs: Vec<Vec<Back>> = vec![plan.units.iter().map(|_| Back::default()).collect(); edges];
         for level in (0..plan.levels.max(1)).rev() {
-            for (index, unit) in plan.level(level) {
-                let elements = (plan.images * unit.pixels()) as f64;
-                let statistics = (self.batch && !sums[index].plain.is_empty()).then_some((&sums[index], elements));
-                backs[index] = self.normals[index].back(unit, self.pass.weights, self.factor(index), statistics);
+            for (edge, backs) in backs.iter_mut().enumerate() {
+                for (index, unit) in plan.level(level) {
+                    let elements = (plan.images * unit.pixels()) as f64;
+                    let sums = &sums[edge][index];
+                    let statistics = (self.batch && !sums.plain.is_empty()).then_some((sums, elements));
+                    let normal = &kept[edge].normals[index];
+                    backs[index] = normal.back(unit, fan.edges[edge].weights, self.factor(edge, index), statistics);
+                }
             }
-            let input = gradients.input.as_mut().map(|input| &mut input.floats()[..self.pass.input.len()]);
-            let inner_sums = self.level(level, &packed, &layout, &backs, partial.as_deref_mut(), &mut inner, input);
-            for (sum, inner) in sums.iter_mut().zip(inner_sums) {
-                if !inner.plain.is_empty() {
+            let inner_sums = self.level(level, &packed, &layout, &backs, (&mut kept, &mut partial), &mut input);
+            for (sums, inner) in sums.iter_mut().zip(inner_sums) {
+                for (sum, inner) in sums.iter_mut().zip(inner).filter(|(_, inner)| !inner.plain.is_empty()) {
                     *sum = inner;
                 }
             }
         }
-        if let Some(partial) = partial {
-            gradients.weights = self.weight_gradient(&partial, &layout, &sums);
+        if wanted.weights {
+            let total = self.partial_total(&partial, layout.length);
+            for (edge, gradients) in gradients.iter_mut().enumerate() {
+                let total = &total[edge * layout.length..][..layout.length];
+                gradients.weights = self.weight_gradient((edge, &kept[edge].normals), total, &layout, &sums[edge]);
+            }
         }
         gradients
     }
 
     /// What the gradient of a unit's normed result is multiplied by: gradients that come from other units already have
     /// the mix in them.
-    fn factor(&self, unit: usize) -> f64 {
-        match self.pass.plan.operation_of(unit) {
-            Some(operation) if self.pass.plan.units[unit].gradient.is_none() => f64::from(self.pass.mix[operation]),
+    fn factor(&self, edge: usize, unit: usize) -> f64 {
+        let plan = self.fan.plan;
+        match plan.operation_of(unit) {
+            Some(operation) if plan.units[unit].gradient.is_none() => f64::from(self.fan.edges[edge].mix[operation]),
             _ => 1.0,
         }
     }
 
-    /// `Σ G` and `Σ G u` for every term, G being the output's gradient.
-    fn term_sums(&self) -> Vec<GradientSums> {
-        let (plan, group) = (self.pass.plan, self.pass.group());
+    /// `Σ G` and `Σ G u` for every term of every edge, G being the gradient of the edge's output.
+    fn term_sums(&self, kept: &mut [Kept]) -> Vec<Vec<GradientSums>> {
+        let (fan, plan, group) = (&self.fan, self.fan.plan, self.fan.group());
         let lanes = plan.blocks() * LANES;
-        let per_group = (plan.terms.len() + 1) * lanes;
-        let mut sums = vec![0.0; self.pass.groups() * per_group];
-        let groups = sums
-            .chunks_mut(per_group)
-            .zip(self.pass.input.chunks(group * self.pass.image()))
-            .zip(self.gradient.chunks(group * volume(plan.output) * plan.outputs))
-            .enumerate();
-        each(groups, |(index, ((sums, input), gradient))| {
-            let kept = &self.kept[index * group * plan.kept..];
+        let per_edge = (plan.terms.len() + 1) * lanes;
+        let per_group = per_edge * fan.edges.len();
+        let mut sums = vec![0.0; fan.groups() * per_group];
+        let branches = self.branches(kept, &mut []);
+        let groups = sums.chunks_mut(per_group).zip(fan.input.chunks(group * fan.image())).zip(branches);
+        each(groups, |((sums, input), edges)| {
             with_scratch(|scratch| {
-                run(self.pass.width, TermSums { plan, input, kept, gradient, sums, scratch });
+                run(fan.width, TermSums { plan, input, edges, sums, scratch });
             });
         });
-        let total = |part: usize| {
-            let mut total = vec![0.0; lanes];
-            for sums in sums.chunks_exact(per_group) {
-                let part = &sums[part * lanes..][..lanes];
-                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-            }
-            total
+        let (first, others) = sums.split_at_mut(per_group);
+        for other in others.chunks_exact(per_group) {
+            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
+        }
+        let of_edge = |sums: &[f64]| {
+            let (plain, terms) = sums.split_at(lanes);
+            let with = terms.chunks_exact(lanes);
+            with.map(|with| GradientSums { plain: plain.to_vec(), with_result: with.to_vec() }).collect()
         };
-        let plain = total(0);
-        let terms = 0..plan.terms.len();
-        terms.map(|term| GradientSums { plain: plain.clone(), with_result: total(1 + term) }).collect()
+        first.chunks_exact(per_edge).map(of_edge).collect()
+    }
+
+    /// What the edges have, by group of images. `partial` is empty where no weights' gradients are asked for.
+    fn branches<'b>(&'b self, kept: &'b mut [Kept], partial: &'b mut [Buffer]) -> Vec<Vec<Branch<'b>>> {
+        let (fan, group) = (&self.fan, self.fan.group());
+        let mut groups: Vec<_> = (0..fan.groups()).map(|_| Vec::with_capacity(fan.edges.len())).collect();
+        let mut partial = partial.iter_mut();
+        for ((Kept { results, normals }, gradient), edge) in kept.iter_mut().zip(&self.gradients).zip(&fan.edges) {
+            let partial = partial.next().map(|partial| &mut partial[..]);
+            let length = partial.as_ref().map_or(0, |partial| partial.len() / fan.groups());
+            let results = results.chunks_mut(group * fan.plan.kept);
+            let gradients = gradient.chunks(group * fan.output());
+            let of_groups = results.zip(gradients).zip(parts(partial, length, fan.groups()));
+            for (branches, ((kept, gradient), weight_gradients)) in groups.iter_mut().zip(of_groups) {
+                branches.push(Branch { kept, normals, gradient, mix: &edge.mix, weight_gradients });
+            }
+        }
+        groups
     }
 
     /// dm = Σ G v, summed over the terms of an operation, with v = scale × u + shift.
-    fn mix_gradient(&self, sums: &[GradientSums]) -> Vec<f32> {
-        let plan = self.pass.plan;
+    fn mix_gradient(&self, normals: &[Normal], sums: &[GradientSums]) -> Vec<f32> {
+        let plan = self.fan.plan;
         let mut gradient = vec![0.0; plan.operations];
         for (Term { operation, unit }, sums) in plan.terms.iter().zip(sums) {
             for channel in 0..plan.outputs {
                 let (block, lane) = (channel / LANES, channel % LANES);
                 let (scale, shift) = match unit {
                     Some(unit) => {
-                        let normal = &self.normals[*unit];
+                        let normal = &normals[*unit];
                         (f64::from(normal.scale[block].0[lane]), f64::from(normal.shift[block].0[lane]))
                     }
                     None => (1.0, 0.0),
@@ -149,88 +180,92 @@ impl Backward<'_> {
         gradient.into_iter().map(|value| value as f32).collect()
     }
 
-    /// Goes back through the units of a level; returns the sums for the units of the level before, by unit.
-    #[allow(clippy::too_many_arguments)]
+    /// Goes back through the units of a level; returns per edge the sums for the units of the level before, by unit.
     fn level(
         &self,
         level: usize,
-        packed: &[Packed],
+        packed: &[Vec<Packed>],
         layout: &GradientLayout,
-        backs: &[Back],
-        partial: Option<&mut [Lanes]>,
-        inner: &mut [Lanes],
-        input_gradient: Option<&mut [f32]>,
-    ) -> Vec<GradientSums> {
-        let (pass, plan, group) = (&self.pass, self.pass.plan, self.pass.group());
-        let groups = pass.groups();
+        backs: &[Vec<Back>],
+        (kept, partial): (&mut [Kept], &mut [Buffer]),
+        input_gradient: &mut InputGradient,
+    ) -> Vec<Vec<GradientSums>> {
+        let (fan, plan, group) = (&self.fan, self.fan.plan, self.fan.group());
+        let (groups, edges) = (fan.groups(), fan.edges.len());
         let lanes = plan.blocks() * LANES;
-        let per_group = (plan.units.len() * 2 * lanes).max(1);
+        let per_edge = plan.units.len() * 2 * lanes;
+        let per_group = (per_edge * edges).max(1);
         let mut sums = vec![0.0; groups * per_group];
-        let weights = parts(partial, layout.length, groups);
-        let inner = parts(Some(inner), group * plan.gradients, groups);
-        let to = parts(input_gradient, group * pass.image(), groups);
+        let begun = input_gradient.begun;
+        let to = parts(Some(&mut *input_gradient.values), group * fan.image(), groups);
         each(
-            sums.chunks_mut(per_group).zip(weights).zip(inner).zip(to).enumerate(),
-            |(index, (((sums, weight_gradients), inner), input_gradient))| {
+            sums.chunks_mut(per_group).zip(self.branches(kept, partial)).zip(to).enumerate(),
+            |(index, ((sums, edges), input_gradient))| {
                 let first = index * group;
-                let images = group.min(plan.images - first);
-                let image = volume(plan.output) * plan.outputs;
                 with_scratch(|scratch| {
                     let task = Level {
                         plan,
                         level,
                         packed,
                         layout,
-                        normals: self.normals,
                         backs,
-                        mix: pass.mix,
                         wanted: self.wanted,
-                        images,
-                        input: &pass.input[first * pass.image()..],
-                        kept: &self.kept[first * plan.kept..],
-                        gradient: &self.gradient[first * image..],
-                        weight_gradients,
-                        inner,
-                        input_gradient,
+                        images: group.min(plan.images - first),
+                        input: &fan.input[first * fan.image()..],
+                        edges,
+                        input_gradient: InputGradient { values: input_gradient, begun },
                         sums,
                         scratch,
                     };
-                    run(pass.width, task);
+                    run(fan.width, task);
                 });
             },
         );
-        let of_unit = |unit: usize, which: usize| {
-            let mut total = vec![0.0; lanes];
-            for sums in sums.chunks_exact(per_group) {
-                let part = &sums[(unit * 2 + which) * lanes..][..lanes];
-                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-            }
-            total
-        };
-        let mut read = vec![GradientSums::default(); plan.units.len()];
-        for (_, unit) in plan.level(level) {
-            if let Some(source) = unit.source {
-                read[source] = GradientSums { plain: of_unit(source, 0), with_result: of_unit(source, 1) };
-            }
+        let (first, others) = sums.split_at_mut(per_group);
+        for other in others.chunks_exact(per_group) {
+            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
         }
-        read
+        let of_edge = |edge: usize| {
+            let mut read = vec![GradientSums::default(); plan.units.len()];
+            for source in plan.level(level).filter_map(|(_, unit)| unit.source) {
+                let (plain, with_result) = first[edge * per_edge + source * 2 * lanes..][..2 * lanes].split_at(lanes);
+                read[source] = GradientSums { plain: plain.to_vec(), with_result: with_result.to_vec() };
+            }
+            read
+        };
+        (0..edges).map(of_edge).collect()
     }
 
-    /// The groups' sums, added up in their order, and the gradients of the norms' scales and shifts.
-    fn weight_gradient(&self, partial: &[Lanes], layout: &GradientLayout, sums: &[GradientSums]) -> Vec<f32> {
-        let plan = self.pass.plan;
+    /// The groups' sums, added up in their order, edge after edge.
+    fn partial_total(&self, partial: &[Buffer], length: usize) -> Buffer {
         const PART: usize = 1024;
-        let mut total = Buffer::take(layout.length);
-        each(total.chunks_mut(PART).enumerate(), |(index, total)| {
-            let start = index * PART;
-            run(self.pass.width, GroupSums { partial, length: layout.length, start, total });
+        let mut total = Buffer::borrow(partial.len() * length);
+        let parts = total.chunks_mut(length.max(1)).zip(partial);
+        let parts = parts.flat_map(|(total, partial)| {
+            total.chunks_mut(PART).enumerate().map(move |(index, total)| (partial, index, total))
         });
+        each(parts, |(partial, index, total)| {
+            run(self.fan.width, GroupSums { partial, length, start: index * PART, total });
+        });
+        total
+    }
+
+    /// Gradients of an edge's weights in their order, and of the norms' scales and shifts.
+    fn weight_gradient(
+        &self,
+        (edge, normals): (usize, &[Normal]),
+        total: &[Lanes],
+        layout: &GradientLayout,
+        sums: &[GradientSums],
+    ) -> Vec<f32> {
+        let plan = self.fan.plan;
         let mut flat = vec![0.0; plan.weights];
-        layout.unpack(plan, &total, &mut flat);
+        layout.unpack(plan, total, &mut flat);
         for (index, unit) in plan.units.iter().enumerate() {
             let Some(at) = unit.scale else { continue };
+            let normal = &normals[index];
             for channel in 0..plan.outputs {
-                let [scale, shift] = self.normals[index].affine_gradients(&sums[index], channel, self.factor(index));
+                let [scale, shift] = normal.affine_gradients(&sums[index], channel, self.factor(edge, index));
                 flat[at + channel] = scale as f32;
                 flat[at + plan.outputs + channel] = shift as f32;
             }
@@ -276,23 +311,30 @@ fn parts<T>(slice: Option<&mut [T]>, length: usize, groups: usize) -> Vec<&mut [
     parts
 }
 
+/// What an edge has for a group of images, and further on.
+pub(crate) struct Branch<'a> {
+    pub(crate) kept: &'a mut [Lanes],
+    normals: &'a [Normal],
+    /// Gradient of its output.
+    gradient: &'a [f32],
+    mix: &'a [f32],
+    /// Sums over the group, where they are asked for.
+    weight_gradients: &'a mut [Lanes],
+}
+
 /// The units of one level for a group of images.
 struct Level<'a> {
     plan: &'a Plan,
     level: usize,
-    packed: &'a [Packed],
+    packed: &'a [Vec<Packed>],
     layout: &'a GradientLayout,
-    normals: &'a [Normal],
-    backs: &'a [Back],
-    mix: &'a [f32],
+    backs: &'a [Vec<Back>],
     wanted: Wanted,
     images: usize,
     input: &'a [f32],
-    kept: &'a [Lanes],
-    gradient: &'a [f32],
-    weight_gradients: &'a mut [Lanes],
-    inner: &'a mut [Lanes],
-    input_gradient: &'a mut [f32],
+    edges: Vec<Branch<'a>>,
+    input_gradient: InputGradient<'a>,
+    /// `[edges, units, 2, blocks × LANES]`.
     sums: &'a mut [f64],
     scratch: &'a mut Scratch,
 }
@@ -301,7 +343,7 @@ impl Task for Level<'_> {
     #[inline(always)]
     fn run<R: Registers>(mut self) {
         if self.level + 1 >= self.plan.levels {
-            self.weight_gradients.fill(Lanes::ZERO);
+            self.edges.iter_mut().for_each(|edge| edge.weight_gradients.fill(Lanes::ZERO));
         }
         for image in 0..self.images {
             self.image::<R>(image);
@@ -313,83 +355,106 @@ impl Level<'_> {
     #[inline(always)]
     fn image<R: Registers>(&mut self, image: usize) {
         let (plan, wanted) = (self.plan, self.wanted);
-        let (pixels, values) = (volume(plan.output), volume(plan.input) * plan.inputs);
+        let values = volume(plan.input) * plan.inputs;
         let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
-        let gradient = &self.gradient[image * pixels * plan.outputs..][..pixels * plan.outputs];
-        let gradient = Pixels { values: gradient, channels: plan.outputs };
-        let kept = &self.kept[image * plan.kept..][..plan.kept];
-        let inner = &mut self.inner[image * plan.gradients..][..plan.gradients];
-        let scratch = &mut *self.scratch;
         if self.level == 0 {
-            (scratch.activated_begun, scratch.raw_begun) = (false, false);
+            (self.scratch.activated_begun, self.scratch.raw_begun) = (false, false);
             if wanted.weights && plan.has_depthwise() {
-                fill_activated_grid::<R>(plan, input, scratch);
+                fill_activated_grid::<R>(plan, input, self.scratch);
             }
             if wanted.input {
-                pad_for_pools(plan, input, scratch);
+                pad_for_pools(plan, input, self.scratch);
                 if plan.has_maxima() {
-                    fill_raw_grid(plan, input, scratch);
+                    fill_raw_grid(plan, input, self.scratch);
                 }
             }
         }
+        for edge in 0..self.edges.len() {
+            self.products::<R>(edge, image, input);
+        }
+        if self.level > 0 || !wanted.input {
+            return;
+        }
+        for (index, unit) in plan.level(0) {
+            let Body::Pool(pool) = &unit.body else { continue };
+            let edges = self.edges.iter().zip(self.backs).map(|(branch, backs)| UnitBack {
+                plan,
+                unit,
+                back: &backs[index],
+                kept: &[],
+                own: None,
+                gradient: branch.output(plan, image),
+                input,
+            });
+            let edges: Vec<_> = edges.collect();
+            pool_back::<R>(&edges, pool, self.scratch);
+        }
+        let identities = plan.terms.iter().filter(|term| term.unit.is_none());
+        let identity = |mix: &[f32]| identities.clone().map(|term| mix[term.operation]).reduce(|a, b| a + b);
+        let identities = self.edges.iter().filter_map(|edge| Some((edge.output(plan, image), identity(edge.mix)?)));
+        let parts = Parts {
+            activated: self.scratch.activated_begun.then_some(self.scratch.activated_gradient.as_slice()),
+            raw: self.scratch.raw_begun.then_some(self.scratch.raw_gradient.as_slice()),
+            identities: identities.collect(),
+            begun: self.input_gradient.begun,
+        };
+        input_gradient::<R>(plan, input, parts, &mut self.input_gradient.values[image * values..][..values]);
+    }
+
+    #[inline(always)]
+    fn products<R: Registers>(&mut self, edge: usize, image: usize, input: Pixels) {
+        let (plan, wanted, branch) = (self.plan, self.wanted, &mut self.edges[edge]);
+        let gradient = branch.output(plan, image);
+        let kept = &mut branch.kept[image * plan.kept..][..plan.kept];
+        let scratch = &mut *self.scratch;
         for (index, unit) in plan.level(self.level) {
-            if matches!(unit.body, Body::Pool(_)) && !wanted.input {
-                continue;
-            }
+            let Body::Product(product) = &unit.body else { continue };
             let of = UnitBack {
                 plan,
                 unit,
-                back: &self.backs[index],
+                back: &self.backs[edge][index],
                 kept,
-                own: unit.gradient.map(|at| &inner[at..][..plan.blocks() * unit.pixels()]),
+                own: unit.gradient.map(|at| &kept[at..][..plan.blocks() * unit.pixels()]),
                 gradient,
                 input,
-            };
-            let product = match &unit.body {
-                Body::Product(product) => product,
-                Body::Pool(pool) => {
-                    pool_back::<R>(&of, pool, scratch);
-                    continue;
-                }
             };
             if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
                 scratch.activated_begun = false;
                 if wanted.weights {
                     let results = &kept[plan.units[source].kept..];
-                    fill_normed_grid::<R>(&depthwise.grid, results, &self.normals[source], &mut scratch.activated);
+                    fill_normed_grid::<R>(&depthwise.grid, results, &branch.normals[source], &mut scratch.activated);
                 }
             }
             let weights = if wanted.weights {
                 let [depthwise, product] = self.layout.starts[index];
-                Some(self.weight_gradients[depthwise..].split_at_mut(product - depthwise))
+                Some(branch.weight_gradients[depthwise..].split_at_mut(product - depthwise))
             } else {
                 None
             };
             let back_to_source = unit.source.is_some() || wanted.input;
-            product_back::<R>(&of, product, &self.packed[index], weights, back_to_source, scratch);
+            product_back::<R>(&of, product, &self.packed[edge][index], weights, back_to_source, scratch);
             if let Some(source) = unit.source {
                 let lanes = plan.blocks() * LANES;
+                let (before, own) = kept.split_at_mut(unit.kept);
                 source_gradient::<R>(
-                    (plan, source, &self.normals[source]),
-                    &kept[plan.units[source].kept..],
-                    (gradient, plan.operation_of(source).map(|operation| self.mix[operation])),
+                    (plan, source, &branch.normals[source]),
+                    &before[plan.units[source].kept..],
+                    (gradient, plan.operation_of(source).map(|operation| branch.mix[operation])),
                     &scratch.activated_gradient,
-                    &mut inner[plan.units[source].gradient.unwrap_or(0)..],
-                    &mut self.sums[source * 2 * lanes..][..2 * lanes],
+                    own,
+                    &mut self.sums[(edge * plan.units.len() + source) * 2 * lanes..][..2 * lanes],
                 );
             }
         }
-        if self.level == 0 && wanted.input {
-            let identities = plan.terms.iter().filter(|term| term.unit.is_none());
-            let identity = identities.map(|term| self.mix[term.operation]).reduce(|a, b| a + b);
-            let to = &mut self.input_gradient[image * values..][..values];
-            let parts = Parts {
-                activated: scratch.activated_begun.then_some(scratch.activated_gradient.as_slice()),
-                raw: scratch.raw_begun.then_some(scratch.raw_gradient.as_slice()),
-                identity,
-            };
-            input_gradient::<R>(plan, input, gradient, parts, to);
-        }
+    }
+}
+
+impl<'a> Branch<'a> {
+    /// An image's gradient of the output.
+    #[inline(always)]
+    pub(crate) fn output(&self, plan: &Plan, image: usize) -> Pixels<'a> {
+        let values = volume(plan.output) * plan.outputs;
+        Pixels { values: &self.gradient[image * values..][..values], channels: plan.outputs }
     }
 }
 
@@ -413,173 +478,20 @@ fn source_gradient<R: Registers>(
             let count = STRIP.min(pixels - pixel);
             let strip = block * pixels + pixel..block * pixels + pixel + count;
             let (results, activated, to) = (&results[strip.clone()], &activated[strip.clone()], &mut to[strip]);
-            for ((to, result), activated) in to.iter_mut().zip(results).zip(activated) {
-                *to = activated.where_positive::<R>(shift.add_product::<R>(*result, scale));
-            }
-            if let Some(factor) = factor {
-                for (to, gradient) in to.iter_mut().zip(gradient.run(pixel..pixel + count, block)) {
-                    *to = to.add_product::<R>(gradient, R::splat(factor));
-                }
-            }
             let (mut sums, mut with) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
-            for (x, (value, result)) in to.iter().zip(results).enumerate() {
+            for (x, ((to, result), activated)) in to.iter_mut().zip(results).zip(activated).enumerate() {
+                let mut value = activated.where_positive::<R>(shift.add_product::<R>(*result, scale));
+                if let Some(factor) = factor {
+                    value = value.add_product::<R>(gradient.load(pixel + x, block), R::splat(factor));
+                }
+                *to = value;
                 // The index is known where the loop is unrolled.
-                sums[x % 4] = sums[x % 4].plus::<R>(*value);
-                with[x % 4] = with[x % 4].add_product::<R>(*value, *result);
+                sums[x % 4] = sums[x % 4].plus::<R>(value);
+                with[x % 4] = with[x % 4].add_product::<R>(value, *result);
             }
             add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(sums));
             add_to_doubles(&mut with_result[block * LANES..][..LANES], total::<R>(with));
             pixel += count;
         }
     }
-}
-
-/// Which parts the gradient of an input has: what came back through its ReLU, and what came back to it as it is.
-struct Parts<'a> {
-    /// `[blocks, pixels]`, like the other.
-    activated: Option<&'a [Lanes]>,
-    raw: Option<&'a [Lanes]>,
-    /// The mix of the identity, which passes the output's gradient on.
-    identity: Option<f32>,
-}
-
-/// The gradient of the input, all its parts together.
-#[inline(always)]
-fn input_gradient<R: Registers>(plan: &Plan, input: Pixels, gradient: Pixels, parts: Parts, to: &mut [f32]) {
-    let pixels = volume(plan.input);
-    for block in 0..blocks(plan.inputs) {
-        let mut pixel = 0;
-        while pixel + 8 <= pixels {
-            input_tile::<R, 8>(plan, input, gradient, &parts, (pixel, block), to);
-            pixel += 8;
-        }
-        while pixel < pixels {
-            input_tile::<R, 1>(plan, input, gradient, &parts, (pixel, block), to);
-            pixel += 1;
-        }
-    }
-}
-
-#[inline(always)]
-fn input_tile<R: Registers, const P: usize>(
-    plan: &Plan,
-    input: Pixels,
-    gradient: Pixels,
-    parts: &Parts,
-    (pixel, block): (usize, usize),
-    to: &mut [f32],
-) {
-    let at = block * volume(plan.input) + pixel;
-    let part = |lanes: &[Lanes]| -> [Lanes; P] { *lanes[at..].first_chunk().expect("a tile has P pixels") };
-    let mut values = [Lanes::ZERO; P];
-    if let Some(activated) = parts.activated.map(part) {
-        let inputs = input.tile::<P>(pixel, block);
-        for p in 0..P {
-            values[p] = activated[p].where_positive::<R>(inputs[p]);
-        }
-    }
-    if let Some(raw) = parts.raw.map(part) {
-        for p in 0..P {
-            values[p] = values[p].plus::<R>(raw[p]);
-        }
-    }
-    if let Some(identity) = parts.identity {
-        let gradients = gradient.tile::<P>(pixel, block);
-        for p in 0..P {
-            values[p] = values[p].add_product::<R>(gradients[p], R::splat(identity));
-        }
-    }
-    for p in 0..P {
-        store(to, plan.inputs, pixel + p, block, values[p]);
-    }
-}
-
-/// Sums over the output's gradient for a group of images: `Σ G`, then `Σ G u` for every term.
-struct TermSums<'a> {
-    plan: &'a Plan,
-    input: &'a [f32],
-    kept: &'a [Lanes],
-    gradient: &'a [f32],
-    sums: &'a mut [f64],
-    scratch: &'a mut Scratch,
-}
-
-impl Task for TermSums<'_> {
-    #[inline(always)]
-    fn run<R: Registers>(self) {
-        let (plan, pixels, lanes) = (self.plan, volume(self.plan.output), self.plan.blocks() * LANES);
-        let values = volume(plan.input) * plan.inputs;
-        let (plain, with_results) = self.sums.split_at_mut(lanes);
-        for (image, gradient) in self.gradient.chunks_exact(pixels * plan.outputs).enumerate() {
-            let gradient = Pixels { values: gradient, channels: plan.outputs };
-            let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
-            let kept = &self.kept[image * plan.kept..][..plan.kept];
-            pad_for_pools(plan, input, self.scratch);
-            let mut pixel = 0;
-            while pixel < pixels {
-                let count = plan.strip().min(pixels - pixel);
-                fill_pooled::<R>(plan, input, (pixel, count), self.scratch);
-                for block in 0..plan.blocks() {
-                    let mut parts = [Lanes::ZERO; 4];
-                    for (x, gradient) in gradient.run(pixel..pixel + count, block).enumerate() {
-                        // The index is known where the loop is unrolled.
-                        parts[x % 4] = parts[x % 4].plus::<R>(gradient);
-                    }
-                    add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(parts));
-                    for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
-                        let results = match term.unit.map(|unit| (&plan.units[unit].body, plan.units[unit].kept)) {
-                            Some((Body::Product(_), start)) => Some(&kept[start + block * pixels + pixel..][..count]),
-                            Some((Body::Pool(_), start)) => {
-                                Some(&self.scratch.pooled[start + block * count..][..count])
-                            }
-                            None => None,
-                        };
-                        let parts = match results {
-                            Some(results) => result_products::<R>(results, gradient, pixel, block),
-                            None => input_products::<R>(input, gradient, pixel..pixel + count, block),
-                        };
-                        add_to_doubles(&mut sums[block * LANES..][..LANES], total::<R>(parts));
-                    }
-                }
-                pixel += count;
-            }
-        }
-    }
-}
-
-/// `Σ G u` over a strip, in four parts.
-#[inline(always)]
-fn result_products<R: Registers>(results: &[Lanes], gradient: Pixels, pixel: usize, block: usize) -> [Lanes; 4] {
-    let mut parts = [Lanes::ZERO; 4];
-    let mut chunks = results.chunks_exact(4);
-    let mut at = pixel;
-    for chunk in &mut chunks {
-        let gradients = gradient.tile::<4>(at, block);
-        for p in 0..4 {
-            parts[p] = parts[p].add_product::<R>(chunk[p], gradients[p]);
-        }
-        at += 4;
-    }
-    for (p, result) in chunks.remainder().iter().enumerate() {
-        parts[0] = parts[0].add_product::<R>(*result, gradient.load(at + p, block));
-    }
-    parts
-}
-
-/// `Σ G x` over a strip, in four parts.
-#[inline(always)]
-fn input_products<R: Registers>(input: Pixels, gradient: Pixels, strip: Range<usize>, block: usize) -> [Lanes; 4] {
-    let mut parts = [Lanes::ZERO; 4];
-    let mut pixel = strip.start;
-    while pixel + 4 <= strip.end {
-        let (inputs, gradients) = (input.tile::<4>(pixel, block), gradient.tile::<4>(pixel, block));
-        for p in 0..4 {
-            parts[p] = parts[p].add_product::<R>(inputs[p], gradients[p]);
-        }
-        pixel += 4;
-    }
-    for pixel in pixel..strip.end {
-        parts[0] = parts[0].add_product::<R>(input.load(pixel, block), gradient.load(pixel, block));
-    }
-    parts
 }

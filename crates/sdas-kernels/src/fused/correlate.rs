@@ -156,21 +156,31 @@ fn tile<R: Registers, const ADD: bool, const STRIDE: usize, const P: usize>(
     }
 }
 
-/// Rows of results, `width` wide, one behind the other, and where each starts to read.
+/// Rows of results, `width` wide, where each lies, and where it starts to read.
 #[derive(Clone, Copy)]
-pub(crate) struct ResultRows<'a, F> {
+pub(crate) struct ResultRows<'a, A, F> {
     pub(crate) results: &'a [Lanes],
+    pub(crate) rows: usize,
     pub(crate) width: usize,
+    pub(crate) at: A,
     /// Elements of the source from one result to the next.
     pub(crate) stride: usize,
     pub(crate) start: F,
+}
+
+impl<'a, A: Fn(usize) -> usize, F: Fn(usize) -> usize> ResultRows<'a, A, F> {
+    /// Every row with where it starts to read.
+    #[inline(always)]
+    fn each(&self) -> impl Iterator<Item = (&'a [Lanes], usize)> {
+        (0..self.rows).map(|row| (&self.results[(self.at)(row)..][..self.width], (self.start)(row)))
+    }
 }
 
 /// `gradients[tap] += Σ result[x] × source[start + x × stride + tap]`, for one block of channels.
 #[inline(always)]
 pub(crate) fn weight_gradients<R: Registers>(
     source: &[Lanes],
-    rows: ResultRows<impl Fn(usize) -> usize + Copy>,
+    rows: ResultRows<impl Fn(usize) -> usize + Copy, impl Fn(usize) -> usize + Copy>,
     taps: &Taps,
     gradients: &mut [Lanes],
 ) {
@@ -205,7 +215,7 @@ const TILE: usize = 4;
 #[inline(always)]
 fn line_gradients<R: Registers, const S: usize, const K: usize, const D: usize>(
     source: &[Lanes],
-    rows: ResultRows<impl Fn(usize) -> usize + Copy>,
+    rows: ResultRows<impl Fn(usize) -> usize + Copy, impl Fn(usize) -> usize + Copy>,
     taps: &Taps,
     gradients: &mut [Lanes],
 ) {
@@ -224,14 +234,13 @@ fn line_gradients<R: Registers, const S: usize, const K: usize, const D: usize>(
 #[inline(always)]
 fn line_tile_gradients<R: Registers, const S: usize, const K: usize, const D: usize, const LINES: usize>(
     source: &[Lanes],
-    rows: ResultRows<impl Fn(usize) -> usize>,
+    rows: ResultRows<impl Fn(usize) -> usize, impl Fn(usize) -> usize>,
     taps: &[Tap],
     gradients: &mut [Lanes],
 ) -> usize {
     let mut sums: [[Lanes; K]; LINES] =
         std::array::from_fn(|line| std::array::from_fn(|k| gradients[taps[line * K + k].weight]));
-    for (row, results) in rows.results.chunks_exact(rows.width).enumerate() {
-        let start = (rows.start)(row);
+    for (results, start) in rows.each() {
         let length = (rows.width - 1) * S + (K - 1) * D + 1;
         let under: [&[Lanes]; LINES] = std::array::from_fn(|line| &source[start + taps[line * K].offset..][..length]);
         for (tile, results) in results.chunks_exact(TILE).enumerate() {
@@ -258,13 +267,12 @@ fn line_tile_gradients<R: Registers, const S: usize, const K: usize, const D: us
 #[inline(always)]
 fn tap_tile<R: Registers, const T: usize>(
     source: &[Lanes],
-    rows: ResultRows<impl Fn(usize) -> usize>,
+    rows: ResultRows<impl Fn(usize) -> usize, impl Fn(usize) -> usize>,
     taps: &[Tap],
     gradients: &mut [Lanes],
 ) -> usize {
     let mut sums: [Lanes; T] = std::array::from_fn(|t| gradients[taps[t].weight]);
-    for (row, results) in rows.results.chunks_exact(rows.width).enumerate() {
-        let start = (rows.start)(row);
+    for (results, start) in rows.each() {
         let length = (rows.width - 1) * rows.stride + 1;
         let under: [&[Lanes]; T] = std::array::from_fn(|t| &source[start + taps[t].offset..][..length]);
         for (x, result) in results.iter().enumerate() {

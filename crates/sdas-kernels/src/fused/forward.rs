@@ -1,11 +1,12 @@
 //! The way there: one pass per level of units, a reduction of the norms' sums behind each, and one pass for the sum.
 
 use super::correlate::{Row, correlate_row};
+use super::fan::{Fan, Given, Kept};
 use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
-use super::plan::{Body, Plan, Product, Rows, Term, Unit, strip};
+use super::plan::{Body, Plan, PoolUnit, Product, Rows, Term, Unit, strip};
 use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
@@ -13,113 +14,76 @@ use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
 use crate::registers::Registers;
 use crate::weights::volume;
-use crate::width::{Task, Width, run};
+use crate::width::{Task, run};
 use std::ops::Range;
 
-/// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
-const GROUPS: usize = 16;
+/// Sums of a unit's results and of their squares, `[blocks × LANES]` each.
+pub(crate) type UnitSums = [Vec<f64>; 2];
 
-/// Everything that the passes over an edge read.
-pub(crate) struct Pass<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) width: Width,
-    pub(crate) input: &'a [f32],
-    pub(crate) weights: &'a [f32],
-    /// One factor per operation.
-    pub(crate) mix: &'a [f32],
+/// Where an edge's result goes.
+pub(crate) struct Onto<'a> {
+    /// `[images, pixels, outputs]`.
+    pub(crate) sum: &'a mut [f32],
+    /// Whether the result is added to what stands there.
+    pub(crate) begun: bool,
+    /// What the result is multiplied by, a factor per image.
+    pub(crate) factors: Option<&'a [f32]>,
 }
 
-impl Pass<'_> {
-    /// Images per task.
-    pub(crate) fn group(&self) -> usize {
-        self.plan.images.div_ceil(GROUPS.min(self.plan.images))
-    }
-
-    pub(crate) fn groups(&self) -> usize {
-        self.plan.images.div_ceil(self.group())
-    }
-
-    /// Input values of one image.
-    pub(crate) fn image(&self) -> usize {
-        volume(self.plan.input) * self.plan.inputs
-    }
-
-    /// Computes the units of a level into `kept`, `[images, plan.kept]`; returns per unit of the plan the sums and the
-    /// sums of squares of its results, `[blocks × LANES]` each, empty for other levels.
+impl Fan<'_> {
+    /// Computes the units of a level into `kept`, `[images, plan.kept]` an edge; returns per edge and unit of the plan the
+    /// sums of its results, which are zero for other levels, and for the pools of all edges but the first.
     pub(crate) fn level(
         &self,
         level: usize,
-        packed: &[Packed],
-        normals: &[Normal],
-        kept: &mut [Lanes],
-    ) -> Vec<[Vec<f64>; 2]> {
+        packed: &[Vec<Packed>],
+        normals: &[Vec<Normal>],
+        kept: &mut [Buffer],
+    ) -> Vec<Vec<UnitSums>> {
         let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
-        let per_group = (plan.units.len() * 2 * lanes).max(1);
+        let per_edge = plan.units.len() * 2 * lanes;
+        let per_group = per_edge * self.edges.len();
         let mut sums = vec![0.0; self.groups() * per_group];
-        let groups = kept
-            .chunks_mut(group * plan.kept)
-            .zip(sums.chunks_mut(per_group))
-            .zip(self.input.chunks(group * self.image()));
-        each(groups, |((kept, sums), input)| {
+        let mut kept: Vec<_> = kept.iter_mut().map(|kept| kept.chunks_mut(group * plan.kept)).collect();
+        let groups = sums.chunks_mut(per_group).zip(self.input.chunks(group * self.image())).map(|(sums, input)| {
+            let kept: Vec<_> = kept.iter_mut().map(|kept| kept.next().expect("as many as groups")).collect();
+            (kept, sums, input)
+        });
+        each(groups, |(kept, sums, input)| {
             with_scratch(|scratch| {
                 run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
             });
         });
-        let of_unit = |unit: usize, which: usize| {
-            let mut total = vec![0.0; lanes];
-            for sums in sums.chunks_exact(per_group) {
-                let part = &sums[(unit * 2 + which) * lanes..][..lanes];
-                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-            }
-            total
-        };
-        (0..plan.units.len()).map(|unit| [of_unit(unit, 0), of_unit(unit, 1)]).collect()
+        let (first, others) = sums.split_at_mut(per_group);
+        for other in others.chunks_exact(per_group) {
+            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
+        }
+        let of_unit = |sums: &[f64]| [sums[..lanes].to_vec(), sums[lanes..].to_vec()];
+        first.chunks_exact(per_edge).map(|sums| sums.chunks_exact(2 * lanes).map(of_unit).collect()).collect()
     }
 
-    /// The edge's output, `[images, pixels, outputs]`: the sum of its terms, times a factor per image, plus `sum`.
-    pub(crate) fn combine(
-        &self,
-        normals: &[Normal],
-        kept: &[Lanes],
-        factors: Option<&[f32]>,
-        sum: Option<&[f32]>,
-    ) -> Buffer {
+    /// Adds up the terms of every edge.
+    pub(crate) fn combine(&self, kept: &[Kept], onto: Vec<Onto>) {
         let (plan, group) = (self.plan, self.group());
-        let count = plan.images * volume(plan.output) * plan.outputs;
-        let mut output = Buffer::of_floats(count);
-        let mut constants = vec![Lanes::ZERO; plan.blocks()];
-        let mut streams = Vec::with_capacity(plan.blocks() * plan.terms.len());
-        for (block, constant) in constants.iter_mut().enumerate() {
-            for Term { operation, unit } in &plan.terms {
-                let factor = self.mix[*operation];
-                streams.push(match unit {
-                    Some(unit) => {
-                        *constant = constant.summed(normals[*unit].shift[block].scaled(factor));
-                        let start = plan.units[*unit].kept;
-                        let from = match plan.units[*unit].body {
-                            Body::Product(_) => Values::Kept(start),
-                            Body::Pool(_) => Values::Pooled(start),
-                        };
-                        Stream { from, scale: normals[*unit].scale[block].scaled(factor) }
-                    }
-                    None => Stream { from: Values::Input, scale: Lanes::filled(factor) },
+        let mixtures: Vec<_> = self.edges.iter().zip(kept).map(|(edge, kept)| Mixture::new(plan, edge, kept)).collect();
+        let mut sums: Vec<_> = onto
+            .into_iter()
+            .map(|onto| (onto.sum.chunks_mut(group * self.output()), onto.begun, onto.factors))
+            .collect();
+        let groups = self.input.chunks(group * self.image()).enumerate().map(|(index, input)| {
+            let edges =
+                sums.iter_mut().zip(&mixtures).zip(kept).map(|(((sum, begun, factors), mixture), kept)| Share {
+                    mixture,
+                    kept: &kept.results[index * group * plan.kept..],
+                    sum: sum.next().expect("as many as groups"),
+                    begun: *begun,
+                    factors: factors.map(|factors| &factors[index * group..]),
                 });
-            }
-        }
-        let groups = output.floats()[..count]
-            .chunks_mut(group * volume(plan.output) * plan.outputs)
-            .zip(self.input.chunks(group * self.image()))
-            .enumerate();
-        each(groups, |(index, (output, input))| {
-            let kept = &kept[index * group * plan.kept..];
-            let factors = factors.map(|factors| &factors[index * group..]);
-            let sum = sum.map(|sum| &sum[index * group * volume(plan.output) * plan.outputs..][..output.len()]);
-            with_scratch(|scratch| {
-                let (constants, streams) = (&constants, &streams);
-                run(self.width, Combine { plan, constants, streams, input, kept, factors, sum, output, scratch });
-            });
+            (edges.collect::<Vec<_>>(), input)
         });
-        output
+        each(groups, |(edges, input)| {
+            with_scratch(|scratch| run(self.width, Combine { plan, edges, input, scratch }));
+        });
     }
 }
 
@@ -127,10 +91,12 @@ impl Pass<'_> {
 struct Level<'a> {
     plan: &'a Plan,
     level: usize,
-    packed: &'a [Packed],
-    normals: &'a [Normal],
+    packed: &'a [Vec<Packed>],
+    normals: &'a [Vec<Normal>],
     input: &'a [f32],
-    kept: &'a mut [Lanes],
+    /// By edge.
+    kept: Vec<&'a mut [Lanes]>,
+    /// `[edges, units, 2, blocks × LANES]`.
     sums: &'a mut [f64],
     scratch: &'a mut Scratch,
 }
@@ -138,7 +104,7 @@ struct Level<'a> {
 impl Task for Level<'_> {
     #[inline(always)]
     fn run<R: Registers>(mut self) {
-        let images = self.kept.len() / self.plan.kept;
+        let images = self.kept[0].len() / self.plan.kept;
         let values = self.input.len() / images;
         for image in 0..images {
             let input = Pixels { values: &self.input[image * values..][..values], channels: self.plan.inputs };
@@ -151,55 +117,77 @@ impl Level<'_> {
     #[inline(always)]
     fn image<R: Registers>(&mut self, image: usize, input: Pixels) {
         let plan = self.plan;
-        let kept = &mut self.kept[image * plan.kept..][..plan.kept];
-        let products = plan.level(self.level).filter(|(_, unit)| matches!(unit.body, Body::Product(_)));
-        let own_start = products.map(|(_, unit)| unit.kept).min().unwrap_or(0);
-        let (earlier, own) = kept.split_at_mut(own_start);
         if self.level == 0 {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
             pad_for_pools(plan, input, self.scratch);
         }
+        for edge in 0..self.kept.len() {
+            self.edge::<R>(edge, image, input);
+        }
+    }
+
+    #[inline(always)]
+    fn edge<R: Registers>(&mut self, edge: usize, image: usize, input: Pixels) {
+        let plan = self.plan;
+        let kept = &mut self.kept[edge][image * plan.kept..][..plan.kept];
+        let products = plan.level(self.level).filter(|(_, unit)| matches!(unit.body, Body::Product(_)));
+        let own_start = products.map(|(_, unit)| unit.kept).min().unwrap_or(0);
+        let (earlier, own) = kept.split_at_mut(own_start);
         let lanes = plan.blocks() * LANES;
         for (index, unit) in plan.level(self.level) {
-            let packed = &self.packed[index];
-            let (values, squares) = self.sums[index * 2 * lanes..][..2 * lanes].split_at_mut(lanes);
+            let packed = &self.packed[edge][index];
+            let sums = &mut self.sums[(edge * plan.units.len() + index) * 2 * lanes..][..2 * lanes];
+            let (values, squares) = sums.split_at_mut(lanes);
             match &unit.body {
                 Body::Product(product) => {
                     if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
-                        let normal = &self.normals[source];
+                        let normal = &self.normals[edge][source];
                         let source = &earlier[plan.units[source].kept..];
                         fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.activated);
                     }
                     let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
                     product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
                 }
-                // What has no norm needs no sums, and is computed where it is read.
-                Body::Pool(_) if unit.statistics.is_none() => {}
-                Body::Pool(pool) => {
-                    let mut pixel = 0;
-                    while pixel < unit.pixels() {
-                        let pixels = plan.strip().min(unit.pixels() - pixel);
-                        let Scratch { pooled, columns, padded, .. } = &mut *self.scratch;
-                        let results = first(pooled, plan.blocks() * pixels);
-                        let input = pool_input(plan, input, padded);
-                        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, results);
-                        for (block, results) in results.chunks_exact(pixels).enumerate() {
-                            let at = block * LANES..(block + 1) * LANES;
-                            let (mut sum, mut square) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
-                            for (x, result) in results.iter().enumerate() {
-                                sum[x % 4] = sum[x % 4].plus::<R>(*result);
-                                square[x % 4] = square[x % 4].add_product::<R>(*result, *result);
-                            }
-                            add_to_doubles(&mut values[at.clone()], total::<R>(sum));
-                            add_to_doubles(&mut squares[at.clone()], total::<R>(square));
-                        }
-                        pixel += pixels;
-                    }
+                // What has no norm needs no sums, and is computed where it is read; all edges have the same pools.
+                Body::Pool(pool) if edge == 0 && unit.statistics.is_some() => {
+                    pool_sums::<R>(plan, unit, pool, input, (values, squares), self.scratch);
                 }
+                Body::Pool(_) => {}
             }
         }
+    }
+}
+
+/// Adds the sums of a pool's results.
+#[inline(always)]
+fn pool_sums<R: Registers>(
+    plan: &Plan,
+    unit: &Unit,
+    pool: &PoolUnit,
+    input: Pixels,
+    (values, squares): (&mut [f64], &mut [f64]),
+    scratch: &mut Scratch,
+) {
+    let mut pixel = 0;
+    while pixel < unit.pixels() {
+        let pixels = plan.strip().min(unit.pixels() - pixel);
+        let Scratch { pooled, columns, padded, .. } = &mut *scratch;
+        let results = first(pooled, plan.blocks() * pixels);
+        let input = pool_input(plan, input, padded);
+        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, results);
+        for (block, results) in results.chunks_exact(pixels).enumerate() {
+            let at = block * LANES..(block + 1) * LANES;
+            let (mut sum, mut square) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
+            for (x, result) in results.iter().enumerate() {
+                sum[x % 4] = sum[x % 4].plus::<R>(*result);
+                square[x % 4] = square[x % 4].add_product::<R>(*result, *result);
+            }
+            add_to_doubles(&mut values[at.clone()], total::<R>(sum));
+            add_to_doubles(&mut squares[at.clone()], total::<R>(square));
+        }
+        pixel += pixels;
     }
 }
 
@@ -344,6 +332,7 @@ fn product_unit<R: Registers>(
         let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
         multiply::<R, true>(
             Strip { lanes: rows, pixels },
+            0..pixels,
             product.inputs,
             &packed.product,
             Results { lanes: results, start: pixel, plane },
@@ -371,59 +360,62 @@ pub(crate) fn add_to_doubles(doubles: &mut [f64], lanes: Lanes) {
     }
 }
 
-/// The sum of the terms for a group of images.
+/// The sums of the terms for a group of images.
 struct Combine<'a> {
     plan: &'a Plan,
-    /// `[blocks]`.
-    constants: &'a [Lanes],
-    /// `[blocks, terms]`.
-    streams: &'a [Stream],
+    edges: Vec<Share<'a>>,
     input: &'a [f32],
+    scratch: &'a mut Scratch,
+}
+
+/// An edge's part in it.
+struct Share<'a> {
+    mixture: &'a Mixture,
     kept: &'a [Lanes],
+    sum: &'a mut [f32],
+    begun: bool,
     /// By image.
     factors: Option<&'a [f32]>,
-    /// Laid out like the output.
-    sum: Option<&'a [f32]>,
-    output: &'a mut [f32],
-    scratch: &'a mut Scratch,
 }
 
 impl Task for Combine<'_> {
     #[inline(always)]
-    fn run<R: Registers>(self) {
+    fn run<R: Registers>(mut self) {
         let (plan, pixels) = (self.plan, volume(self.plan.output));
         let values = volume(plan.input) * plan.inputs;
-        for (image, output) in self.output.chunks_exact_mut(pixels * plan.outputs).enumerate() {
-            let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
-            let kept = &self.kept[image * plan.kept..][..plan.kept];
+        for (image, input) in self.input.chunks_exact(values).enumerate() {
+            let input = Pixels { values: input, channels: plan.inputs };
             pad_for_pools(plan, input, self.scratch);
-            let factor = self.factors.map_or(1.0, |factors| factors[image]);
-            let before = self
-                .sum
-                .map(|sum| Pixels { values: &sum[image * output.len()..][..output.len()], channels: plan.outputs });
             let mut pixel = 0;
             while pixel < pixels {
                 let end = pixels.min(pixel + plan.strip());
                 fill_pooled::<R>(plan, input, (pixel, end - pixel), self.scratch);
-                for (block, constant) in self.constants.iter().enumerate() {
-                    let streams = &self.streams[block * plan.terms.len()..][..plan.terms.len()];
-                    let pooled = &*self.scratch.pooled;
-                    let strip = pixel..end;
-                    let sum = Sum { constant, streams, factor, kept, pooled, strip, pixels, input, before, block };
-                    let mut pixel = pixel;
-                    while pixel + 8 <= end {
-                        sum.tile::<R, 8>(pixel, output, plan.outputs);
-                        pixel += 8;
-                    }
-                    while pixel < end {
-                        sum.tile::<R, 1>(pixel, output, plan.outputs);
-                        pixel += 1;
-                    }
+                for edge in &mut self.edges {
+                    let sum = Sum {
+                        mixture: edge.mixture,
+                        factor: edge.factors.map_or(1.0, |factors| factors[image]),
+                        kept: &edge.kept[image * plan.kept..][..plan.kept],
+                        pooled: &self.scratch.pooled,
+                        strip: pixel..end,
+                        pixels,
+                        input,
+                        begun: edge.begun,
+                        channels: plan.outputs,
+                    };
+                    sum.strip::<R>(&mut edge.sum[image * pixels * plan.outputs..][..pixels * plan.outputs]);
                 }
                 pixel = end;
             }
         }
     }
+}
+
+/// The terms of an edge's sum.
+struct Mixture {
+    /// `[blocks]`.
+    constants: Vec<Lanes>,
+    /// `[blocks, terms]`.
+    streams: Vec<Stream>,
 }
 
 /// A term of the sum in one block of channels: where its values come from, and their factor.
@@ -442,10 +434,34 @@ enum Values {
     Input,
 }
 
-/// The sum of an image's terms in one block of channels, for a strip.
+impl Mixture {
+    fn new(plan: &Plan, edge: &Given, Kept { normals, .. }: &Kept) -> Self {
+        let mut constants = vec![Lanes::ZERO; plan.blocks()];
+        let mut streams = Vec::with_capacity(plan.blocks() * plan.terms.len());
+        for (block, constant) in constants.iter_mut().enumerate() {
+            for Term { operation, unit } in &plan.terms {
+                let factor = edge.mix[*operation];
+                streams.push(match unit {
+                    Some(unit) => {
+                        *constant = constant.summed(normals[*unit].shift[block].scaled(factor));
+                        let start = plan.units[*unit].kept;
+                        let from = match plan.units[*unit].body {
+                            Body::Product(_) => Values::Kept(start),
+                            Body::Pool(_) => Values::Pooled(start),
+                        };
+                        Stream { from, scale: normals[*unit].scale[block].scaled(factor) }
+                    }
+                    None => Stream { from: Values::Input, scale: Lanes::filled(factor) },
+                });
+            }
+        }
+        Mixture { constants, streams }
+    }
+}
+
+/// The sum of an image's terms for a strip.
 struct Sum<'a> {
-    constant: &'a Lanes,
-    streams: &'a [Stream],
+    mixture: &'a Mixture,
     factor: f32,
     kept: &'a [Lanes],
     pooled: &'a [Lanes],
@@ -453,23 +469,38 @@ struct Sum<'a> {
     /// Pixels of the image.
     pixels: usize,
     input: Pixels<'a>,
-    /// What the sum is added to.
-    before: Option<Pixels<'a>>,
-    block: usize,
+    begun: bool,
+    /// Channels of the output.
+    channels: usize,
 }
 
 impl Sum<'_> {
     #[inline(always)]
-    fn tile<R: Registers, const P: usize>(&self, pixel: usize, output: &mut [f32], channels: usize) {
-        let mut sums = [*self.constant; P];
-        for Stream { from, scale } in self.streams {
+    fn strip<R: Registers>(&self, output: &mut [f32]) {
+        let terms = self.mixture.streams.len() / self.mixture.constants.len();
+        for block in 0..self.mixture.constants.len() {
+            let streams = &self.mixture.streams[block * terms..][..terms];
+            let mut pixel = self.strip.start;
+            while pixel + 8 <= self.strip.end {
+                self.tile::<R, 8>(pixel, block, streams, output);
+                pixel += 8;
+            }
+            while pixel < self.strip.end {
+                self.tile::<R, 1>(pixel, block, streams, output);
+                pixel += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<R: Registers, const P: usize>(&self, pixel: usize, block: usize, streams: &[Stream], output: &mut [f32]) {
+        let mut sums = [self.mixture.constants[block]; P];
+        for Stream { from, scale } in streams {
             let values = match *from {
-                Values::Kept(start) => &self.kept[start + self.block * self.pixels + pixel..],
-                Values::Pooled(start) => {
-                    &self.pooled[start + self.block * self.strip.len() + pixel - self.strip.start..]
-                }
+                Values::Kept(start) => &self.kept[start + block * self.pixels + pixel..],
+                Values::Pooled(start) => &self.pooled[start + block * self.strip.len() + pixel - self.strip.start..],
                 Values::Input => {
-                    let values = self.input.tile::<P>(pixel, self.block);
+                    let values = self.input.tile::<P>(pixel, block);
                     for p in 0..P {
                         sums[p] = sums[p].add_product::<R>(values[p], *scale);
                     }
@@ -482,10 +513,13 @@ impl Sum<'_> {
             }
         }
         let factor = R::splat(self.factor);
-        let before = self.before.map_or([Lanes::ZERO; P], |before| before.tile::<P>(pixel, self.block));
+        let before = match self.begun {
+            true => Pixels { values: output, channels: self.channels }.tile::<P>(pixel, block),
+            false => [Lanes::ZERO; P],
+        };
         for p in 0..P {
             sums[p] = before[p].add_product::<R>(sums[p], factor);
-            store(output, channels, pixel + p, self.block, sums[p]);
+            store(output, self.channels, pixel + p, block, sums[p]);
         }
     }
 }

@@ -20,9 +20,19 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// A buffer of `length` with arbitrary numbers in it.
     pub(crate) fn take(length: usize) -> Self {
+        Buffer::found(length, length + length / 4)
+    }
+
+    /// The same for a short while: the least that is idle will do, however large. What the way back frees holds what it
+    /// needs.
+    pub(crate) fn borrow(length: usize) -> Self {
+        Buffer::found(length, usize::MAX)
+    }
+
+    fn found(length: usize, most: usize) -> Self {
         let mut pool = pool();
         pool.clock += 1;
-        let fits = |lanes: &Vec<Lanes>| lanes.len() >= length && lanes.len() <= length + length / 4;
+        let fits = |lanes: &Vec<Lanes>| (length..=most).contains(&lanes.len());
         let best = (0..pool.idle.len())
             .rev()
             .filter(|&at| fits(&pool.idle[at].lanes))
@@ -39,6 +49,11 @@ impl Buffer {
     /// A buffer for so many floats.
     pub(crate) fn of_floats(count: usize) -> Self {
         Buffer::take(count.div_ceil(LANES))
+    }
+
+    /// The same for a short while.
+    pub(crate) fn borrow_floats(count: usize) -> Self {
+        Buffer::borrow(count.div_ceil(LANES))
     }
 
     /// All of it as floats.
@@ -94,7 +109,7 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.used > 0 {
+        if !self.lanes.is_empty() {
             let mut pool = pool();
             let since = pool.clock;
             pool.idle.push(Idle { lanes: std::mem::take(&mut self.lanes), since });

@@ -1,5 +1,8 @@
 //! The edge in one piece on the CPU, for single precision: the way there and the way back by hand.
 //!
+//! Edges that run the same on the same activation are computed together, as a [fan](fan::Fan), and the edges of a cell as
+//! [one function](cell::FusedCell) of Burn.
+//!
 //! An edge is a few [units](plan::Unit), each a matrix product over rows that are made in cache (a depthwise convolution,
 //! the pixels themselves, patches), or a pool. Only the units' results are kept, before their norms: a norm is folded into
 //! whoever reads it next. A batch norm needs sums over the whole batch, so that the work is a few passes over the images,
@@ -7,12 +10,15 @@
 //! numbers are the same whatever the number of threads.
 
 mod backward;
+mod cell;
 mod concatenate;
 mod correlate;
 mod descent;
 mod extension;
+mod fan;
 mod forward;
 mod grid;
+mod input_back;
 mod memory;
 mod normal;
 mod pack;
@@ -20,9 +26,11 @@ mod plan;
 mod pool;
 mod product;
 mod rows;
+mod tensors;
+mod term_sums;
 mod unit_back;
 
-pub use concatenate::concatenate;
+pub(crate) use cell::{cell, handles_cell};
 pub use descent::{Descending, Descent, norm};
 pub(crate) use extension::{forward, handles};
 pub use memory::release_memory;

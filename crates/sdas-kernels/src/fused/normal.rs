@@ -15,7 +15,7 @@ pub(crate) struct Normal {
 }
 
 /// The gradient of a unit's result: `p × g + q × u + r`, `g` being that of its normed result.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Back {
     pub(crate) p: Vec<Lanes>,
     pub(crate) q: Vec<Lanes>,

@@ -35,8 +35,6 @@ pub(crate) struct Plan {
     pub(crate) kept: usize,
     /// Elements of a strip's results of pools, which are not kept: computing them again is cheaper than memory.
     pub(crate) pooled: usize,
-    /// Elements of an image's gradients of units that other units read.
-    pub(crate) gradients: usize,
     /// Elements of the flat weights.
     pub(crate) weights: usize,
     /// The input after its ReLU, for the depthwise units that read it.
@@ -69,7 +67,8 @@ pub(crate) struct Unit {
     /// Where its results start among the kept ones of an image, `[blocks, pixels]`, or, of a pool, among the pools' of a
     /// strip, `[blocks, pixels of the strip]`.
     pub(crate) kept: usize,
-    /// Where the gradient of its normed result starts, if a unit reads it.
+    /// Where the gradient of its normed result goes, if a unit reads it: over that unit's results, which nobody reads any
+    /// more by then.
     pub(crate) gradient: Option<usize>,
 }
 
@@ -182,7 +181,6 @@ impl Plan {
             levels: 0,
             kept: 0,
             pooled: 0,
-            gradients: 0,
             weights: 0,
             activated: Grid::new(input, Border::default()),
             raw: Grid::new(input, Border::default()),
@@ -233,12 +231,17 @@ impl Plan {
         self.levels = self.units.iter().map(|unit| unit.level + 1).max().unwrap_or(0);
         let blocks = self.blocks();
         for level in 0..self.levels {
-            for unit in self.units.iter_mut().filter(|unit| unit.level == level) {
+            for index in 0..self.units.len() {
+                let unit = &self.units[index];
+                if unit.level != level {
+                    continue;
+                }
+                let read = unit.source.map_or(0, |source| self.units[source].pixels());
                 let (place, length) = match unit.body {
-                    Body::Product(_) => (&mut self.kept, blocks * unit.pixels() + SKEW),
+                    Body::Product(_) => (&mut self.kept, blocks * unit.pixels().max(read) + SKEW),
                     Body::Pool(_) => (&mut self.pooled, blocks * strip(unit.output)),
                 };
-                unit.kept = *place;
+                self.units[index].kept = *place;
                 *place += length;
             }
         }
@@ -246,8 +249,7 @@ impl Plan {
         self.kept = self.kept.max(1);
         for reader in 0..self.units.len() {
             if let Some(source) = self.units[reader].source {
-                self.units[source].gradient = Some(self.gradients);
-                self.gradients += blocks * self.units[source].pixels();
+                self.units[source].gradient = Some(self.units[reader].kept);
             }
         }
         let (mut activated, mut raw) = (Border::default(), Border::default());

@@ -2,6 +2,7 @@
 
 use crate::lanes::{LANES, Lanes};
 use crate::registers::Registers;
+use std::ops::Range;
 
 /// Rows of a strip, `[blocks, pixels]` with `pixels` elements from one block to the next.
 #[derive(Clone, Copy)]
@@ -10,7 +11,7 @@ pub(crate) struct Strip<'a> {
     pub(crate) pixels: usize,
 }
 
-/// Where results go: `[blocks, ...]` with `plane` elements from one block to the next, from `start` on.
+/// Where results go: `[blocks, ...]` with `plane` elements from one block to the next, the strip's first pixel at `start`.
 pub(crate) struct Results<'a> {
     pub(crate) lanes: &'a mut [Lanes],
     pub(crate) start: usize,
@@ -23,10 +24,12 @@ pub(crate) struct Sums<'a> {
     pub(crate) squares: &'a mut [Lanes],
 }
 
-/// `results = rows × weights`, `weights` being `[output blocks, inputs]`; with `sums`, the results are summed, too.
+/// `results = rows × weights` for some pixels of a strip, `weights` being `[output blocks, inputs]`; with `sums`, the results
+/// are summed, too.
 #[inline(always)]
 pub(crate) fn multiply<R: Registers, const SUM: bool>(
     rows: Strip,
+    pixels: Range<usize>,
     inputs: usize,
     weights: &[Lanes],
     results: Results,
@@ -34,9 +37,9 @@ pub(crate) fn multiply<R: Registers, const SUM: bool>(
 ) {
     let blocks = weights.len() / inputs;
     let mut product = Multiply { rows, inputs, weights, results, sums };
-    let mut pixel = 0;
-    while pixel < rows.pixels {
-        let left = rows.pixels - pixel;
+    let mut pixel = pixels.start;
+    while pixel < pixels.end {
+        let left = pixels.end - pixel;
         if R::ACCUMULATORS >= 16 && left >= 16 && blocks == 1 {
             product.tile::<R, SUM, 16, 1>(pixel, 0);
             pixel += 16;

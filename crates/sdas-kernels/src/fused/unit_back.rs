@@ -31,10 +31,16 @@ pub(crate) struct UnitBack<'a> {
 }
 
 impl UnitBack<'_> {
-    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on. A pool's results are
-    /// those of the strip, `pooled`.
+    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on, or adds it where `ADD`.
+    /// A pool's results are those of the strip, `pooled`.
     #[inline(always)]
-    fn result_gradient<R: Registers>(&self, pixel: usize, pixels: usize, pooled: Option<&[Lanes]>, to: &mut [Lanes]) {
+    fn result_gradient<R: Registers, const ADD: bool>(
+        &self,
+        pixel: usize,
+        pixels: usize,
+        pooled: Option<&[Lanes]>,
+        to: &mut [Lanes],
+    ) {
         let plane = self.unit.pixels();
         for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
             let (p, q, r) = (self.back.p[block], self.back.q[block], self.back.r[block]);
@@ -43,20 +49,38 @@ impl UnitBack<'_> {
                 None => &self.kept[self.unit.kept + block * plane + pixel..],
             };
             let results = &results[..pixels];
-            match self.own {
-                Some(own) => {
-                    let own = &own[block * plane + pixel..][..pixels];
-                    for ((to, result), gradient) in to.iter_mut().zip(results).zip(own) {
-                        *to = r.add_product::<R>(q, *result).add_product::<R>(p, *gradient);
-                    }
-                }
-                None => {
-                    let gradients = self.gradient.run(pixel..pixel + pixels, block);
-                    for ((to, result), gradient) in to.iter_mut().zip(results).zip(gradients) {
-                        *to = r.add_product::<R>(q, *result).add_product::<R>(p, gradient);
-                    }
+            let mut x = 0;
+            while x < pixels {
+                let left = pixels - x;
+                let from = (results, block, pixel);
+                if left >= 8 {
+                    self.tile::<R, ADD, 8>((p, q, r), from, x, to);
+                    x += 8;
+                } else {
+                    self.tile::<R, ADD, 1>((p, q, r), from, x, to);
+                    x += 1;
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<R: Registers, const ADD: bool, const P: usize>(
+        &self,
+        (p, q, r): (Lanes, Lanes, Lanes),
+        (results, block, pixel): (&[Lanes], usize, usize),
+        x: usize,
+        to: &mut [Lanes],
+    ) {
+        let results: &[Lanes; P] = results[x..].first_chunk().expect("a tile has P pixels");
+        let to: &mut [Lanes; P] = to[x..].first_chunk_mut().expect("a tile has P pixels");
+        let gradients: [Lanes; P] = match self.own {
+            Some(own) => *own[block * self.unit.pixels() + pixel + x..].first_chunk().expect("a tile has P pixels"),
+            None => self.gradient.tile::<P>(pixel + x, block),
+        };
+        for i in 0..P {
+            let r = if ADD { to[i].plus::<R>(r) } else { r };
+            to[i] = r.add_product::<R>(q, results[i]).add_product::<R>(p, gradients[i]);
         }
     }
 }
@@ -98,14 +122,30 @@ pub(crate) fn product_back<R: Registers>(
     while pixel < plane {
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
-        of.result_gradient::<R>(pixel, pixels, None, results);
+        of.result_gradient::<R, false>(pixel, pixels, None, results);
         let row_gradients = first(row_gradients, row_blocks * pixels);
-        if back_to_source || depthwise.is_some() {
+        let [_, height, width] = unit.output;
+        // Straight into the grid, if there is one.
+        let (to_lanes, to_plane) = match gradient_grid {
+            Some(layout) => (&mut *grid, layout.plane()),
+            None => (&mut *row_gradients, pixels),
+        };
+        let row_at = |row: usize| {
+            let y = pixel / width + row;
+            gradient_grid.map_or(row * width, |layout| layout.at(y / height, y % height, 0))
+        };
+        let (runs, length) = match (depthwise.is_some(), back_to_source) {
+            (true, _) => (pixels / width, width),
+            (false, true) => (1, pixels),
+            (false, false) => (0, 0),
+        };
+        for run in 0..runs {
             multiply::<R, false>(
                 Strip { lanes: results, pixels },
+                run * length..(run + 1) * length,
                 plan.outputs,
                 &packed.transposed,
-                Results { lanes: row_gradients, start: 0, plane: pixels },
+                Results { lanes: to_lanes, start: row_at(run) - run * length, plane: to_plane },
                 Sums { values: &mut [], squares: &mut [] },
             );
         }
@@ -114,25 +154,22 @@ pub(crate) fn product_back<R: Registers>(
             fill_rows::<R>(unit, product, packed, plan.outputs, input, activated, (pixel, pixels), rows);
             product::weight_gradients::<R>(Strip { lanes: rows, pixels }, results, product_weights);
             if let Some(depthwise) = depthwise {
-                let [_, height, width] = unit.output;
                 let [st, sh, sw] = depthwise.window.stride;
                 let taps = depthwise.taps.len();
                 for block in 0..plan.blocks() {
                     let source = &activated[block * depthwise.grid.plane()..][..depthwise.grid.plane()];
                     let gradients = &mut depthwise_weights[block * taps..][..taps];
-                    let from = |row: usize| {
+                    let start = |row: usize| {
                         let y = pixel / width + row;
                         start(&depthwise.grid, y / height * st, y % height * sh)
                     };
-                    let results = &row_gradients[block * pixels..][..pixels];
-                    let rows = ResultRows { results, width, stride: sw, start: from };
+                    let results = &to_lanes[block * to_plane..][..to_plane];
+                    let rows = ResultRows { results, rows: pixels / width, width, at: row_at, stride: sw, start };
                     correlate::weight_gradients::<R>(source, rows, &depthwise.taps, gradients);
                 }
             }
         }
-        if let Some(layout) = gradient_grid {
-            copy_rows(layout, unit.output, pixel, pixels, row_gradients, grid);
-        } else if back_to_source {
+        if gradient_grid.is_none() && back_to_source {
             let place =
                 Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
             let to = first(to, blocks(input.channels) * volume(unit.input));
@@ -159,10 +196,11 @@ pub(crate) fn product_back<R: Registers>(
     }
 }
 
-/// Goes back through a pool: adds the gradient of the input to `scratch.raw_gradient`.
+/// Goes back through a pool of every edge of a fan: adds the gradient of the input to `scratch.raw_gradient`. The edges
+/// share the pool's results, so that their gradients are summed before it.
 #[inline(always)]
-pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &mut Scratch) {
-    let UnitBack { plan, unit, .. } = *of;
+pub(crate) fn pool_back<R: Registers>(edges: &[UnitBack], pool: &PoolUnit, scratch: &mut Scratch) {
+    let UnitBack { plan, unit, input, .. } = edges[0];
     let (plane, strip) = (unit.pixels(), strip(unit.output));
     let Scratch { raw, grid, results, pooled, columns, padded, raw_gradient, raw_begun, .. } = scratch;
     let add = std::mem::replace(raw_begun, true);
@@ -188,9 +226,12 @@ pub(crate) fn pool_back<R: Registers>(of: &UnitBack, pool: &PoolUnit, scratch: &
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
         let pooled = first(pooled, plan.blocks() * pixels);
-        let input = pool_input(plan, of.input, padded);
+        let input = pool_input(plan, input, padded);
         pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled);
-        of.result_gradient::<R>(pixel, pixels, Some(pooled), results);
+        edges[0].result_gradient::<R, false>(pixel, pixels, Some(pooled), results);
+        for edge in &edges[1..] {
+            edge.result_gradient::<R, true>(pixel, pixels, Some(pooled), results);
+        }
         match pool.pool {
             Pool::Average => {
                 for results in results.chunks_exact_mut(pixels) {

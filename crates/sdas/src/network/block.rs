@@ -4,7 +4,7 @@ use crate::parameters::Parameters;
 use burn::tensor::Tensor;
 use rand::Rng;
 use sdas_data::random::Stream;
-use sdas_kernels::{Edge, Expression, Mode, Onto, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, WeightKind};
 
 /// An edge of a network with its place among the network's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,26 +22,24 @@ pub struct Block {
 impl Block {
     /// Computes the block; what it normalised by goes into `pass`.
     pub(super) fn forward(&self, pass: &mut BlockPass<'_>, input: Tensor<5>) -> Tensor<5> {
-        self.forward_onto(pass, input, None, Onto::default())
+        let output = self.edge.forward(input, pass.weights.get(self.slot), None, self.mode(pass));
+        self.report(pass, output.statistics);
+        output.activation
     }
 
-    /// Computes the block as one of a node's edges.
-    pub(super) fn forward_onto(
-        &self,
-        pass: &mut BlockPass<'_>,
-        input: Tensor<5>,
-        mix: Option<Tensor<1>>,
-        onto: Onto,
-    ) -> Tensor<5> {
-        let mode = match pass.running {
+    /// What its norms use.
+    pub(super) fn mode(&self, pass: &BlockPass<'_>) -> Mode {
+        match pass.running {
             Some(running) => Mode::Running(running.get(self.slot)),
             None => Mode::Batch,
-        };
-        let output = self.edge.forward_onto(input, pass.weights.get(self.slot), mix, mode, onto);
-        if let Some(statistics) = output.statistics {
-            pass.statistics.set(self.slot, Some(statistics));
         }
-        output.activation
+    }
+
+    /// Notes the batch's statistics, if there are any.
+    pub(super) fn report(&self, pass: &mut BlockPass<'_>, statistics: Option<Tensor<1>>) {
+        if statistics.is_some() {
+            pass.statistics.set(self.slot, statistics);
+        }
     }
 
     /// Whether it hands its input on unchanged.

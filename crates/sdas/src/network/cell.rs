@@ -4,7 +4,7 @@ use super::block::{Block, BlockPass};
 use super::stochastic::DropPath;
 use crate::space::{CellKind, INPUTS, NODES};
 use burn::tensor::Tensor;
-use sdas_kernels::{Onto, concatenate};
+use sdas_kernels::Link;
 
 /// A cell of a supernet or of a derived network: they differ only in what their edges run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,25 +43,28 @@ impl Cell {
         drop_path: &mut Option<DropPath>,
     ) -> Tensor<5> {
         let [before, last] = inputs;
-        let mut states = Vec::with_capacity(INPUTS + NODES);
-        states.push(self.preprocess[0].forward(pass, before));
-        states.push(self.preprocess[1].forward(pass, last));
-        for node in 0..NODES {
-            let mut sum: Option<Tensor<5>> = None;
-            for edge in self.edges.iter().filter(|edge| edge.node == node) {
-                let mix = edge.mixed.map(|row| {
-                    let mixes = mixes.expect("a mixed edge needs the architecture's weights");
-                    let operations = mixes.dims()[1];
-                    mixes.clone().slice([row..row + 1, 0..operations]).reshape([operations])
-                });
-                let input = states[edge.from].clone();
-                let drop_path = drop_path.as_mut().filter(|_| !edge.block.is_identity());
-                let factors = drop_path.map(|drop_path| drop_path.factors(input.dims()[0]));
-                sum = Some(edge.block.forward_onto(pass, input, mix, Onto { sum, factors }));
-            }
-            states.push(sum.expect("every node has an edge"));
+        let inputs = [self.preprocess[0].forward(pass, before), self.preprocess[1].forward(pass, last)];
+        let samples = inputs[0].dims()[0];
+        let mut links = Vec::with_capacity(self.edges.len());
+        for edge in (0..NODES).flat_map(|node| self.edges.iter().filter(move |edge| edge.node == node)) {
+            let drop_path = drop_path.as_mut().filter(|_| !edge.block.is_identity());
+            let link = Link {
+                edge: &edge.block.edge,
+                from: edge.from,
+                node: edge.node,
+                weights: pass.weights.get(edge.block.slot),
+                mode: edge.block.mode(pass),
+                mixed: edge.mixed,
+                factors: drop_path.map(|drop_path| drop_path.factors(samples)),
+            };
+            links.push((&edge.block, link));
         }
-        concatenate(self.concat.iter().map(|&state| states[state].clone()).collect())
+        let (blocks, links): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+        let output = sdas_kernels::cell(inputs, links, mixes.cloned(), &self.concat);
+        for (block, statistics) in blocks.into_iter().zip(output.statistics) {
+            block.report(pass, statistics);
+        }
+        output.activation
     }
 
     /// All blocks, in the order of their slots.
