@@ -54,7 +54,7 @@ fn impossible_settings_are_errors() {
     assert_eq!(set(few, Some(40)).unwrap().train.size(), [40, 40]);
     let text = |motion, size| set(motion, size).unwrap_err().to_string();
     assert!(text(few, Some(8)).contains("from 16 to"));
-    assert!(text(Motion { frames: 1, ..few }, None).contains("`motion.frames`"));
+    assert!(text(Motion { frames: 1, ..few }, None).contains("`data.motion.frames`"));
     assert!(matches!(set(Motion { test: 7, ..few }, None), Err(DataError::TooFew { split: "test", count: 7, .. })));
     assert_eq!("motion".parse::<Kind>().unwrap(), Kind::Motion);
     assert_eq!(Kind::Motion.to_string(), "motion");

@@ -451,7 +451,7 @@ fn keys_are_those_of_recipes() {
         ("lists", Source { lists: Some("x".into()), ..Source::new(Kind::Clips) }),
     ] {
         let error = load_quietly(&source).unwrap_err().to_string();
-        assert!(error.contains(&format!("no use for `{key}`")), "{error}");
+        assert!(error.contains(&format!("no use for `data.{key}`")), "{error}");
     }
 }
 
