@@ -216,7 +216,8 @@ fn epoch_text(record: &MetricRecord, epochs: usize) -> String {
     if let Some(decided) = record.decided {
         text += &format!("; {}", decided_text(decided));
     }
-    format!("{text}; {}", duration(record.seconds))
+    let memory = record.memory.map_or(String::new(), |bytes| format!(", {}", memory(bytes)));
+    format!("{text}; {}, {:.3} s a step{memory}", duration(record.seconds), record.seconds_per_step)
 }
 
 fn decision_text(decision: &Decision, decided: [usize; 2]) -> String {

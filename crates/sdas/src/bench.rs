@@ -9,7 +9,7 @@ use crate::run::{Phase, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Space, SpaceName};
 use crate::supernet::{Alpha, Supernet, SupernetShape};
-use crate::train::{Moment, TrainState};
+use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
 use serde::Serialize;
@@ -128,7 +128,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             Box::new(move |step| {
                 let batch = DeviceBatch::new(random_batch(batch, extent, [step, 0]), device);
                 // The last epoch's drop path.
-                state.step(&batch, Moment { epoch: 1, step, rate: settings.weights.rate }, &settings);
+                state.step(&batch, Position { epoch: 1, step, rate: settings.weights.rate }, &settings);
             })
         }
     };

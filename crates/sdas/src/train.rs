@@ -8,8 +8,8 @@ use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, Sizes, extent,
-    forget_peak_memory, load_data, loader, memory_in_use, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, extent,
+    forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -112,7 +112,7 @@ fn check_auxiliary(network: &Network, extent: [usize; 3]) -> Result<(), RunError
 }
 
 /// Where in a training a step is taken.
-pub(crate) struct Moment {
+pub(crate) struct Position {
     pub(crate) epoch: usize,
     /// Steps since the start.
     pub(crate) step: usize,
@@ -128,9 +128,9 @@ impl TrainState {
     }
 
     /// Updates the weights by one step of SGD on `batch`; where loss or gradient is not finite, nothing changes.
-    pub(crate) fn step(&mut self, batch: &DeviceBatch, moment: Moment, settings: &TrainSettings) -> WeightStep {
-        let at = [moment.step as u64, 0];
-        let drop = settings.drop_path * moment.epoch as f64 / settings.epochs as f64;
+    pub(crate) fn step(&mut self, batch: &DeviceBatch, position: Position, settings: &TrainSettings) -> WeightStep {
+        let at = [position.step as u64, 0];
+        let drop = settings.drop_path * position.epoch as f64 / settings.epochs as f64;
         let tracked = self.weights.tracked();
         let pass = Pass {
             drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
@@ -145,7 +145,7 @@ impl TrainState {
         }
         let gradients = tracked.gradients(&mut loss.backward());
         let tally = Tally::of(forward.logits.inner(), &batch.host_labels);
-        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, moment.rate, &settings.weights);
+        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, position.rate, &settings.weights);
         if tally.loss.is_finite() && gradient_norm.is_finite() {
             self.weights = weights;
             self.statistics = self.statistics.approach(&forward.statistics, STATISTICS_SHARE);
@@ -277,8 +277,8 @@ impl<'a> Training<'a> {
 
     fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
         let settings = &self.recipe.train;
-        let moment = Moment { epoch: self.progress.epoch, step: self.progress.step, rate };
-        let done = self.state.step(batch, moment, settings);
+        let position = Position { epoch: self.progress.epoch, step: self.progress.step, rate };
+        let done = self.state.step(batch, position, settings);
         if !done.tally.loss.is_finite() || !done.gradient_norm.is_finite() {
             return Err(RunError::NotFinite {
                 what: "the training loss or its gradient",
@@ -299,31 +299,13 @@ impl<'a> Training<'a> {
             let logits = self.state.network.forward(pass, batch.input).logits;
             validation.add(Tally::of(logits, &batch.host_labels));
         }
-        let measured = self.loaders.held_out.is_some();
-        let steps = self.progress.step_in_epoch.max(1) as f64;
-        let (seconds, seconds_per_step) = self.clock.end_epoch();
         let counts = self.state.network.counts(extent(&self.loaders.training));
-        let record = MetricRecord {
-            phase: Phase::Train,
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
+        let record = self.progress.record(
             rate,
-            train_loss: self.progress.tally.mean_loss(),
-            train_accuracy: self.progress.tally.accuracy(),
-            validation_loss: measured.then(|| validation.mean_loss()),
-            validation_accuracy: measured.then(|| validation.accuracy()),
-            gradient_norm: self.progress.gradient_norms / steps,
-            decided: None,
-            alpha_entropy: None,
-            skips: None,
-            pools: None,
-            parameters: counts.parameters,
-            multiply_adds: counts.multiply_adds,
-            seconds,
-            seconds_per_step,
-            memory: memory_in_use(),
-            peak_memory: self.progress.peak_memory(),
-        };
+            self.loaders.held_out.is_some().then_some(validation),
+            self.clock.end_epoch(),
+            (counts.parameters, counts.multiply_adds),
+        );
         self.folder.append("metrics.jsonl", &record)?;
         self.progress.end_epoch(record.clone());
         self.checkpoint()?;

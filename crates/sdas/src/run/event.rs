@@ -184,9 +184,9 @@ pub struct MetricRecord {
     pub seconds: f64,
     /// Mean of this epoch's steps.
     pub seconds_per_step: f64,
-    /// In use at the end of the epoch, where the system tells.
+    /// The most in use during this epoch, where the system tells.
     pub memory: Option<u64>,
-    /// The most the process has had, where the system tells.
+    /// The most the run has had, where the system tells.
     pub peak_memory: Option<u64>,
 }
 

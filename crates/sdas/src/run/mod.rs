@@ -12,7 +12,7 @@ pub use data::{RunData, Seen, load_data};
 pub use event::{Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::{Folder, RunError};
 pub(crate) use memory::forget_peak_memory;
-pub use memory::{memory_in_use, peak_memory};
+pub use memory::peak_memory;
 
 use crate::genotype::Genotype;
 use burn::tensor::Device;
@@ -54,7 +54,7 @@ pub struct RunResult {
     pub epochs: usize,
     /// Seconds of computing, those before a resume included.
     pub seconds: f64,
-    /// The largest memory the process has had, in bytes, where the system tells.
+    /// The most memory the run has had, in bytes, where the system tells.
     pub peak_memory: Option<u64>,
     /// Mean cross-entropy on the training pictures of the last epoch.
     pub train_loss: f64,

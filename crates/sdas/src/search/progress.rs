@@ -2,7 +2,9 @@
 
 use super::WeightStep;
 use crate::batch::Tally;
-use crate::run::{DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, peak_memory};
+use crate::run::{
+    DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, forget_peak_memory, peak_memory,
+};
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -101,8 +103,41 @@ impl Progress {
         peak_memory().max(self.last.as_ref().and_then(|record| record.peak_memory))
     }
 
+    /// The line of the epoch that is complete, what only a search knows left out. `parameters` and `multiply_adds` are
+    /// those of the network as it is now.
+    pub(crate) fn record(
+        &self,
+        rate: f64,
+        validation: Option<Tally>,
+        (seconds, seconds_per_step): (f64, f64),
+        (parameters, multiply_adds): (usize, usize),
+    ) -> MetricRecord {
+        MetricRecord {
+            phase: self.phase,
+            epoch: self.epoch + 1,
+            step: self.step,
+            rate,
+            train_loss: self.tally.mean_loss(),
+            train_accuracy: self.tally.accuracy(),
+            validation_loss: validation.map(|tally| tally.mean_loss()),
+            validation_accuracy: validation.map(|tally| tally.accuracy()),
+            gradient_norm: self.gradient_norms / self.step_in_epoch.max(1) as f64,
+            decided: None,
+            alpha_entropy: None,
+            skips: None,
+            pools: None,
+            parameters,
+            multiply_adds,
+            seconds,
+            seconds_per_step,
+            memory: peak_memory(),
+            peak_memory: self.peak_memory(),
+        }
+    }
+
     /// Closes the epoch.
     pub(crate) fn end_epoch(&mut self, record: MetricRecord) {
+        forget_peak_memory();
         self.epoch += 1;
         self.step_in_epoch = 0;
         self.tally = Tally::default();

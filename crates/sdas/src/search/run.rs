@@ -9,9 +9,9 @@ use crate::optimizer::Sgd;
 use crate::recipe::Recipe;
 use crate::run::{
     Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
-    extent, forget_peak_memory, load_data, loader, memory_in_use,
+    extent, forget_peak_memory, load_data, loader, peak_memory,
 };
-use crate::schedule::{Criterion, Decision, EdgeState, Moment, Scores, others};
+use crate::schedule::{Criterion, DECISIONS, Decision, EdgeState, Moment, Scores, others};
 use crate::space::{CellKind, OperationKind, Space, edge};
 use crate::supernet::{Alpha, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
         let seconds = warm.iter().sum::<f64>() / warm.len() as f64;
         self.clock.seconds_per_step = seconds;
         let estimate =
-            Estimate { seconds: self.seconds_left(), memory: crate::run::peak_memory(), seconds_per_step: seconds };
+            Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
         self.context.observer.notice(&Event::Estimate(estimate));
     }
 
@@ -230,7 +230,7 @@ impl<'a> Search<'a> {
         let mixed_at = |step: usize| {
             let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs });
             // A decided edge costs about a tenth of a mixed one.
-            1.0 - 0.9 * due as f64 / crate::schedule::DECISIONS as f64
+            1.0 - 0.9 * due as f64 / DECISIONS as f64
         };
         let now = mixed_at(self.progress.step).max(0.1);
         let left = self.progress.step..steps * epochs;
@@ -376,29 +376,18 @@ impl<'a> Search<'a> {
             let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
-        let steps = self.progress.step_in_epoch.max(1) as f64;
-        let (seconds, seconds_per_step) = self.clock.end_epoch();
+        let size = (
+            self.state.weights.count(),
+            self.state.supernet.network.counts(self.loaders.extent()).multiply_adds,
+        );
         let leaning = CellKind::ALL.map(|kind| self.leaning(kind));
+        let share = |kind| leaning.each_ref().map(|genes| genes.count(&[kind]) as f64 / DECISIONS as f64);
         let record = MetricRecord {
-            phase: Phase::Search,
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
-            rate,
-            train_loss: self.progress.tally.mean_loss(),
-            train_accuracy: self.progress.tally.accuracy(),
-            validation_loss: Some(validation.mean_loss()),
-            validation_accuracy: Some(validation.accuracy()),
-            gradient_norm: self.progress.gradient_norms / steps,
             decided: Some(self.decided()),
             alpha_entropy: self.alpha_entropy(),
-            skips: Some(leaning.each_ref().map(|genes| genes.count(&[OperationKind::Skip]) as f64 / 8.0)),
-            pools: Some(leaning.each_ref().map(|genes| genes.count(&[OperationKind::Pool]) as f64 / 8.0)),
-            parameters: self.state.weights.count(),
-            multiply_adds: self.state.supernet.network.counts(self.loaders.extent()).multiply_adds,
-            seconds,
-            seconds_per_step,
-            memory: memory_in_use(),
-            peak_memory: self.progress.peak_memory(),
+            skips: Some(share(OperationKind::Skip)),
+            pools: Some(share(OperationKind::Pool)),
+            ..self.progress.record(rate, Some(validation), self.clock.end_epoch(), size)
         };
         self.folder.append("metrics.jsonl", &record)?;
         for kind in CellKind::ALL {
