@@ -31,8 +31,8 @@ pub(crate) struct Onto<'a> {
 }
 
 impl Fan<'_> {
-    /// Computes the units of a level into `kept`, `[images, plan.kept]` an edge; returns per edge and unit of the plan the
-    /// sums of its results, which are zero for other levels, and for the pools of all edges but the first.
+    /// Computes the units of a level into `kept`, `[images, plan.kept]` an edge; returns per edge and unit of the level the
+    /// sums of its results, which are zero for the pools of all edges but the first.
     pub(crate) fn level(
         &self,
         level: usize,
@@ -41,7 +41,7 @@ impl Fan<'_> {
         kept: &mut [Buffer],
     ) -> Vec<Vec<UnitSums>> {
         let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
-        let per_edge = plan.units.len() * 2 * lanes;
+        let per_edge = plan.level(level).count() * 2 * lanes;
         let per_group = per_edge * self.edges.len();
         let mut sums = vec![0.0; self.groups() * per_group];
         let mut kept: Vec<_> = kept.iter_mut().map(|kept| kept.chunks_mut(group * plan.kept)).collect();
@@ -96,7 +96,7 @@ struct Level<'a> {
     input: &'a [f32],
     /// By edge.
     kept: Vec<&'a mut [Lanes]>,
-    /// `[edges, units, 2, blocks × LANES]`.
+    /// `[edges, units of the level, 2, blocks × LANES]`.
     sums: &'a mut [f64],
     scratch: &'a mut Scratch,
 }
@@ -136,9 +136,10 @@ impl Level<'_> {
         let own_start = products.map(|(_, unit)| unit.kept).min().unwrap_or(0);
         let (earlier, own) = kept.split_at_mut(own_start);
         let lanes = plan.blocks() * LANES;
-        for (index, unit) in plan.level(self.level) {
+        let per_edge = self.sums.len() / self.packed.len();
+        let sums = self.sums[edge * per_edge..][..per_edge].chunks_exact_mut(2 * lanes);
+        for ((index, unit), sums) in plan.level(self.level).zip(sums) {
             let packed = &self.packed[edge][index];
-            let sums = &mut self.sums[(edge * plan.units.len() + index) * 2 * lanes..][..2 * lanes];
             let (values, squares) = sums.split_at_mut(lanes);
             match &unit.body {
                 Body::Product(product) => {
