@@ -10,7 +10,7 @@ use super::plan::{Body, Plan, Rows, STRIP, Term};
 use super::term_sums::TermSums;
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels};
+use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -486,6 +486,7 @@ fn source_gradient<R: Registers>(
             let (results, activated, to) = (&results[strip.clone()], &activated[strip.clone()], &mut to[strip]);
             let (mut sums, mut with) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
             for (x, ((to, result), activated)) in to.iter_mut().zip(results).zip(activated).enumerate() {
+                prefetch(results, x + STRIP);
                 let mut value = activated.where_positive::<R>(shift.add_product::<R>(*result, scale));
                 if let Some(factor) = factor {
                     value = value.add_product::<R>(gradient.load(pixel + x, block), R::splat(factor));

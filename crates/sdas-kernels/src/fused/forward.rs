@@ -6,12 +6,12 @@ use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
-use super::plan::{Body, Plan, PoolUnit, Product, Rows, Term, Unit, strip};
+use super::plan::{Body, Plan, PoolUnit, Product, Rows, STRIP, Term, Unit, strip};
 use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
+use crate::lanes::{LANES, Lanes, Pixels, blocks, prefetch, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -269,7 +269,8 @@ pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], norm
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
             let results = &source[row * grid.width()..][..grid.width()];
-            for (to, result) in to[grid.row(row)..][..grid.width()].iter_mut().zip(results) {
+            for (x, (to, result)) in to[grid.row(row)..][..grid.width()].iter_mut().zip(results).enumerate() {
+                prefetch(results, x + STRIP);
                 *to = shift.add_product::<R>(*result, scale).relu::<R>();
             }
         }
@@ -338,6 +339,7 @@ fn product_unit<R: Registers>(
             &packed.product,
             Results { lanes: results, start: pixel, plane },
             Sums { values: sum_values, squares: sum_squares },
+            None,
         );
         for block in 0..plan.blocks() {
             add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
@@ -508,6 +510,9 @@ impl Sum<'_> {
                     continue;
                 }
             };
+            for p in 0..P {
+                prefetch(values, self.strip.len() + p);
+            }
             let values: &[Lanes; P] = values.first_chunk().expect("a tile has P pixels");
             for p in 0..P {
                 sums[p] = sums[p].add_product::<R>(values[p], *scale);
