@@ -1,5 +1,6 @@
 //! Matrix products over the rows of a strip of pixels.
 
+use super::plan::STRIP;
 use crate::lanes::{LANES, Lanes, prefetch};
 use crate::registers::Registers;
 use std::ops::Range;
@@ -117,6 +118,8 @@ impl Multiply<'_> {
             let start = self.results.start + (block + b) * self.results.plane + pixel;
             self.results.lanes[start..start + P].copy_from_slice(&sums[b]);
             if SUM {
+                // Where the next strip's results go.
+                (start + STRIP..start + STRIP + P).for_each(|at| prefetch(self.results.lanes, at));
                 let (mut values, mut squares) = (self.sums.values[block + b], self.sums.squares[block + b]);
                 for result in sums[b] {
                     values = values.plus::<R>(result);
