@@ -5,12 +5,12 @@ use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill
 use super::input_back::{Parts, input_gradient};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
-use super::pack::{GradientLayout, Packed, pack};
+use super::pack::{GradientLayout, Packed, transpose};
 use super::plan::{Body, Plan, Rows, STRIP, Term};
 use super::term_sums::TermSums;
 use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels};
+use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -65,7 +65,8 @@ impl Backward<'_> {
         if !wanted.input && !wanted.weights {
             return gradients;
         }
-        let packed: Vec<_> = fan.edges.iter().map(|edge| pack(plan, edge.weights, true)).collect();
+        let mut packed: Vec<_> = kept.iter_mut().map(|kept| std::mem::take(&mut kept.packed)).collect();
+        packed.iter_mut().for_each(|packed| transpose(plan, packed));
         let layout = GradientLayout::new(plan);
         let partial = |_| Buffer::borrow(fan.groups() * layout.length);
         let mut partial: Vec<_> = (0..if wanted.weights { edges } else { 0 }).map(partial).collect();
@@ -147,7 +148,7 @@ impl Backward<'_> {
         let (fan, group) = (&self.fan, self.fan.group());
         let mut groups: Vec<_> = (0..fan.groups()).map(|_| Vec::with_capacity(fan.edges.len())).collect();
         let mut partial = partial.iter_mut();
-        for ((Kept { results, normals }, gradient), edge) in kept.iter_mut().zip(&self.gradients).zip(&fan.edges) {
+        for ((Kept { results, normals, .. }, gradient), edge) in kept.iter_mut().zip(&self.gradients).zip(&fan.edges) {
             let partial = partial.next().map(|partial| &mut partial[..]);
             let length = partial.as_ref().map_or(0, |partial| partial.len() / fan.groups());
             let results = results.chunks_mut(group * fan.plan.kept);
@@ -193,7 +194,8 @@ impl Backward<'_> {
         let (fan, plan, group) = (&self.fan, self.fan.plan, self.fan.group());
         let (groups, edges) = (fan.groups(), fan.edges.len());
         let lanes = plan.blocks() * LANES;
-        let per_edge = plan.units.len() * 2 * lanes;
+        let sources: Vec<_> = plan.level(level).filter_map(|(_, unit)| unit.source).collect();
+        let per_edge = sources.len() * 2 * lanes;
         let per_group = (per_edge * edges).max(1);
         let mut sums = vec![0.0; groups * per_group];
         let begun = input_gradient.begun;
@@ -214,6 +216,7 @@ impl Backward<'_> {
                         input: &fan.input[first * fan.image()..],
                         edges,
                         input_gradient: InputGradient { values: input_gradient, begun },
+                        sources: &sources,
                         sums,
                         scratch,
                     };
@@ -227,9 +230,9 @@ impl Backward<'_> {
         }
         let of_edge = |edge: usize| {
             let mut read = vec![GradientSums::default(); plan.units.len()];
-            for source in plan.level(level).filter_map(|(_, unit)| unit.source) {
-                let (plain, with_result) = first[edge * per_edge + source * 2 * lanes..][..2 * lanes].split_at(lanes);
-                read[source] = GradientSums { plain: plain.to_vec(), with_result: with_result.to_vec() };
+            for (place, source) in sources.iter().enumerate() {
+                let (plain, with_result) = first[edge * per_edge + place * 2 * lanes..][..2 * lanes].split_at(lanes);
+                read[*source] = GradientSums { plain: plain.to_vec(), with_result: with_result.to_vec() };
             }
             read
         };
@@ -334,7 +337,9 @@ struct Level<'a> {
     input: &'a [f32],
     edges: Vec<Branch<'a>>,
     input_gradient: InputGradient<'a>,
-    /// `[edges, units, 2, blocks × LANES]`.
+    /// The units that those of the level read.
+    sources: &'a [usize],
+    /// `[edges, sources, 2, blocks × LANES]`.
     sums: &'a mut [f64],
     scratch: &'a mut Scratch,
 }
@@ -435,6 +440,7 @@ impl Level<'_> {
             product_back::<R>(&of, product, &self.packed[edge][index], weights, back_to_source, scratch);
             if let Some(source) = unit.source {
                 let lanes = plan.blocks() * LANES;
+                let place = self.sources.iter().position(|&of| of == source).expect("the level's units read it");
                 let (before, own) = kept.split_at_mut(unit.kept);
                 source_gradient::<R>(
                     (plan, source, &branch.normals[source]),
@@ -442,7 +448,7 @@ impl Level<'_> {
                     (gradient, plan.operation_of(source).map(|operation| branch.mix[operation])),
                     &scratch.activated_gradient,
                     own,
-                    &mut self.sums[(edge * plan.units.len() + source) * 2 * lanes..][..2 * lanes],
+                    &mut self.sums[(edge * self.sources.len() + place) * 2 * lanes..][..2 * lanes],
                 );
             }
         }
@@ -480,6 +486,7 @@ fn source_gradient<R: Registers>(
             let (results, activated, to) = (&results[strip.clone()], &activated[strip.clone()], &mut to[strip]);
             let (mut sums, mut with) = ([Lanes::ZERO; 4], [Lanes::ZERO; 4]);
             for (x, ((to, result), activated)) in to.iter_mut().zip(results).zip(activated).enumerate() {
+                prefetch(results, x + STRIP);
                 let mut value = activated.where_positive::<R>(shift.add_product::<R>(*result, scale));
                 if let Some(factor) = factor {
                     value = value.add_product::<R>(gradient.load(pixel + x, block), R::splat(factor));

@@ -3,7 +3,7 @@
 
 use super::memory::Buffer;
 use super::normal::Normal;
-use super::pack::pack;
+use super::pack::{Packed, pack};
 use super::plan::{Body, Plan, Unit};
 use crate::lanes::LANES;
 use crate::weights::volume;
@@ -29,10 +29,11 @@ pub(crate) struct Given<'a> {
     pub(crate) mix: Vec<f32>,
 }
 
-/// What an edge keeps for the way back: the units' results and their norms.
+/// What an edge keeps for the way back: the units' results, their norms and their weights.
 pub struct Kept {
     pub(super) results: Buffer,
     pub(super) normals: Vec<Normal>,
+    pub(super) packed: Vec<Packed>,
 }
 
 impl fmt::Debug for Kept {
@@ -71,7 +72,7 @@ impl Fan<'_> {
     /// Computes all units of every edge.
     pub(crate) fn units(&self, mut statistics: Statistics) -> Vec<Kept> {
         let plan = self.plan;
-        let packed: Vec<_> = self.edges.iter().map(|edge| pack(plan, edge.weights, false)).collect();
+        let packed: Vec<_> = self.edges.iter().map(|edge| pack(plan, edge.weights)).collect();
         let mut results: Vec<_> = self.edges.iter().map(|_| Buffer::take(plan.images * plan.kept)).collect();
         let absent = || plan.units.iter().map(|_| Normal::absent(plan)).collect::<Vec<_>>();
         let mut normals: Vec<_> = self.edges.iter().map(|_| absent()).collect();
@@ -79,19 +80,21 @@ impl Fan<'_> {
             let sums = self.level(level, &packed, &normals, &mut results);
             for (edge, normals) in normals.iter_mut().enumerate() {
                 let weights = self.edges[edge].weights;
-                for (index, unit) in plan.level(level).filter(|(_, unit)| unit.statistics.is_some()) {
+                let units = plan.level(level).enumerate();
+                for (place, (index, unit)) in units.filter(|(_, (_, unit))| unit.statistics.is_some()) {
                     // Pools have no weights, so that those of all edges are one.
                     let of = if matches!(unit.body, Body::Pool(_)) { 0 } else { edge };
                     normals[index] = match &mut statistics {
                         Statistics::Batch(statistics) => {
-                            batch_normal(plan, unit, weights, &sums[of][index], &mut statistics[edge])
+                            batch_normal(plan, unit, weights, &sums[of][place], &mut statistics[edge])
                         }
                         Statistics::Running(running) => running_normal(plan, unit, weights, running[edge]),
                     };
                 }
             }
         }
-        results.into_iter().zip(normals).map(|(results, normals)| Kept { results, normals }).collect()
+        let kept = results.into_iter().zip(normals).zip(packed);
+        kept.map(|((results, normals), packed)| Kept { results, normals, packed }).collect()
     }
 }
 

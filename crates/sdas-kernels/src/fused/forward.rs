@@ -6,12 +6,12 @@ use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
 use super::normal::Normal;
 use super::pack::Packed;
-use super::plan::{Body, Plan, PoolUnit, Product, Rows, Term, Unit, strip};
+use super::plan::{Body, Plan, PoolUnit, Product, Rows, STRIP, Term, Unit, strip};
 use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels, blocks, store};
+use crate::lanes::{LANES, Lanes, Pixels, blocks, prefetch, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -31,8 +31,8 @@ pub(crate) struct Onto<'a> {
 }
 
 impl Fan<'_> {
-    /// Computes the units of a level into `kept`, `[images, plan.kept]` an edge; returns per edge and unit of the plan the
-    /// sums of its results, which are zero for other levels, and for the pools of all edges but the first.
+    /// Computes the units of a level into `kept`, `[images, plan.kept]` an edge; returns per edge and unit of the level the
+    /// sums of its results, which are zero for the pools of all edges but the first.
     pub(crate) fn level(
         &self,
         level: usize,
@@ -41,7 +41,7 @@ impl Fan<'_> {
         kept: &mut [Buffer],
     ) -> Vec<Vec<UnitSums>> {
         let (plan, group, lanes) = (self.plan, self.group(), self.plan.blocks() * LANES);
-        let per_edge = plan.units.len() * 2 * lanes;
+        let per_edge = plan.level(level).count() * 2 * lanes;
         let per_group = per_edge * self.edges.len();
         let mut sums = vec![0.0; self.groups() * per_group];
         let mut kept: Vec<_> = kept.iter_mut().map(|kept| kept.chunks_mut(group * plan.kept)).collect();
@@ -96,7 +96,7 @@ struct Level<'a> {
     input: &'a [f32],
     /// By edge.
     kept: Vec<&'a mut [Lanes]>,
-    /// `[edges, units, 2, blocks × LANES]`.
+    /// `[edges, units of the level, 2, blocks × LANES]`.
     sums: &'a mut [f64],
     scratch: &'a mut Scratch,
 }
@@ -136,9 +136,10 @@ impl Level<'_> {
         let own_start = products.map(|(_, unit)| unit.kept).min().unwrap_or(0);
         let (earlier, own) = kept.split_at_mut(own_start);
         let lanes = plan.blocks() * LANES;
-        for (index, unit) in plan.level(self.level) {
+        let per_edge = self.sums.len() / self.packed.len();
+        let sums = self.sums[edge * per_edge..][..per_edge].chunks_exact_mut(2 * lanes);
+        for ((index, unit), sums) in plan.level(self.level).zip(sums) {
             let packed = &self.packed[edge][index];
-            let sums = &mut self.sums[(edge * plan.units.len() + index) * 2 * lanes..][..2 * lanes];
             let (values, squares) = sums.split_at_mut(lanes);
             match &unit.body {
                 Body::Product(product) => {
@@ -268,7 +269,8 @@ pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], norm
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
             let results = &source[row * grid.width()..][..grid.width()];
-            for (to, result) in to[grid.row(row)..][..grid.width()].iter_mut().zip(results) {
+            for (x, (to, result)) in to[grid.row(row)..][..grid.width()].iter_mut().zip(results).enumerate() {
+                prefetch(results, x + STRIP);
                 *to = shift.add_product::<R>(*result, scale).relu::<R>();
             }
         }
@@ -337,6 +339,7 @@ fn product_unit<R: Registers>(
             &packed.product,
             Results { lanes: results, start: pixel, plane },
             Sums { values: sum_values, squares: sum_squares },
+            None,
         );
         for block in 0..plan.blocks() {
             add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
@@ -507,6 +510,9 @@ impl Sum<'_> {
                     continue;
                 }
             };
+            for p in 0..P {
+                prefetch(values, self.strip.len() + p);
+            }
             let values: &[Lanes; P] = values.first_chunk().expect("a tile has P pixels");
             for p in 0..P {
                 sums[p] = sums[p].add_product::<R>(values[p], *scale);

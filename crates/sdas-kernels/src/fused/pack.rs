@@ -24,8 +24,8 @@ pub(crate) struct GradientLayout {
     pub(crate) length: usize,
 }
 
-/// Packs the weights of all units for the way there, or for the way back.
-pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
+/// Packs the weights of all units for the way there.
+pub(crate) fn pack(plan: &Plan, weights: &[f32]) -> Vec<Packed> {
     let unit = |product: &Product| {
         let mut packed = Packed::default();
         if let Rows::Depthwise(depthwise) = &product.rows {
@@ -44,20 +44,8 @@ pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
                 let values = row(weights, segment, input);
                 for_blocks(segment, |block, lanes, of| {
                     let to = &mut packed.product[block * product.inputs + segment.first_input + input];
-                    to.0[lanes].copy_from_slice(&values[of]);
+                    copy(&mut to.0[lanes], &values[of]);
                 });
-            }
-        }
-        if back {
-            packed.transposed = vec![Lanes::ZERO; blocks(product.inputs) * plan.outputs];
-            for segment in &product.segments {
-                for input in 0..segment.inputs {
-                    let (block, lane) = split(segment.first_input + input);
-                    let to = &mut packed.transposed[block * plan.outputs + segment.first_output..];
-                    for (to, value) in to.iter_mut().zip(row(weights, segment, input)) {
-                        to.0[lane] = *value;
-                    }
-                }
             }
         }
         packed
@@ -67,6 +55,32 @@ pub(crate) fn pack(plan: &Plan, weights: &[f32], back: bool) -> Vec<Packed> {
         Body::Pool(_) => Packed::default(),
     });
     all.collect()
+}
+
+/// Adds what the way back needs.
+pub(crate) fn transpose(plan: &Plan, packed: &mut [Packed]) {
+    for (unit, packed) in plan.units.iter().zip(packed) {
+        let Body::Product(Product { inputs, .. }) = unit.body else { continue };
+        packed.transposed = vec![Lanes::ZERO; blocks(inputs) * plan.outputs];
+        for (input_block, to) in packed.transposed.chunks_exact_mut(plan.outputs).enumerate() {
+            for (from, to) in packed.product.chunks_exact(inputs).zip(to.chunks_mut(LANES)) {
+                for (lane, from) in from[input_block * LANES..].iter().take(LANES).enumerate() {
+                    for (to, value) in to.iter_mut().zip(from.0) {
+                        to.0[lane] = value;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies a run, most of which are whole blocks: those need no call.
+#[inline(always)]
+fn copy(to: &mut [f32], from: &[f32]) {
+    match (to.as_mut_array::<LANES>(), from.as_array::<LANES>()) {
+        (Some(to), Some(from)) => *to = *from,
+        _ => to.copy_from_slice(from),
+    }
 }
 
 impl GradientLayout {
@@ -100,7 +114,7 @@ impl GradientLayout {
                     let channels = &mut flat[depthwise.weights + tap * plan.outputs..][..plan.outputs];
                     for (block, values) in channels.chunks_mut(LANES).enumerate() {
                         let lanes = &packed[depthwise_start + block * taps + tap].0;
-                        values.copy_from_slice(&lanes[..values.len()]);
+                        copy(values, &lanes[..values.len()]);
                     }
                 }
             }
@@ -111,7 +125,7 @@ impl GradientLayout {
                     let values = &mut flat[at..at + segment.outputs];
                     for_blocks(segment, |block, lanes, of| {
                         let from = &packed[product_start + block * inputs + segment.first_input + input];
-                        values[of].copy_from_slice(&from.0[lanes]);
+                        copy(&mut values[of], &from.0[lanes]);
                     });
                 }
             }

@@ -1,6 +1,7 @@
 //! Matrix products over the rows of a strip of pixels.
 
-use crate::lanes::{LANES, Lanes};
+use super::plan::STRIP;
+use crate::lanes::{LANES, Lanes, prefetch};
 use crate::registers::Registers;
 use std::ops::Range;
 
@@ -24,6 +25,14 @@ pub(crate) struct Sums<'a> {
     pub(crate) squares: &'a mut [Lanes],
 }
 
+/// What is read after the product, laid out like its results; it is called for while the product is computed.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a> {
+    pub(crate) lanes: &'a [Lanes],
+    pub(crate) start: usize,
+    pub(crate) plane: usize,
+}
+
 /// `results = rows × weights` for some pixels of a strip, `weights` being `[output blocks, inputs]`; with `sums`, the results
 /// are summed, too.
 #[inline(always)]
@@ -34,9 +43,10 @@ pub(crate) fn multiply<R: Registers, const SUM: bool>(
     weights: &[Lanes],
     results: Results,
     sums: Sums,
+    ahead: Option<Ahead>,
 ) {
     let blocks = weights.len() / inputs;
-    let mut product = Multiply { rows, inputs, weights, results, sums };
+    let mut product = Multiply { rows, inputs, weights, results, sums, ahead };
     let mut pixel = pixels.start;
     while pixel < pixels.end {
         let left = pixels.end - pixel;
@@ -78,6 +88,7 @@ struct Multiply<'a> {
     weights: &'a [Lanes],
     results: Results<'a>,
     sums: Sums<'a>,
+    ahead: Option<Ahead<'a>>,
 }
 
 impl Multiply<'_> {
@@ -87,16 +98,17 @@ impl Multiply<'_> {
         let mut first = 0;
         let mut at = pixel;
         while first < self.inputs {
-            let count = (self.inputs - first).min(LANES);
             let rows: &[Lanes; P] = self.rows.lanes[at..at + P].try_into().expect("a tile has P pixels");
-            let weights: [&[Lanes]; B] =
-                std::array::from_fn(|b| &self.weights[(block + b) * self.inputs + first..][..count]);
-            for lane in 0..count {
+            let weights = std::array::from_fn(|b| &self.weights[(block + b) * self.inputs + first..]);
+            match self.inputs - first {
+                // How many is known when this is compiled.
+                LANES.. => add_block::<R, P, B>(rows, weights, LANES, &mut sums),
+                left => add_block::<R, P, B>(rows, weights, left, &mut sums),
+            }
+            if let Some(ahead) = self.ahead.filter(|_| first == 0) {
                 for b in 0..B {
-                    let weight = weights[b][lane];
-                    for p in 0..P {
-                        sums[b][p] = sums[b][p].add_product::<R>(R::splat(rows[p].0[lane]), weight);
-                    }
+                    let start = ahead.start + (block + b) * ahead.plane + pixel;
+                    (start..start + P).for_each(|at| prefetch(ahead.lanes, at));
                 }
             }
             first += LANES;
@@ -106,12 +118,33 @@ impl Multiply<'_> {
             let start = self.results.start + (block + b) * self.results.plane + pixel;
             self.results.lanes[start..start + P].copy_from_slice(&sums[b]);
             if SUM {
+                // Where the next strip's results go.
+                (start + STRIP..start + STRIP + P).for_each(|at| prefetch(self.results.lanes, at));
                 let (mut values, mut squares) = (self.sums.values[block + b], self.sums.squares[block + b]);
                 for result in sums[b] {
                     values = values.plus::<R>(result);
                     squares = squares.add_product::<R>(result, result);
                 }
                 (self.sums.values[block + b], self.sums.squares[block + b]) = (values, squares);
+            }
+        }
+    }
+}
+
+/// Adds the products of a block of inputs, the first `count` of it.
+#[inline(always)]
+fn add_block<R: Registers, const P: usize, const B: usize>(
+    rows: &[Lanes; P],
+    weights: [&[Lanes]; B],
+    count: usize,
+    sums: &mut [[Lanes; P]; B],
+) {
+    let weights = weights.map(|weights| &weights[..count]);
+    for lane in 0..count {
+        for b in 0..B {
+            let weight = weights[b][lane];
+            for p in 0..P {
+                sums[b][p] = sums[b][p].add_product::<R>(R::splat(rows[p].0[lane]), weight);
             }
         }
     }

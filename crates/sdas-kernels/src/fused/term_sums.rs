@@ -4,7 +4,7 @@ use super::backward::Branch;
 use super::forward::{add_to_doubles, fill_pooled, pad_for_pools, total};
 use super::memory::Scratch;
 use super::plan::{Body, Plan};
-use crate::lanes::{LANES, Lanes, Pixels};
+use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::Task;
@@ -57,12 +57,12 @@ fn strip_sums<R: Registers>(
         add_to_doubles(&mut plain[block * LANES..][..LANES], total::<R>(parts));
         for (term, sums) in plan.terms.iter().zip(with_results.chunks_exact_mut(lanes)) {
             let results = match term.unit.map(|unit| (&plan.units[unit].body, plan.units[unit].kept)) {
-                Some((Body::Product(_), start)) => Some(&kept[start + block * pixels + pixel..][..count]),
-                Some((Body::Pool(_), start)) => Some(&pooled[start + block * count..][..count]),
+                Some((Body::Product(_), start)) => Some(&kept[start + block * pixels + pixel..]),
+                Some((Body::Pool(_), start)) => Some(&pooled[start + block * count..]),
                 None => None,
             };
             let parts = match results {
-                Some(results) => result_products::<R>(results, gradient, pixel, block),
+                Some(results) => result_products::<R>(results, count, gradient, pixel, block),
                 None => input_products::<R>(input, gradient, pixel..pixel + count, block),
             };
             add_to_doubles(&mut sums[block * LANES..][..LANES], total::<R>(parts));
@@ -90,13 +90,21 @@ fn plain_sums<R: Registers>(gradient: Pixels, strip: Range<usize>, block: usize)
 
 /// `Σ G u` over a strip, in four parts.
 #[inline(always)]
-fn result_products<R: Registers>(results: &[Lanes], gradient: Pixels, pixel: usize, block: usize) -> [Lanes; 4] {
+fn result_products<R: Registers>(
+    results: &[Lanes],
+    count: usize,
+    gradient: Pixels,
+    pixel: usize,
+    block: usize,
+) -> [Lanes; 4] {
     let mut parts = [Lanes::ZERO; 4];
-    let mut chunks = results.chunks_exact(4);
+    let mut chunks = results[..count].chunks_exact(4);
     let mut at = pixel;
     for chunk in &mut chunks {
         let gradients = gradient.tile::<4>(at, block);
         for p in 0..4 {
+            // The next strip's.
+            prefetch(results, count + at - pixel + p);
             parts[p] = parts[p].add_product::<R>(chunk[p], gradients[p]);
         }
         at += 4;

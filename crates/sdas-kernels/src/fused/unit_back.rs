@@ -8,7 +8,7 @@ use super::normal::Back;
 use super::pack::Packed;
 use super::plan::{Plan, PoolUnit, Product, Rows, Unit, strip};
 use super::pool::start;
-use super::product::{self, Results, Strip, Sums, multiply};
+use super::product::{self, Ahead, Results, Strip, Sums, multiply};
 use super::rows::{Place, reaches_all, scatter};
 use crate::expression::{Extent, Pool};
 use crate::lanes::{Lanes, Pixels, blocks};
@@ -147,6 +147,7 @@ pub(crate) fn product_back<R: Registers>(
                 &packed.transposed,
                 Results { lanes: to_lanes, start: row_at(run) - run * length, plane: to_plane },
                 Sums { values: &mut [], squares: &mut [] },
+                Some(Ahead { lanes: of.kept, start: unit.kept + pixel + pixels, plane }),
             );
         }
         if let Some((depthwise_weights, product_weights)) = &mut weights {
