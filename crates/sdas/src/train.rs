@@ -8,8 +8,8 @@ use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, extent,
-    forget_peak_memory, load_data, loader, peak_memory,
+    Checkpoint, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, extent, forget_peak_memory,
+    load_data, loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};

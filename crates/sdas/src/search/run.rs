@@ -219,8 +219,7 @@ impl<'a> Search<'a> {
         let warm = &times[1.min(times.len() - 1)..];
         let seconds = warm.iter().sum::<f64>() / warm.len() as f64;
         self.clock.seconds_per_step = seconds;
-        let estimate =
-            Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
+        let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
         self.context.observer.notice(&Event::Estimate(estimate));
     }
 
@@ -376,10 +375,8 @@ impl<'a> Search<'a> {
             let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
-        let size = (
-            self.state.weights.count(),
-            self.state.supernet.network.counts(self.loaders.extent()).multiply_adds,
-        );
+        let size =
+            (self.state.weights.count(), self.state.supernet.network.counts(self.loaders.extent()).multiply_adds);
         let leaning = CellKind::ALL.map(|kind| self.leaning(kind));
         let share = |kind| leaning.each_ref().map(|genes| genes.count(&[kind]) as f64 / DECISIONS as f64);
         let record = MetricRecord {
