@@ -1,6 +1,6 @@
 //! Memory of this process, where the system tells (Linux).
 
-/// The most bytes of memory that the process has had, or has had since [`forget_peak_memory`].
+/// The most bytes of memory that the process has had since its run's epoch began; outside of a run, since it started.
 pub fn peak_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
