@@ -67,6 +67,33 @@ pub fn subset(labels: &[u16], limit: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
+/// About `count` of the samples `indices`, sorted, to be held out of training on the others; `labels` and `sources` are as
+/// for [`halves_of`]. By sample they are those of [`subset`]; of recordings, whole ones are taken, as near to as many of
+/// each class as they come, and never all of a class. Random stream `limit`.
+///
+/// # Panics
+/// If an index has no label or no source.
+pub fn held_out(indices: &[usize], labels: &[u16], sources: Option<&[u32]>, count: usize, seed: u64) -> Vec<usize> {
+    let own: Vec<u16> = indices.iter().map(|&i| labels[i]).collect();
+    let chosen: Vec<usize> = subset(&own, count, seed).into_iter().map(|place| indices[place]).collect();
+    let Some(sources) = sources else { return chosen };
+    let mut held = vec![];
+    for (label, class) in (0..).zip(shuffled_classes(indices, labels, seed, "limit")) {
+        let wanted = chosen.iter().filter(|&&i| labels[i] == label).count();
+        let (before, mut left) = (held.len(), class.len());
+        for recording in recordings(&class, sources) {
+            let has = held.len() - before;
+            let is_nearer = (has + recording.len()).abs_diff(wanted) < has.abs_diff(wanted);
+            if is_nearer && recording.len() < left {
+                left -= recording.len();
+                held.extend(recording);
+            }
+        }
+    }
+    held.sort_unstable();
+    held
+}
+
 /// How many of `limit` each class of these sizes gets: the largest remainder method, with at least
 /// one each.
 fn shares(sizes: &[usize], limit: usize) -> Vec<usize> {
@@ -179,6 +206,32 @@ mod tests {
                     prop_assert!(one.len().abs_diff(two.len()) <= largest, "{} {}", one.len(), two.len());
                     prop_assert!(!one.is_empty() && !two.is_empty());
                 }
+            }
+        }
+
+        #[test]
+        fn recordings_are_held_out_whole(
+            samples in prop::collection::vec((0u16..4, 0u32..6), 0..120), wanted in 0usize..60, seed: u64,
+        ) {
+            let labels: Vec<u16> = samples.iter().map(|(label, _)| *label).collect();
+            let sources: Vec<u32> = samples.iter().map(|(label, number)| 10 * u32::from(*label) + number).collect();
+            let indices = all(&labels);
+            let by_sample = held_out(&indices, &labels, None, wanted, seed);
+            prop_assert_eq!(&by_sample, &subset(&labels, wanted, seed));
+            let held = held_out(&indices, &labels, Some(&sources), wanted, seed);
+            prop_assert!(held.windows(2).all(|pair| pair[0] < pair[1]));
+            let of = |source: u32, among: &[usize]| among.iter().filter(|&&i| sources[i] == source).count();
+            for source in 0..40 {
+                let held = of(source, &held);
+                prop_assert!(held == 0 || held == of(source, &indices));
+            }
+            for class in 0..4 {
+                let (wanted, got) = (count(&by_sample, &labels, class), count(&held, &labels, class));
+                let largest = (10 * u32::from(class)..).take(6).map(|source| of(source, &indices)).max();
+                let total = count(&indices, &labels, class);
+                prop_assert!(got < total.max(1));
+                // Too many by less than half of a recording.
+                prop_assert!(got <= wanted || 2 * (got - wanted) < largest.unwrap_or(0));
             }
         }
 

@@ -171,14 +171,9 @@ struct Loaders {
 impl Loaders {
     fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
         let settings = &recipe.train;
-        let labels: Vec<u16> = data.indices.iter().map(|&index| data.train.labels()[index]).collect();
-        let count = (settings.holdout * labels.len() as f64).round() as usize;
-        let out = match count {
-            0 => Vec::new(),
-            _ => split::subset(&labels, count, settings.seed),
-        };
+        let count = (settings.holdout * data.indices.len() as f64).round() as usize;
+        let held = split::held_out(&data.indices, data.train.labels(), data.train.sources(), count, settings.seed);
         let mut used = data.indices.clone();
-        let held: Vec<usize> = out.iter().map(|&position| data.indices[position]).collect();
         used.retain(|index| held.binary_search(index).is_err());
         if used.len() < settings.batch {
             let message = format!("is {}, but there are {} training samples", settings.batch, used.len());
