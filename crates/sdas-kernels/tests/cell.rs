@@ -1,6 +1,9 @@
 //! The fused cell against the portable one in double precision, and its determinism.
 
+mod outcome;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use outcome::Outcome;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
@@ -45,7 +48,6 @@ struct Case {
 }
 
 /// What comes out of it: activation, statistics, gradients.
-type Outcome = Vec<(String, Vec<f64>)>;
 
 fn cases() -> impl Strategy<Value = Case> {
     let fate = prop_oneof![
@@ -127,16 +129,13 @@ impl Case {
         let links: Vec<_> = links.collect();
         let forward = || cell(inputs, links, Some(mixes), &STATES);
         let output = if portable { portably(forward) } else { forward() };
-        let mut outcome = Vec::new();
-        let mut add = |name: String, values: Tensor<1>| {
-            outcome.push((name, values.into_data().convert::<f64>().try_to_vec().unwrap()));
-        };
+        let mut outcome = Outcome::default();
         let count = output.activation.shape().num_elements();
         let activation = output.activation.reshape([count]);
-        add("activation".to_owned(), activation.clone());
+        outcome.add("activation", activation.clone());
         for (link, statistics) in output.statistics.into_iter().enumerate() {
             if let Some(statistics) = statistics {
-                add(format!("statistics of link {link}"), statistics);
+                outcome.add(format!("statistics of link {link}"), statistics);
             }
         }
         // Something is always tracked, so that there is a way back to go.
@@ -144,7 +143,7 @@ impl Case {
         let gradients = ((activation * make(&draw(count))).sum() + anchor).backward();
         for (name, leaf) in leaves {
             if let Some(gradient) = leaf.grad(&gradients) {
-                add(name, gradient);
+                outcome.add(name, gradient);
             }
         }
         outcome
@@ -153,16 +152,8 @@ impl Case {
     fn compare(&self, width: Width) {
         let ours = width.within(|| self.run(DType::F32, false));
         let reference = self.run(DType::F64, true);
-        assert_eq!(ours.len(), reference.len(), "in {width:?}: {self:?}");
-        for ((name, ours), (other, reference)) in ours.iter().zip(&reference) {
-            assert_eq!((name, ours.len()), (other, reference.len()), "in {width:?}");
-            let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-            let error = norm(&mut ours.iter().zip(reference).map(|(a, b)| a - b));
-            let size = norm(&mut reference.iter().copied());
-            // Norms over few elements multiply rounding errors, and a cell is up to eight of them deep.
-            let slack = 1e-3 * (reference.len() as f64).sqrt();
-            assert!(error <= 1e-3 * size + slack, "{name} in {width:?} is off by {error:.2e} of {size:.2e}: {self:?}");
-        }
+        // A cell is up to eight norms deep.
+        ours.check(&reference, 1e-3, format_args!("in {width:?}: {self:?}"));
     }
 }
 

@@ -1,7 +1,10 @@
 //! The fused edge against the portable one in double precision, in every vector width of the machine, and its
 //! determinism.
 
+mod outcome;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use outcome::Outcome;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
@@ -61,13 +64,6 @@ struct Case {
     seed: u64,
 }
 
-/// What comes out of it: activation, statistics, gradients.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    names: Vec<&'static str>,
-    values: Vec<Vec<f64>>,
-}
-
 fn cases() -> impl Strategy<Value = Case> {
     let norm = prop_oneof![4 => Just(Norm::Plain), 1 => Just(Norm::Affine), 1 => Just(Norm::Absent)];
     let stride = prop_oneof![4 => Just([1, 1, 1]), 2 => Just([1, 2, 2]), 2 => Just([2, 2, 2]), 1 => Just([1, 3, 2])];
@@ -112,16 +108,12 @@ impl Case {
         let shaped = input.clone().reshape([*images, *t, *h, *w, edge.inputs]);
         let forward = || edge.forward(shaped, weights.clone(), mix.clone(), mode);
         let output = if portable { portably(forward) } else { forward() };
-        let mut outcome = Outcome { names: Vec::new(), values: Vec::new() };
-        let mut add = |name: &'static str, values: Tensor<1>| {
-            outcome.names.push(name);
-            outcome.values.push(values.into_data().convert::<f64>().try_to_vec().unwrap());
-        };
+        let mut outcome = Outcome::default();
         let count = output.activation.shape().num_elements();
         let activation = output.activation.reshape([count]);
-        add("activation", activation.clone());
+        outcome.add("activation", activation.clone());
         if let Some(statistics) = output.statistics {
-            add("statistics", statistics);
+            outcome.add("statistics", statistics);
         }
         // Something is always tracked, so that there is a way back to go.
         let anchor = make(&[0.0]).require_grad();
@@ -130,7 +122,7 @@ impl Case {
         let leaves = [("input gradient", Some(input)), ("weight gradient", weights), ("mix gradient", mix)];
         for (name, leaf) in leaves {
             if let Some(gradient) = leaf.and_then(|leaf| leaf.grad(&gradients)) {
-                add(name, gradient);
+                outcome.add(name, gradient);
             }
         }
         outcome
@@ -139,16 +131,7 @@ impl Case {
     fn compare(&self, width: Width) {
         let ours = width.within(|| self.run(DType::F32, false));
         let reference = self.run(DType::F64, true);
-        assert_eq!(ours.names, reference.names, "in {width:?}");
-        for ((name, ours), reference) in ours.names.iter().zip(&ours.values).zip(&reference.values) {
-            assert_eq!(ours.len(), reference.len());
-            let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-            let error = norm(&mut ours.iter().zip(reference).map(|(a, b)| a - b));
-            let size = norm(&mut reference.iter().copied());
-            // A norm over few elements multiplies rounding errors by up to 1/√ε = 316.
-            let slack = 1e-4 * (reference.len() as f64).sqrt();
-            assert!(error <= 1e-4 * size + slack, "{name} in {width:?} is off by {error:.2e} of {size:.2e}: {self:?}");
-        }
+        ours.check(&reference, 1e-4, format_args!("in {width:?}: {self:?}"));
     }
 }
 
