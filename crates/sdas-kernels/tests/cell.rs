@@ -47,8 +47,6 @@ struct Case {
     seed: u64,
 }
 
-/// What comes out of it: activation, statistics, gradients.
-
 fn cases() -> impl Strategy<Value = Case> {
     let fate = prop_oneof![
         3 => Just(Fate::Mixed),

@@ -77,7 +77,8 @@ fn what_is_built_is_found_and_not_built_again() {
     let items = items(12);
     let (packs, made) = make(&folder, &items[..9]);
     assert!(is_whole(&packs, &items[..9]) && made == 9);
-    assert!(names(&folder).contains(&"pack-0003".into()), "{:?}", names(&folder));
+    // How many packs depends on which item is ready first.
+    assert!(names(&folder).contains(&"pack-0001".into()), "{:?}", names(&folder));
     let (again, made) = make(&folder, &items);
     assert!(is_whole(&again, &items) && made == 3);
     assert!(is_whole(&packs, &items[..9]));

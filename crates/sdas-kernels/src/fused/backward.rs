@@ -1,7 +1,9 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
 use super::fan::{Fan, Kept};
-use super::forward::{add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid, pad_for_pools, total};
+use super::forward::{
+    add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid, pad_for_pools, sum_of_groups, total,
+};
 use super::input_back::{Parts, input_gradient};
 use super::memory::{Buffer, Scratch, with_scratch};
 use super::normal::{Back, GradientSums, Normal};
@@ -131,16 +133,13 @@ impl Backward<'_> {
                 run(fan.width, TermSums { plan, input, edges, sums, scratch });
             });
         });
-        let (first, others) = sums.split_at_mut(per_group);
-        for other in others.chunks_exact(per_group) {
-            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
-        }
+        let sums = sum_of_groups(sums, per_group);
         let of_edge = |sums: &[f64]| {
             let (plain, terms) = sums.split_at(lanes);
             let with = terms.chunks_exact(lanes);
             with.map(|with| GradientSums { plain: plain.to_vec(), with_result: with.to_vec() }).collect()
         };
-        first.chunks_exact(per_edge).map(of_edge).collect()
+        sums.chunks_exact(per_edge).map(of_edge).collect()
     }
 
     /// What the edges have, by group of images. `partial` is empty where no weights' gradients are asked for.
@@ -224,14 +223,11 @@ impl Backward<'_> {
                 });
             },
         );
-        let (first, others) = sums.split_at_mut(per_group);
-        for other in others.chunks_exact(per_group) {
-            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
-        }
+        let sums = sum_of_groups(sums, per_group);
         let of_edge = |edge: usize| {
             let mut read = vec![GradientSums::default(); plan.units.len()];
             for (place, source) in sources.iter().enumerate() {
-                let (plain, with_result) = first[edge * per_edge + place * 2 * lanes..][..2 * lanes].split_at(lanes);
+                let (plain, with_result) = sums[edge * per_edge + place * 2 * lanes..][..2 * lanes].split_at(lanes);
                 read[*source] = GradientSums { plain: plain.to_vec(), with_result: with_result.to_vec() };
             }
             read

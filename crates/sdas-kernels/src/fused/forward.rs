@@ -54,12 +54,9 @@ impl Fan<'_> {
                 run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
             });
         });
-        let (first, others) = sums.split_at_mut(per_group);
-        for other in others.chunks_exact(per_group) {
-            first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
-        }
+        let sums = sum_of_groups(sums, per_group);
         let of_unit = |sums: &[f64]| [sums[..lanes].to_vec(), sums[lanes..].to_vec()];
-        first.chunks_exact(per_edge).map(|sums| sums.chunks_exact(2 * lanes).map(of_unit).collect()).collect()
+        sums.chunks_exact(per_edge).map(|sums| sums.chunks_exact(2 * lanes).map(of_unit).collect()).collect()
     }
 
     /// Adds up the terms of every edge.
@@ -361,6 +358,16 @@ pub(crate) fn add_to_doubles(doubles: &mut [f64], lanes: Lanes) {
     for (double, lane) in doubles.iter_mut().zip(lanes.0) {
         *double += f64::from(lane);
     }
+}
+
+/// The sums of all groups, added up in their order.
+pub(crate) fn sum_of_groups(mut sums: Vec<f64>, per_group: usize) -> Vec<f64> {
+    let (first, others) = sums.split_at_mut(per_group);
+    for other in others.chunks_exact(per_group) {
+        first.iter_mut().zip(other).for_each(|(total, part)| *total += part);
+    }
+    sums.truncate(per_group);
+    sums
 }
 
 /// The sums of the terms for a group of images.
