@@ -39,6 +39,14 @@ pub(crate) fn each<T: Send>(tasks: impl IntoIterator<Item = T>, body: impl Fn(T)
     }
 }
 
+/// What `body` makes of every item, in their order, computed in parallel.
+pub(crate) fn map<T: Send, U: Send>(items: impl IntoIterator<Item = T>, body: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let items: Vec<_> = items.into_iter().collect();
+    let mut made: Vec<Option<U>> = items.iter().map(|_| None).collect();
+    each(items.into_iter().zip(&mut made), |(item, to)| *to = Some(body(item)));
+    made.into_iter().map(|made| made.expect("every task is done")).collect()
+}
+
 thread_local! {
     /// Whether the next job of this thread goes from the last task to the first.
     static DIRECTION: Cell<bool> = const { Cell::new(false) };

@@ -76,16 +76,16 @@ impl Lanes {
 
 /// Asks for an element that is read soon, where the machine can be asked.
 #[inline(always)]
-pub(crate) fn prefetch(lanes: &[Lanes], at: usize) {
+pub(crate) fn prefetch<T>(values: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
     // SAFETY: every x86-64 has the instruction, which does nothing where nothing is.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(lanes.as_ptr().wrapping_add(at).cast());
+        _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(at).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (lanes, at);
+    let _ = (values, at);
 }
 
 /// Blocks of [`LANES`] that hold `channels`.

@@ -68,7 +68,7 @@ impl Backward<'_> {
             return gradients;
         }
         let mut packed: Vec<_> = kept.iter_mut().map(|kept| std::mem::take(&mut kept.packed)).collect();
-        packed.iter_mut().for_each(|packed| transpose(plan, packed));
+        each(&mut packed, |packed| transpose(plan, packed));
         let layout = GradientLayout::new(plan);
         let partial = |_| Buffer::borrow(fan.groups() * layout.length);
         let mut partial: Vec<_> = (0..if wanted.weights { edges } else { 0 }).map(partial).collect();
@@ -101,10 +101,10 @@ impl Backward<'_> {
         }
         if wanted.weights {
             let total = self.partial_total(&partial, layout.length);
-            for (edge, gradients) in gradients.iter_mut().enumerate() {
+            each(gradients.iter_mut().enumerate(), |(edge, gradients)| {
                 let total = &total[edge * layout.length..][..layout.length];
                 gradients.weights = self.weight_gradient((edge, &kept[edge].normals), total, &layout, &sums[edge]);
-            }
+            });
         }
         gradients
     }

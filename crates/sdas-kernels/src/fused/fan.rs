@@ -5,6 +5,7 @@ use super::memory::Buffer;
 use super::normal::Normal;
 use super::pack::{Packed, pack};
 use super::plan::{Body, Plan, Unit};
+use crate::crew::map;
 use crate::lanes::LANES;
 use crate::weights::volume;
 use crate::width::Width;
@@ -72,7 +73,7 @@ impl Fan<'_> {
     /// Computes all units of every edge.
     pub(crate) fn units(&self, mut statistics: Statistics) -> Vec<Kept> {
         let plan = self.plan;
-        let packed: Vec<_> = self.edges.iter().map(|edge| pack(plan, edge.weights)).collect();
+        let packed = map(&self.edges, |edge| pack(plan, edge.weights));
         let mut results: Vec<_> = self.edges.iter().map(|_| Buffer::take(plan.images * plan.kept)).collect();
         let absent = || plan.units.iter().map(|_| Normal::absent(plan)).collect::<Vec<_>>();
         let mut normals: Vec<_> = self.edges.iter().map(|_| absent()).collect();

@@ -531,6 +531,7 @@ impl Sum<'_> {
             false => [Lanes::ZERO; P],
         };
         for p in 0..P {
+            prefetch(output, (pixel + self.strip.len() + p) * self.channels + block * LANES);
             sums[p] = before[p].add_product::<R>(sums[p], factor);
             store(output, self.channels, pixel + p, block, sums[p]);
         }

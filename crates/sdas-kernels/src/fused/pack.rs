@@ -76,7 +76,7 @@ pub(crate) fn transpose(plan: &Plan, packed: &mut [Packed]) {
 
 /// Copies a run, most of which are whole blocks: those need no call.
 #[inline(always)]
-fn copy(to: &mut [f32], from: &[f32]) {
+pub(crate) fn copy(to: &mut [f32], from: &[f32]) {
     match (to.as_mut_array::<LANES>(), from.as_array::<LANES>()) {
         (Some(to), Some(from)) => *to = *from,
         _ => to.copy_from_slice(from),
