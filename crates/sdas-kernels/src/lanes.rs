@@ -130,6 +130,12 @@ impl<'a> Pixels<'a> {
     }
 }
 
+/// Asks for a block of a pixel's channels that is read or written soon, where the machine can be asked.
+#[inline(always)]
+pub(crate) fn prefetch_pixel(values: &[f32], channels: usize, pixel: usize, block: usize) {
+    prefetch(values, pixel * channels + block * LANES);
+}
+
 /// A block of one pixel's channels, zeros beyond the last.
 #[inline(always)]
 fn lanes_of(pixel: &[f32], block: usize) -> Lanes {

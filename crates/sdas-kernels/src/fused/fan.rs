@@ -14,6 +14,9 @@ use std::fmt;
 /// Groups of images, the tasks of a pass. Their number depends on the shape alone, so that sums over them do, too.
 const GROUPS: usize = 16;
 
+/// Output pixels that a group has at least, so that its sums of weights' gradients do not cost more than what is summed.
+const PIXELS: usize = 128;
+
 /// Everything that the passes over a fan read.
 pub(crate) struct Fan<'a> {
     pub(crate) plan: &'a Plan,
@@ -53,7 +56,8 @@ pub(crate) enum Statistics<'a> {
 impl Fan<'_> {
     /// Images per task.
     pub(crate) fn group(&self) -> usize {
-        self.plan.images.div_ceil(GROUPS.min(self.plan.images))
+        let images = self.plan.images;
+        images.div_ceil(GROUPS.min(images)).max(PIXELS.div_ceil(volume(self.plan.output))).min(images)
     }
 
     pub(crate) fn groups(&self) -> usize {

@@ -11,7 +11,7 @@ use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels, blocks, prefetch, store};
+use crate::lanes::{LANES, Lanes, Pixels, blocks, prefetch, prefetch_pixel, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -531,7 +531,7 @@ impl Sum<'_> {
             false => [Lanes::ZERO; P],
         };
         for p in 0..P {
-            prefetch(output, (pixel + self.strip.len() + p) * self.channels + block * LANES);
+            prefetch_pixel(output, self.channels, pixel + self.strip.len() + p, block);
             sums[p] = before[p].add_product::<R>(sums[p], factor);
             store(output, self.channels, pixel + p, block, sums[p]);
         }

@@ -1,7 +1,7 @@
 //! The gradient of a fan's input, all its parts together.
 
-use super::plan::Plan;
-use crate::lanes::{Lanes, Pixels, blocks, store};
+use super::plan::{Plan, STRIP};
+use crate::lanes::{Lanes, Pixels, blocks, prefetch_pixel, store};
 use crate::registers::Registers;
 use crate::weights::volume;
 
@@ -41,6 +41,13 @@ fn input_tile<R: Registers, const P: usize>(
     (pixel, block): (usize, usize),
     to: &mut [f32],
 ) {
+    for ahead in pixel + STRIP..pixel + STRIP + P {
+        prefetch_pixel(input.values, plan.inputs, ahead, block);
+        prefetch_pixel(to, plan.inputs, ahead, block);
+        for (gradient, _) in &parts.identities {
+            prefetch_pixel(gradient.values, gradient.channels, ahead, block);
+        }
+    }
     let at = block * volume(plan.input) + pixel;
     let part = |lanes: &[Lanes]| -> [Lanes; P] { *lanes[at..].first_chunk().expect("a tile has P pixels") };
     let mut values = match parts.begun {

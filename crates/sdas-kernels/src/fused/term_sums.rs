@@ -4,7 +4,7 @@ use super::backward::Branch;
 use super::forward::{add_to_doubles, fill_pooled, pad_for_pools, total};
 use super::memory::Scratch;
 use super::plan::{Body, Plan};
-use crate::lanes::{LANES, Lanes, Pixels, prefetch};
+use crate::lanes::{LANES, Lanes, Pixels, prefetch, prefetch_pixel};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::Task;
@@ -78,6 +78,7 @@ fn plain_sums<R: Registers>(gradient: Pixels, strip: Range<usize>, block: usize)
     while pixel + 4 <= strip.end {
         let gradients = gradient.tile::<4>(pixel, block);
         for p in 0..4 {
+            prefetch_pixel(gradient.values, gradient.channels, pixel + strip.len() + p, block);
             parts[p] = parts[p].plus::<R>(gradients[p]);
         }
         pixel += 4;
