@@ -43,7 +43,7 @@ impl Buffer {
             pool.idle.retain(|idle| now - idle.since < PATIENCE);
         }
         drop(pool);
-        Buffer { lanes: found.unwrap_or_else(|| vec![Lanes::ZERO; length]), used: length }
+        Buffer { lanes: found.unwrap_or_else(|| fresh(length)), used: length }
     }
 
     /// A buffer for so many floats.
@@ -77,6 +77,23 @@ impl Buffer {
         // SAFETY: all of the buffer is initialised, and the length lies within it.
         unsafe { Bytes::from_controller(Box::new(self), count * size_of::<f32>()) }
     }
+}
+
+/// New memory, in large pages where the system has them: a pass over kept results touches thousands of small ones.
+fn fresh(length: usize) -> Vec<Lanes> {
+    let mut lanes = Vec::with_capacity(length);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code)]
+    // SAFETY: the call only advises how the pages that the vector lies in are backed, whoever else has a part of them; where
+    // it fails, they stay small.
+    unsafe {
+        const PAGE: usize = 4096;
+        let start = lanes.as_mut_ptr() as usize / PAGE * PAGE;
+        let end = lanes.as_ptr() as usize + length * size_of::<Lanes>();
+        libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
+    }
+    lanes.resize(length, Lanes::ZERO);
+    lanes
 }
 
 /// Gives the memory that edges keep between passes back to the system: for when edges have vanished, and with them the use
