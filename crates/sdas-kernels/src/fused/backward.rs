@@ -169,8 +169,8 @@ impl Backward<'_> {
                 let (block, lane) = (channel / LANES, channel % LANES);
                 let (scale, shift) = match unit {
                     Some(unit) => {
-                        let normal = &normals[*unit];
-                        (f64::from(normal.scale[block].0[lane]), f64::from(normal.shift[block].0[lane]))
+                        let [scale, shift] = normals[*unit].line(block);
+                        (f64::from(scale.0[lane]), f64::from(shift.0[lane]))
                     }
                     None => (1.0, 0.0),
                 };
@@ -474,7 +474,7 @@ fn source_gradient<R: Registers>(
     let pixels = plan.units[source].pixels();
     let (plain, with_result) = sums.split_at_mut(plan.blocks() * LANES);
     for block in 0..plan.blocks() {
-        let (scale, shift) = (normal.scale[block], normal.shift[block]);
+        let [scale, shift] = normal.line(block);
         let mut pixel = 0;
         while pixel < pixels {
             let count = STRIP.min(pixels - pixel);

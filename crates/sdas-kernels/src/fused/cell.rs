@@ -68,7 +68,7 @@ pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<
         check_weights(&place.plan, link.weights.as_ref());
         weights.push(link.weights.map_or_else(absent, Tensor::into_dispatch));
         if let (false, Mode::Running(own)) = (batch, link.mode) {
-            assert!(place.statistics == 0 || own.is_some(), "an edge with norms needs running statistics");
+            assert!(place.plan.statistics == 0 || own.is_some(), "an edge with norms needs running statistics");
             running.push(own.map_or_else(absent, Tensor::into_dispatch));
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<
     let forwarded = Dispatch::fused_cell(first, second, mixes, weights, running, call.clone(), false);
     let statistics = forwarded.statistics.0.into_iter().zip(&call.places);
     let statistics = statistics
-        .map(|(statistics, place)| (place.statistics > 0).then(|| Tensor::from_dispatch(statistics).inner()))
+        .map(|(statistics, place)| (place.plan.statistics > 0).then(|| Tensor::from_dispatch(statistics).inner()))
         .chain(std::iter::repeat(None))
         .take(call.places.len());
     CellOutput { activation: Tensor::from_dispatch(forwarded.activation), statistics: statistics.collect() }
@@ -103,8 +103,6 @@ struct Place {
     node: usize,
     mixed: Option<usize>,
     factors: Option<Vec<f32>>,
-    /// Elements of its flat tensor of statistics.
-    statistics: usize,
 }
 
 /// Links of one plan that read the same state and end in different nodes.
@@ -131,7 +129,6 @@ impl Call {
                 node: link.node,
                 mixed: link.mixed,
                 factors: link.factors.clone(),
-                statistics: link.edge.statistic_count(),
             }
         };
         let places: Vec<_> = links.iter().map(place).collect();
@@ -267,7 +264,7 @@ impl FusedCell for Flex {
         let count = call.node();
         let mut nodes: Vec<_> = (0..NODES).map(|_| Buffer::of_floats(count)).collect();
         let mut begun = [false; NODES];
-        let mut statistics: Vec<_> = call.places.iter().map(|place| vec![0.0; place.statistics]).collect();
+        let mut statistics: Vec<_> = call.places.iter().map(|place| vec![0.0; place.plan.statistics]).collect();
         let mut kept = Vec::with_capacity(call.fans.len());
         for members in &call.fans {
             // A node reads states before it only.

@@ -42,7 +42,6 @@ pub(crate) fn forward(
 ) -> Output {
     let [images, t, h, w, _] = input.dims();
     let plan = Plan::of(edge, images, [t, h, w]);
-    let statistics = edge.statistic_count();
     check_weights(&plan, weights.as_ref());
     let device = input.device().inner();
     let absent = || Tensor::<1>::zeros([1], &device);
@@ -50,8 +49,9 @@ pub(crate) fn forward(
         Mode::Batch => (true, None),
         Mode::Running(running) => (false, running),
     };
+    let statistics = plan.statistics;
     assert!(batch || statistics == 0 || running.is_some(), "an edge with norms needs running statistics");
-    let call = Arc::new(Call { plan, width: Width::current(), batch, mixed: mix.is_some(), statistics });
+    let call = Arc::new(Call { plan, width: Width::current(), batch, mixed: mix.is_some() });
     let forwarded = Dispatch::fused_edge(
         input.into_dispatch(),
         weights.unwrap_or_else(absent).into_dispatch(),
@@ -79,8 +79,6 @@ pub struct Call {
     batch: bool,
     /// Whether there is a mix; the operations are summed as they are otherwise.
     mixed: bool,
-    /// Elements of the flat tensor of statistics.
-    statistics: usize,
 }
 
 /// What the way there gives.
@@ -147,7 +145,7 @@ impl FusedEdge for Flex {
         let (input, weights, running) = (input.to_contiguous(), weights.to_contiguous(), running.to_contiguous());
         let plan = &*call.plan;
         let fan = call.fan(values(&input), values(&weights), &mix);
-        let mut batch = [vec![0.0; call.statistics.max(1)]];
+        let mut batch = [vec![0.0; call.plan.statistics.max(1)]];
         let kept = fan.units(match call.batch {
             true => Statistics::Batch(&mut batch),
             false => Statistics::Running(vec![values(&running)]),
@@ -158,7 +156,7 @@ impl FusedEdge for Flex {
         let ([t, h, w], [statistics]) = (plan.output, batch);
         Forwarded {
             activation: pooled(activation, vec![plan.images, t, h, w, plan.outputs]),
-            statistics: tensor(statistics, vec![call.statistics.max(1)]),
+            statistics: tensor(statistics, vec![call.plan.statistics.max(1)]),
             kept: Arc::new(Mutex::new(kept)),
         }
     }

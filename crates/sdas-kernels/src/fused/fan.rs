@@ -79,8 +79,9 @@ impl Fan<'_> {
         let plan = self.plan;
         let packed = map(&self.edges, |edge| pack(plan, edge.weights));
         let mut results: Vec<_> = self.edges.iter().map(|_| Buffer::take(plan.images * plan.kept)).collect();
-        let absent = || plan.units.iter().map(|_| Normal::absent(plan)).collect::<Vec<_>>();
-        let mut normals: Vec<_> = self.edges.iter().map(|_| absent()).collect();
+        // Those of units with a norm are known once their level is computed.
+        let normal = |unit: &Unit| if unit.statistics.is_some() { Normal::default() } else { Normal::absent(plan) };
+        let mut normals: Vec<Vec<_>> = self.edges.iter().map(|_| plan.units.iter().map(normal).collect()).collect();
         for level in 0..plan.levels {
             let sums = self.level(level, &packed, &normals, &mut results);
             for (edge, normals) in normals.iter_mut().enumerate() {

@@ -259,9 +259,9 @@ pub(crate) fn fill_activated_grid<R: Registers>(plan: &Plan, input: Pixels, scra
 #[inline(always)]
 pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], normal: &Normal, to: &mut Vec<Lanes>) {
     let pixels = volume(grid.inner);
-    let to = first(to, normal.scale.len() * grid.plane());
+    let to = first(to, normal.blocks() * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
-        let (scale, shift) = (normal.scale[block], normal.shift[block]);
+        let [scale, shift] = normal.line(block);
         let source = &source[block * pixels..][..pixels];
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
@@ -453,13 +453,14 @@ impl Mixture {
                 let factor = edge.mix[*operation];
                 streams.push(match unit {
                     Some(unit) => {
-                        *constant = constant.summed(normals[*unit].shift[block].scaled(factor));
+                        let [scale, shift] = normals[*unit].line(block);
+                        *constant = constant.summed(shift.scaled(factor));
                         let start = plan.units[*unit].kept;
                         let from = match plan.units[*unit].body {
                             Body::Product(_) => Values::Kept(start),
                             Body::Pool(_) => Values::Pooled(start),
                         };
-                        Stream { from, scale: normals[*unit].scale[block].scaled(factor) }
+                        Stream { from, scale: scale.scaled(factor) }
                     }
                     None => Stream { from: Values::Input, scale: Lanes::filled(factor) },
                 });

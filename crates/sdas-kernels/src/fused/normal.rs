@@ -5,10 +5,10 @@ use crate::EPSILON;
 use crate::lanes::{LANES, Lanes};
 
 /// A unit's norm (Ioffe, Szegedy, 2015): `v = scale × u + shift`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Normal {
-    pub(crate) scale: Vec<Lanes>,
-    pub(crate) shift: Vec<Lanes>,
+    /// Scale and shift by block.
+    lines: Vec<[Lanes; 2]>,
     /// Mean μ and 1/σ per channel, without the learnt scale; empty where there is no norm.
     mean: Vec<f64>,
     inverse: Vec<f64>,
@@ -17,9 +17,8 @@ pub(crate) struct Normal {
 /// The gradient of a unit's result: `p × g + q × u + r`, `g` being that of its normed result.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Back {
-    pub(crate) p: Vec<Lanes>,
-    pub(crate) q: Vec<Lanes>,
-    pub(crate) r: Vec<Lanes>,
+    /// p, q and r by block.
+    planes: Vec<[Lanes; 3]>,
 }
 
 /// `Σ g` and `Σ g u` per channel over the whole batch, `[blocks × LANES]` each.
@@ -34,24 +33,31 @@ impl Normal {
     pub(crate) fn new(plan: &Plan, unit: &Unit, weights: &[f32], mean: Vec<f64>, variance: &[f64]) -> Self {
         let channels = plan.outputs;
         let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + EPSILON).sqrt()).collect();
-        let (mut scale, mut shift) = (vec![Lanes::ZERO; plan.blocks()], vec![Lanes::ZERO; plan.blocks()]);
+        let mut lines = vec![[Lanes::ZERO; 2]; plan.blocks()];
         for channel in 0..channels {
             let (gamma, beta) = unit.affine(weights, channel, channels);
             let (block, lane) = (channel / LANES, channel % LANES);
-            scale[block].0[lane] = (gamma * inverse[channel]) as f32;
-            shift[block].0[lane] = (beta - gamma * inverse[channel] * mean[channel]) as f32;
+            let [scale, shift] = &mut lines[block];
+            scale.0[lane] = (gamma * inverse[channel]) as f32;
+            shift.0[lane] = (beta - gamma * inverse[channel] * mean[channel]) as f32;
         }
-        Normal { scale, shift, mean, inverse }
+        Normal { lines, mean, inverse }
     }
 
     /// No norm.
     pub(crate) fn absent(plan: &Plan) -> Self {
-        Normal {
-            scale: vec![Lanes::filled(1.0); plan.blocks()],
-            shift: vec![Lanes::ZERO; plan.blocks()],
-            mean: Vec::new(),
-            inverse: Vec::new(),
-        }
+        Normal { lines: vec![[Lanes::filled(1.0), Lanes::ZERO]; plan.blocks()], mean: Vec::new(), inverse: Vec::new() }
+    }
+
+    /// Scale and shift of a block of channels.
+    #[inline(always)]
+    pub(crate) fn line(&self, block: usize) -> [Lanes; 2] {
+        self.lines[block]
+    }
+
+    /// Blocks of channels.
+    pub(crate) fn blocks(&self) -> usize {
+        self.lines.len()
     }
 
     /// The way back. The gradient of the normed result is `factor × g`; where the batch's own statistics were used they
@@ -59,12 +65,8 @@ impl Normal {
     ///
     /// With û = (u − μ)/σ and the normed result's gradient G: du = γ/σ (G − mean(G) − û mean(G û)).
     pub(crate) fn back(&self, unit: &Unit, weights: &[f32], factor: f64, sums: Option<(&GradientSums, f64)>) -> Back {
-        let blocks = self.scale.len();
-        let mut back = Back {
-            p: self.scale.iter().map(|scale| scale.scaled(factor as f32)).collect(),
-            q: vec![Lanes::ZERO; blocks],
-            r: vec![Lanes::ZERO; blocks],
-        };
+        let plane = |[scale, _]: &[Lanes; 2]| [scale.scaled(factor as f32), Lanes::ZERO, Lanes::ZERO];
+        let mut back = Back { planes: self.lines.iter().map(plane).collect() };
         let Some((sums, elements)) = sums.filter(|_| !self.mean.is_empty()) else { return back };
         let channels = self.mean.len();
         for channel in 0..channels {
@@ -73,8 +75,9 @@ impl Normal {
             let [plain, with_normed] = self.gradient_means(sums, channel, factor / elements);
             let scale = gamma * self.inverse[channel];
             let slope = scale * self.inverse[channel] * with_normed;
-            back.q[block].0[lane] = -slope as f32;
-            back.r[block].0[lane] = (slope * self.mean[channel] - scale * plain) as f32;
+            let [_, q, r] = &mut back.planes[block];
+            q.0[lane] = -slope as f32;
+            r.0[lane] = (slope * self.mean[channel] - scale * plain) as f32;
         }
         back
     }
@@ -90,6 +93,14 @@ impl Normal {
         let (plain, with_result) = (sums.plain[channel], sums.with_result[channel]);
         let with_normed = self.inverse[channel] * (with_result - self.mean[channel] * plain);
         [factor * plain, factor * with_normed]
+    }
+}
+
+impl Back {
+    /// p, q and r of a block of channels.
+    #[inline(always)]
+    pub(crate) fn plane(&self, block: usize) -> [Lanes; 3] {
+        self.planes[block]
     }
 }
 

@@ -64,10 +64,12 @@ pub(crate) fn transpose(plan: &Plan, packed: &mut [Packed]) {
         packed.transposed = vec![Lanes::ZERO; blocks(inputs) * plan.outputs];
         for (input_block, to) in packed.transposed.chunks_exact_mut(plan.outputs).enumerate() {
             for (from, to) in packed.product.chunks_exact(inputs).zip(to.chunks_mut(LANES)) {
-                for (lane, from) in from[input_block * LANES..].iter().take(LANES).enumerate() {
-                    for (to, value) in to.iter_mut().zip(from.0) {
-                        to.0[lane] = value;
-                    }
+                let from = &from[input_block * LANES..];
+                for (output, to) in to.iter_mut().enumerate() {
+                    *to = match from.first_chunk::<LANES>() {
+                        Some(inputs) => Lanes(std::array::from_fn(|lane| inputs[lane].0[output])),
+                        None => Lanes(std::array::from_fn(|lane| from.get(lane).map_or(0.0, |input| input.0[output]))),
+                    };
                 }
             }
         }

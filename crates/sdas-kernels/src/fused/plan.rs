@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) pooled: usize,
     /// Elements of the flat weights.
     pub(crate) weights: usize,
+    /// Elements of the flat tensor of statistics.
+    pub(crate) statistics: usize,
     /// The input after its ReLU, for the depthwise units that read it.
     pub(crate) activated: Grid,
     /// The input as it is, for the way back through maxima.
@@ -182,10 +184,11 @@ impl Plan {
             kept: 0,
             pooled: 0,
             weights: 0,
+            statistics: 0,
             activated: Grid::new(input, Border::default()),
             raw: Grid::new(input, Border::default()),
         };
-        let mut builder = Builder { edge, plan: &mut plan, statistics: 0 };
+        let mut builder = Builder { edge, plan: &mut plan };
         for (operation, expression) in edge.operations.iter().enumerate() {
             for unit in builder.expression(expression) {
                 builder.plan.terms.push(Term { operation, unit });
@@ -288,7 +291,6 @@ pub(crate) fn strip([_, _, width]: Extent) -> usize {
 struct Builder<'a> {
     edge: &'a Edge,
     plan: &'a mut Plan,
-    statistics: usize,
 }
 
 impl Builder<'_> {
@@ -393,9 +395,9 @@ impl Builder<'_> {
         let outputs = self.edge.outputs;
         let normed = normed && self.plan.normed;
         let scale = (normed && self.plan.affine).then(|| self.weights(2 * outputs));
-        let statistics = normed.then_some(self.statistics);
+        let statistics = normed.then_some(self.plan.statistics);
         if normed {
-            self.statistics += 2 * outputs;
+            self.plan.statistics += 2 * outputs;
         }
         let level = source.map_or(0, |source| self.plan.units[source].level + 1);
         let unit = Unit { source, level, input, output, body, statistics, scale, kept: 0, gradient: None };

@@ -43,7 +43,7 @@ impl UnitBack<'_> {
     ) {
         let plane = self.unit.pixels();
         for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
-            let (p, q, r) = (self.back.p[block], self.back.q[block], self.back.r[block]);
+            let [p, q, r] = self.back.plane(block);
             let results = match pooled {
                 Some(pooled) => &pooled[block * pixels..],
                 None => &self.kept[self.unit.kept + block * plane + pixel..],
