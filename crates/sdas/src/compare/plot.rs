@@ -45,7 +45,9 @@ pub(super) fn accuracy(report: &Report) -> String {
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .x_desc("seconds of searching")
-            .y_desc("accuracy on the test set, %")
+            .x_label_formatter(&label)
+            .y_desc("accuracy on the test set, %: every run, mean ± standard deviation")
+            .y_label_formatter(&label)
             .label_style((FONT, 13))
             .draw()?;
         for (index, method) in report.methods.iter().enumerate() {
@@ -105,9 +107,10 @@ fn panel<'a>(
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("epoch")
-        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .x_label_formatter(&label)
         .x_labels(epochs.min(10.0) as usize + 1)
         .y_desc(what)
+        .y_label_formatter(&label)
         .y_labels(6)
         .label_style((FONT, 13))
         .draw()?;
@@ -156,6 +159,11 @@ fn with_legend(range: Range<f64>) -> Range<f64> {
 fn bar(value: Option<Spread>, scale: f64) -> [f64; 3] {
     let (mean, deviation) = value.map_or((0.0, 0.0), |spread| (spread.mean, spread.deviation.unwrap_or(0.0)));
     [mean - deviation, mean, mean + deviation].map(|value| scale * value)
+}
+
+/// A number at an axis, without the digits that it does not need.
+fn label(value: &f64) -> String {
+    ((value * 1000.0).round() / 1000.0 + 0.0).to_string()
 }
 
 #[cfg(test)]
