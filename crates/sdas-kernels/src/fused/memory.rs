@@ -79,18 +79,25 @@ impl Buffer {
     }
 }
 
+/// Bytes from which on large pages are asked for. Smaller buffers would only cut the system's map of pages into pieces.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LARGE: usize = 1 << 18;
+
 /// New memory, in large pages where the system has them: a pass over kept results touches thousands of small ones.
 fn fresh(length: usize) -> Vec<Lanes> {
     let mut lanes = Vec::with_capacity(length);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[allow(unsafe_code)]
-    // SAFETY: the call only advises how the pages that the vector lies in are backed, whoever else has a part of them; where
-    // it fails, they stay small.
-    unsafe {
+    if length * size_of::<Lanes>() >= LARGE {
         const PAGE: usize = 4096;
-        let start = lanes.as_mut_ptr() as usize / PAGE * PAGE;
-        let end = lanes.as_ptr() as usize + length * size_of::<Lanes>();
-        libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE);
+        let start = lanes.as_mut_ptr() as usize;
+        let end = start + length * size_of::<Lanes>();
+        let from = start / PAGE * PAGE;
+        #[allow(unsafe_code)]
+        // SAFETY: the call only advises how the pages that the vector lies in are backed, whoever else has a part of them;
+        // where it fails, they stay small.
+        unsafe {
+            libc::madvise(from as *mut libc::c_void, end - from, libc::MADV_HUGEPAGE);
+        }
     }
     lanes.resize(length, Lanes::ZERO);
     lanes
