@@ -3,8 +3,10 @@
 use super::report::Report;
 use super::statistics::Spread;
 use crate::run::MetricRecord;
-use plotters::coord::Shift;
+use plotters::coord::{CoordTranslate, Shift};
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::ops::Range;
 
 /// Colours that people with any colour vision tell apart (Okabe, Ito, 2008), without yellow, which is faint on white.
@@ -18,14 +20,34 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 const FONT: &str = "sans-serif";
-const SIZE: (u32, u32) = (860, 520);
+/// Without the legend, which is as wide as its names.
+const SIZE: (u32, u32) = (780, 520);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Fault<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
 
+/// How a method looks: beyond as many as there are colours, hollow and dashed.
+#[derive(Clone, Copy)]
+struct Look {
+    colour: RGBColor,
+    hollow: bool,
+}
+
+impl Look {
+    fn of(method: usize) -> Self {
+        Look { colour: COLOURS[method % COLOURS.len()], hollow: method >= COLOURS.len() }
+    }
+
+    /// A dot's inside.
+    fn dot(self, opacity: f64) -> ShapeStyle {
+        ShapeStyle { filled: !self.hollow, ..self.colour.mix(opacity).stroke_width(2) }
+    }
+}
+
 /// Test accuracy against seconds of searching, as SVG: a dot a run, and each method's means with their deviations.
 pub(super) fn accuracy(report: &Report) -> String {
-    draw(|area| {
+    let names: Vec<_> = report.methods.iter().map(|method| method.method.as_str()).enumerate().collect();
+    draw(&names, |area, legend| {
         let runs = report.runs.iter().map(|run| (run.search.as_ref().map_or(0.0, |s| s.seconds), 100.0 * run.accuracy));
         let runs: Vec<(f64, f64)> = runs.collect();
         let title = format!("{}: test accuracy against search time", report.recipe);
@@ -38,7 +60,7 @@ pub(super) fn accuracy(report: &Report) -> String {
             .x_label_area_size(48)
             .y_label_area_size(64)
             .build_cartesian_2d(
-                with_legend(range(runs.iter().map(|run| run.0).chain(x))),
+                range(runs.iter().map(|run| run.0).chain(x)),
                 range(runs.iter().map(|run| run.1).chain(y)),
             )?;
         chart
@@ -51,58 +73,50 @@ pub(super) fn accuracy(report: &Report) -> String {
             .label_style((FONT, 13))
             .draw()?;
         for (index, method) in report.methods.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
+            let look = Look::of(index);
             let own = report.runs.iter().zip(&runs).filter(|(run, _)| run.method == method.method);
-            chart.draw_series(own.map(|(_, &at)| Circle::new(at, 4, colour.mix(0.45).filled())))?;
+            chart.draw_series(own.map(|(_, &at)| Circle::new(at, 4, look.dot(0.45))))?;
             let (x, y) = (method.search_seconds, method.accuracy);
             let [left, middle, right] = bar(x, 1.0);
             let [low, mean, high] = bar(Some(y), 100.0);
-            let style = colour.stroke_width(2);
+            let style = look.colour.stroke_width(2);
             chart.draw_series([ErrorBar::new_vertical(middle, low, mean, high, style, 10)])?;
-            chart
-                .draw_series([ErrorBar::new_horizontal(mean, left, middle, right, style, 10)])?
-                .label(method.method.clone())
-                .legend(move |(x, y)| Circle::new((x + 10, y), 5, colour.filled()));
+            chart.draw_series([ErrorBar::new_horizontal(mean, left, middle, right, style, 10)])?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .label_font((FONT, 15))
-            .draw()
+        explain(&names, legend, |area, look, y| area.draw(&Circle::new((12, y), 5, look.dot(1.0))))
     })
 }
 
 /// Edges decided and seconds a step over the epochs, as SVG: a line a search. `courses` has the metrics of each method's
 /// searches, in the report's order.
 pub(super) fn course(report: &Report, courses: &[Vec<&[MetricRecord]>]) -> String {
-    let names = report.methods.iter().map(|method| method.method.as_str());
-    let courses: Vec<_> = names.zip(courses.iter().map(Vec::as_slice)).collect();
-    draw(|area| {
+    let names = report.methods.iter().map(|method| method.method.as_str()).enumerate();
+    let names: Vec<_> = names.zip(courses).filter(|(_, searches)| !searches.is_empty()).map(|(name, _)| name).collect();
+    draw(&names, |area, legend| {
         let area = area.titled(&format!("{}: the course of the searches", report.recipe), (FONT, 20))?;
         let [upper, lower] = &area.split_evenly((2, 1))[..] else { unreachable!("two rows were asked for") };
-        panel(upper, &courses, "edges decided", |record| record.decided.map_or(0, |[a, b]| a + b) as f64)?;
-        panel(lower, &courses, "seconds a step", |record| record.seconds_per_step)
+        panel(upper, courses, "edges decided", |record| record.decided.map_or(0, |[a, b]| a + b) as f64)?;
+        panel(lower, courses, "seconds a step", |record| record.seconds_per_step)?;
+        explain(&names, legend, |area, look, y| line(area, look, vec![(2, y), (22, y)]))
     })
 }
 
 fn panel<'a>(
     area: &Area<'a>,
-    courses: &[(&str, &[&[MetricRecord]])],
+    courses: &[Vec<&[MetricRecord]>],
     what: &str,
     value: impl Fn(&MetricRecord) -> f64,
 ) -> Result<(), Fault<'a>> {
     let points = |search: &&[MetricRecord]| -> Vec<(f64, f64)> {
         search.iter().map(|record| (record.epoch as f64, value(record))).collect()
     };
-    let all: Vec<(f64, f64)> = courses.iter().flat_map(|(_, searches)| searches.iter().flat_map(points)).collect();
+    let all: Vec<(f64, f64)> = courses.iter().flat_map(|searches| searches.iter().flat_map(points)).collect();
     let epochs = all.iter().map(|point| point.0).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d(with_legend(0.0..epochs), range(all.iter().map(|point| point.1).chain([0.0])))?;
+        .build_cartesian_2d(0.0..epochs, range(all.iter().map(|point| point.1).chain([0.0])))?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -114,30 +128,57 @@ fn panel<'a>(
         .y_labels(6)
         .label_style((FONT, 13))
         .draw()?;
-    for (index, (name, searches)) in courses.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        for (seed, search) in searches.iter().enumerate() {
-            let line = chart.draw_series(LineSeries::new(points(search), colour.mix(0.7).stroke_width(2)))?;
-            if seed == 0 {
-                let swatch = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(3));
-                line.label(*name).legend(swatch);
-            }
+    for (method, searches) in courses.iter().enumerate() {
+        for search in searches {
+            line(chart.plotting_area(), Look::of(method), points(search))?;
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font((FONT, 15))
-        .draw()
+    Ok(())
 }
 
-fn draw(picture: impl for<'a> Fn(&Area<'a>) -> Result<(), Fault<'a>>) -> String {
+/// A line in a method's look.
+fn line<'a, C: CoordTranslate>(
+    area: &DrawingArea<SVGBackend<'a>, C>,
+    look: Look,
+    points: Vec<C::From>,
+) -> Result<(), Fault<'a>>
+where
+    C::From: Clone,
+{
+    let style = look.colour.mix(0.7).stroke_width(2);
+    match look.hollow {
+        true => area.draw(&DashedPathElement::new(points, 6, 4, style)),
+        false => area.draw(&PathElement::new(points, style)),
+    }
+}
+
+/// Says which method, by its place among all, looks how.
+fn explain<'a>(
+    names: &[(usize, &str)],
+    legend: &Area<'a>,
+    swatch: impl Fn(&Area<'a>, Look, i32) -> Result<(), Fault<'a>>,
+) -> Result<(), Fault<'a>> {
+    for (row, &(method, name)) in names.iter().enumerate() {
+        let y = 60 + 24 * row as i32;
+        swatch(legend, Look::of(method), y)?;
+        let middle = (FONT, 15).into_text_style(legend).pos(Pos::new(HPos::Left, VPos::Center));
+        legend.draw(&Text::new(name.to_owned(), (30, y), middle))?;
+    }
+    Ok(())
+}
+
+/// Draws a picture with a legend of these names on its right.
+fn draw(names: &[(usize, &str)], picture: impl for<'a> Fn(&Area<'a>, &Area<'a>) -> Result<(), Fault<'a>>) -> String {
+    let longest = names.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+    let (width, height) = SIZE;
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE).and_then(|()| picture(&area)).and_then(|()| area.present()).expect("text takes any drawing");
+        let all = SVGBackend::with_string(&mut svg, (width + 44 + 9 * longest as u32, height)).into_drawing_area();
+        let (area, legend) = all.split_horizontally(width);
+        all.fill(&WHITE)
+            .and_then(|()| picture(&area, &legend))
+            .and_then(|()| all.present())
+            .expect("text takes any drawing");
     }
     svg
 }
@@ -148,11 +189,6 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     let low = values.fold(f64::INFINITY, f64::min);
     let room = if high > low { 0.06 * (high - low) } else { 0.5 * high.abs().max(1.0) };
     low - room..high + room
-}
-
-/// With room for the legend on the right.
-fn with_legend(range: Range<f64>) -> Range<f64> {
-    range.start..range.end + 0.16 * (range.end - range.start)
 }
 
 /// Mean minus deviation, mean, mean plus deviation; all 0 where nothing was measured.
@@ -183,6 +219,15 @@ mod tests {
     }
 
     #[test]
+    fn methods_beyond_the_colours_are_hollow() {
+        let looks: Vec<_> = (0..2 * COLOURS.len()).map(Look::of).collect();
+        for (index, look) in looks.iter().enumerate() {
+            let same = looks.iter().filter(|other| other.colour == look.colour && other.hollow == look.hollow);
+            assert_eq!(same.count(), 1, "method {index} looks like another");
+        }
+    }
+
+    #[test]
     fn every_search_is_a_line_in_both_panels() {
         let record = |epoch: usize| MetricRecord {
             phase: Phase::Search,
@@ -209,7 +254,7 @@ mod tests {
         let svg = course(&report(), &[vec![&epochs, &epochs], vec![&epochs], vec![]]);
         let lines =
             |colour: &str| svg.lines().filter(|line| line.contains("<polyline") && line.contains(colour)).count();
-        // Each search and the legend, in two panels.
-        assert_eq!((lines("#0072B2"), lines("#D55E00"), lines("#009E73")), (6, 4, 0), "{svg}");
+        // Each search in two panels, and the legend.
+        assert_eq!((lines("#0072B2"), lines("#D55E00"), lines("#009E73")), (5, 3, 0), "{svg}");
     }
 }

@@ -106,7 +106,9 @@ pub struct Summary {
     pub time_ratio: Option<Difference>,
     /// The search's peak memory in bytes.
     pub peak_memory: Option<Spread>,
-    /// Training minus validation accuracy at the end of the search.
+    /// Accuracy of the searched network on the held-out half, at the end of the search: what methods may be chosen by.
+    pub validation_accuracy: Option<Spread>,
+    /// Its training accuracy minus that.
     pub gap: Option<Spread>,
     /// Mean entropy of softmax(α) where it was last undecided, in nats.
     pub alpha_entropy: Option<Spread>,
@@ -208,6 +210,7 @@ impl Summary {
             .filter(|_| is_other)
             .map(|logarithm| logarithm.map(f64::exp)),
             peak_memory: search(|search| search.peak_memory.map(|bytes| bytes as f64)),
+            validation_accuracy: search(|search| Some(search.validation_accuracy)),
             gap: search(|search| Some(search.gap)),
             alpha_entropy: search(|search| search.alpha_entropy),
             parameters: spread(|run| run.parameters as f64),
