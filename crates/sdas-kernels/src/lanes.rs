@@ -1,7 +1,6 @@
 //! Sixteen channels of one pixel: the unit that the fused edge computes with.
 
 use crate::registers::Registers;
-use std::ops::Range;
 
 /// Channels that are computed together. Channels are padded to a multiple of it within the fused edge.
 pub(crate) const LANES: usize = 16;
@@ -26,6 +25,19 @@ impl Lanes {
     /// `self + other`, likewise.
     pub(crate) fn summed(self, other: Lanes) -> Self {
         Lanes(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+
+    /// The same number for every channel of either of two images that share the lanes.
+    #[inline(always)]
+    pub(crate) fn spread(&mut self) {
+        self.0.copy_within(..HALF, HALF);
+    }
+
+    /// The sums over both images, in the lower half.
+    pub(crate) fn fold(&mut self) {
+        for lane in 0..HALF {
+            self.0[lane] += self.0[lane + HALF];
+        }
     }
 
     /// `self + a × b`.
@@ -93,25 +105,74 @@ pub(crate) fn blocks(channels: usize) -> usize {
     channels.div_ceil(LANES)
 }
 
-/// One image's activation, `[pixels, channels]` as tensors hold it.
+/// Lanes of either image where two share them.
+pub(crate) const HALF: usize = LANES / 2;
+
+/// What fills the lanes: an image's activation, `[pixels, channels]` as tensors hold it, or two of few channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Pixels<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) channels: usize,
+    values: &'a [f32],
+    channels: usize,
+    /// The image in the upper half of the lanes where two share them, empty if there is none.
+    upper: Option<&'a [f32]>,
 }
 
 impl<'a> Pixels<'a> {
+    /// Of one image.
+    pub(crate) fn one(values: &'a [f32], channels: usize) -> Self {
+        Pixels { values, channels, upper: None }
+    }
+
+    /// Of one image, or of two that share the lanes.
+    pub(crate) fn two(values: &'a [f32], channels: usize, length: usize) -> Self {
+        let (values, upper) = values.split_at(length);
+        Pixels { values, channels, upper: Some(upper) }
+    }
+
+    /// The numbers of one image.
+    #[inline(always)]
+    pub(crate) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    /// Channels of an image.
+    #[inline(always)]
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// `lanes`, zero in those of an image that is not there.
+    #[inline(always)]
+    pub(crate) fn present(&self, mut lanes: Lanes) -> Lanes {
+        if self.upper.is_some_and(<[f32]>::is_empty) {
+            lanes.0[HALF..].fill(0.0);
+        }
+        lanes
+    }
+
     /// A block of a pixel's channels, zeros beyond the last.
     #[inline(always)]
     pub(crate) fn load(&self, pixel: usize, block: usize) -> Lanes {
-        lanes_of(&self.values[pixel * self.channels..][..self.channels], block)
+        let at = pixel * self.channels..(pixel + 1) * self.channels;
+        match self.upper {
+            None => lanes_of(&self.values[at], block),
+            Some(upper) => halves(&self.values[at.clone()], upper.get(at).unwrap_or_default()),
+        }
     }
 
-    /// A block of the channels of each of some pixels.
+    /// Fills `to` with what `make` makes of a block of the channels of each pixel from `first` on.
     #[inline(always)]
-    pub(crate) fn run(&self, pixels: Range<usize>, block: usize) -> impl ExactSizeIterator<Item = Lanes> + 'a {
-        let values = &self.values[pixels.start * self.channels..pixels.end * self.channels];
-        values.chunks_exact(self.channels).map(move |pixel| lanes_of(pixel, block))
+    pub(crate) fn fill(&self, first: usize, block: usize, to: &mut [Lanes], make: impl Fn(Lanes) -> Lanes) {
+        let at = first * self.channels..(first + to.len()) * self.channels;
+        let lower = self.values[at.clone()].chunks_exact(self.channels);
+        match self.upper.map(|upper| upper.get(at).unwrap_or_default().chunks_exact(self.channels)) {
+            None => to.iter_mut().zip(lower).for_each(|(to, pixel)| *to = make(lanes_of(pixel, block))),
+            Some(mut upper) => {
+                for (to, lower) in to.iter_mut().zip(lower) {
+                    *to = make(halves(lower, upper.next().unwrap_or_default()));
+                }
+            }
+        }
     }
 
     /// A block of the channels of `P` pixels from one on.
@@ -119,6 +180,13 @@ impl<'a> Pixels<'a> {
     #[allow(unsafe_code)]
     pub(crate) fn tile<const P: usize>(&self, pixel: usize, block: usize) -> [Lanes; P] {
         let first = block * LANES;
+        if let Some(upper) = self.upper.filter(|upper| self.channels == HALF && !upper.is_empty()) {
+            let at = pixel * HALF..(pixel + P) * HALF;
+            let (lower, upper) = (self.values[at.clone()].as_chunks().0, upper[at].as_chunks().0);
+            let (lower, upper): (&[[f32; HALF]; P], &[[f32; HALF]; P]) =
+                (lower.try_into().expect("P pixels"), upper.try_into().expect("P pixels"));
+            return std::array::from_fn(|p| halves(&lower[p], &upper[p]));
+        }
         if first + LANES > self.channels {
             return std::array::from_fn(|p| self.load(pixel + p, block));
         }
@@ -128,12 +196,16 @@ impl<'a> Pixels<'a> {
         let block = |p: usize| unsafe { values.as_ptr().add(p * self.channels + first).cast::<[f32; LANES]>().read() };
         std::array::from_fn(|p| Lanes(block(p)))
     }
-}
 
-/// Asks for a block of a pixel's channels that is read or written soon, where the machine can be asked.
-#[inline(always)]
-pub(crate) fn prefetch_pixel(values: &[f32], channels: usize, pixel: usize, block: usize) {
-    prefetch(values, pixel * channels + block * LANES);
+    /// Asks for a block of the channels of `P` pixels that are read or written soon, where the machine can be asked.
+    #[inline(always)]
+    pub(crate) fn prefetch<const P: usize>(&self, pixel: usize, block: usize) {
+        let at = |p: usize| (pixel + p) * self.channels + block * LANES;
+        (0..P).for_each(|p| prefetch(self.values, at(p)));
+        if let Some(upper) = self.upper {
+            (0..P).for_each(|p| prefetch(upper, at(p)));
+        }
+    }
 }
 
 /// A block of one pixel's channels, zeros beyond the last.
@@ -152,16 +224,64 @@ fn lanes_of(pixel: &[f32], block: usize) -> Lanes {
     lanes
 }
 
-/// Writes a block of a pixel's channels into an activation `[pixels, channels]`.
+/// The channels of two images' pixels, zeros beyond the last.
 #[inline(always)]
-pub(crate) fn store(values: &mut [f32], channels: usize, pixel: usize, block: usize, lanes: Lanes) {
-    let at = pixel * channels + block * LANES;
-    let count = channels - block * LANES;
-    if count >= LANES {
-        values[at..at + LANES].copy_from_slice(&lanes.0);
-    } else {
-        for (value, lane) in values[at..at + count].iter_mut().zip(lanes.0) {
-            *value = lane;
+fn halves(lower: &[f32], upper: &[f32]) -> Lanes {
+    let mut lanes = Lanes::ZERO;
+    let (low, high) = lanes.0.split_at_mut(HALF);
+    fill_half(low, lower);
+    fill_half(high, upper);
+    lanes
+}
+
+#[inline(always)]
+fn fill_half(half: &mut [f32], values: &[f32]) {
+    match values.as_array::<HALF>() {
+        Some(values) => half.copy_from_slice(values),
+        None => half.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value),
+    }
+}
+
+/// [`Pixels`] to write to.
+pub(crate) struct PixelsMut<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) channels: usize,
+    /// Numbers of one image where two share the lanes.
+    pub(crate) shared: Option<usize>,
+}
+
+impl PixelsMut<'_> {
+    /// What stands there.
+    #[inline(always)]
+    pub(crate) fn as_pixels(&self) -> Pixels<'_> {
+        match self.shared {
+            None => Pixels::one(self.values, self.channels),
+            Some(length) => Pixels::two(self.values, self.channels, length),
         }
+    }
+
+    /// Writes a block of the channels of `P` pixels from one on.
+    #[inline(always)]
+    pub(crate) fn store<const P: usize>(&mut self, pixel: usize, block: usize, lanes: &[Lanes; P]) {
+        let (channels, count) = (self.channels, self.channels - block * LANES);
+        let at = |p: usize| (pixel + p) * channels + block * LANES;
+        let Some(length) = self.shared else {
+            return (0..P).for_each(|p| write(&mut self.values[at(p)..], count.min(LANES), &lanes[p].0));
+        };
+        let (lower, upper) = self.values.split_at_mut(length);
+        (0..P).for_each(|p| write(&mut lower[at(p)..], count, &lanes[p].0));
+        if !upper.is_empty() {
+            (0..P).for_each(|p| write(&mut upper[at(p)..], count, &lanes[p].0[HALF..]));
+        }
+    }
+}
+
+/// Writes the first `count` lanes; whole units and halves need no call.
+#[inline(always)]
+fn write(to: &mut [f32], count: usize, lanes: &[f32]) {
+    match count {
+        LANES => to[..LANES].copy_from_slice(&lanes[..LANES]),
+        HALF => to[..HALF].copy_from_slice(&lanes[..HALF]),
+        _ => to[..count].iter_mut().zip(lanes).for_each(|(to, lane)| *to = *lane),
     }
 }

@@ -10,6 +10,8 @@ pub(crate) trait Registers {
     const ACCUMULATORS: usize;
 
     fn splat(value: f32) -> Lanes;
+    /// `lower` in the lower half of the lanes, `upper` in the other.
+    fn splat_halves(lower: f32, upper: f32) -> Lanes;
     /// `sum + a × b`.
     fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes;
     fn times(a: Lanes, b: Lanes) -> Lanes;
@@ -29,7 +31,7 @@ pub(crate) trait Registers {
 macro_rules! registers {
     (
         $(#[$doc:meta])* $name:ident, [$vector:ty; $parts:literal], accumulators: $accumulators:literal,
-        splat: $splat:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
+        splat: $splat:expr, splat_halves: $splat_halves:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
         max: $max:expr, where_greater: $where_greater:expr, where_equal: $where_equal:expr $(,)?
     ) => {
         $(#[$doc])*
@@ -57,6 +59,12 @@ macro_rules! registers {
             fn splat(value: f32) -> Lanes {
                 // SAFETY: see the macro.
                 Self::lanes([unsafe { $splat(value) }; $parts])
+            }
+
+            #[inline(always)]
+            fn splat_halves(lower: f32, upper: f32) -> Lanes {
+                // SAFETY: see the macro.
+                Self::lanes(unsafe { $splat_halves(lower, upper) })
             }
 
             #[inline(always)]
@@ -113,6 +121,7 @@ mod x86 {
         /// 32 registers of 16 floats: AVX-512.
         Wide, [__m512; 1], accumulators: 16,
         splat: _mm512_set1_ps,
+        splat_halves: wide_splat_halves,
         add_product: wide_add_product,
         times: _mm512_mul_ps,
         plus: _mm512_add_ps,
@@ -120,6 +129,12 @@ mod x86 {
         max: _mm512_max_ps,
         where_greater: wide_where::<_CMP_GT_OQ>,
         where_equal: wide_where::<_CMP_EQ_OQ>,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn wide_splat_halves(lower: f32, upper: f32) -> [__m512; 1] {
+        [_mm512_mask_broadcastss_ps(_mm512_set1_ps(lower), 0xff00, _mm_set_ss(upper))]
     }
 
     #[inline]
@@ -138,6 +153,7 @@ mod x86 {
         /// 16 registers of 8 floats: AVX2 with fused multiply-add.
         Half, [__m256; 2], accumulators: 4,
         splat: _mm256_set1_ps,
+        splat_halves: half_splat_halves,
         add_product: half_add_product,
         times: _mm256_mul_ps,
         plus: _mm256_add_ps,
@@ -145,6 +161,12 @@ mod x86 {
         max: _mm256_max_ps,
         where_greater: half_where::<_CMP_GT_OQ>,
         where_equal: half_where::<_CMP_EQ_OQ>,
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn half_splat_halves(lower: f32, upper: f32) -> [__m256; 2] {
+        [_mm256_set1_ps(lower), _mm256_set1_ps(upper)]
     }
 
     #[inline]
@@ -163,6 +185,7 @@ mod x86 {
         /// 16 registers of 4 floats: SSE2, which every x86-64 has.
         Quarter, [__m128; 4], accumulators: 2,
         splat: _mm_set1_ps,
+        splat_halves: quarter_splat_halves,
         add_product: quarter_add_product,
         times: _mm_mul_ps,
         plus: _mm_add_ps,
@@ -170,6 +193,13 @@ mod x86 {
         max: _mm_max_ps,
         where_greater: quarter_where_greater,
         where_equal: quarter_where_equal,
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn quarter_splat_halves(lower: f32, upper: f32) -> [__m128; 4] {
+        let (lower, upper) = (_mm_set1_ps(lower), _mm_set1_ps(upper));
+        [lower, lower, upper, upper]
     }
 
     #[inline]
@@ -203,6 +233,7 @@ mod arm {
         /// 32 registers of 4 floats: NEON.
         Half, [float32x4_t; 4], accumulators: 4,
         splat: vdupq_n_f32,
+        splat_halves: splat_halves,
         add_product: vfmaq_f32,
         times: vmulq_f32,
         plus: vaddq_f32,
@@ -210,6 +241,13 @@ mod arm {
         max: vmaxq_f32,
         where_greater: where_greater,
         where_equal: where_equal,
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn splat_halves(lower: f32, upper: f32) -> [float32x4_t; 4] {
+        let (lower, upper) = (vdupq_n_f32(lower), vdupq_n_f32(upper));
+        [lower, lower, upper, upper]
     }
 
     #[inline]
@@ -231,11 +269,13 @@ pub(crate) use plain::Quarter;
 #[cfg(not(target_arch = "x86_64"))]
 mod plain {
     use super::{Lanes, Registers};
+    use crate::lanes::HALF;
 
     registers! {
         /// Whatever the target has. No fused multiply-add: where it is no instruction, it is a slow call.
         Quarter, [f32; 16], accumulators: 2,
         splat: |value| value,
+        splat_halves: |lower, upper| std::array::from_fn(|lane| if lane < HALF { lower } else { upper }),
         add_product: |sum: f32, a: f32, b: f32| sum + a * b,
         times: |a: f32, b: f32| a * b,
         plus: |a: f32, b: f32| a + b,

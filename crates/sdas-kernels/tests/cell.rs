@@ -171,9 +171,9 @@ proptest! {
 }
 
 /// A cell of whole register blocks and several tasks.
-fn whole(fates: Vec<Fate>) -> Case {
+fn whole(channels: usize, fates: Vec<Fate>) -> Case {
     Case {
-        channels: 16,
+        channels,
         images: 5,
         extent: [1, 16, 17],
         reduction: false,
@@ -188,16 +188,21 @@ fn whole(fates: Vec<Fate>) -> Case {
 
 #[test]
 fn whole_cells_are_the_portable_ones() {
-    let mut fates = vec![Fate::Mixed; 14];
-    whole(fates.clone()).compare(Width::available()[0]);
-    fates[3] = Fate::Decided(4);
-    fates[7] = Fate::Pruned;
-    whole(fates).compare(Width::available()[0]);
+    // Of eight channels, two images share the lanes; the last of five does not.
+    for channels in [16, 8] {
+        let mut fates = vec![Fate::Mixed; 14];
+        whole(channels, fates.clone()).compare(Width::available()[0]);
+        fates[3] = Fate::Decided(4);
+        fates[7] = Fate::Pruned;
+        whole(channels, fates.clone()).compare(Width::available()[0]);
+        // Drop path, a factor per image.
+        Case { scaled: true, ..whole(channels, fates) }.compare(Width::available()[0]);
+    }
 }
 
 #[test]
 fn numbers_do_not_depend_on_the_threads_nor_on_the_run() {
-    let case = whole(vec![Fate::Mixed; 14]);
+    let case = whole(16, vec![Fate::Mixed; 14]);
     let first = case.run(DType::F32, false);
     assert_eq!(case.run(DType::F32, false), first);
     for threads in [1, 2, 3] {

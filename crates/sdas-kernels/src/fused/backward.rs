@@ -14,7 +14,6 @@ use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
-use crate::weights::volume;
 use crate::width::{Task, run};
 
 /// Which gradients are asked for.
@@ -85,11 +84,12 @@ impl Backward<'_> {
         for level in (0..plan.levels.max(1)).rev() {
             for (edge, backs) in backs.iter_mut().enumerate() {
                 for (index, unit) in plan.level(level) {
-                    let elements = (plan.images * unit.pixels()) as f64;
+                    let elements = (plan.samples * unit.pixels()) as f64;
                     let sums = &sums[edge][index];
                     let statistics = (self.batch && !sums.plain.is_empty()).then_some((sums, elements));
                     let normal = &kept[edge].normals[index];
-                    backs[index] = normal.back(unit, fan.edges[edge].weights, self.factor(edge, index), statistics);
+                    backs[index] =
+                        normal.back((plan, unit), fan.edges[edge].weights, self.factor(edge, index), statistics);
                 }
             }
             let inner_sums = self.level(level, &packed, &layout, &backs, (&mut kept, &mut partial), &mut input);
@@ -100,7 +100,10 @@ impl Backward<'_> {
             }
         }
         if wanted.weights {
-            let total = self.partial_total(&partial, layout.length);
+            let mut total = self.partial_total(&partial, layout.length);
+            if plan.shared {
+                total.iter_mut().for_each(Lanes::fold);
+            }
             each(gradients.iter_mut().enumerate(), |(edge, gradients)| {
                 let total = &total[edge * layout.length..][..layout.length];
                 gradients.weights = self.weight_gradient((edge, &kept[edge].normals), total, &layout, &sums[edge]);
@@ -133,7 +136,8 @@ impl Backward<'_> {
                 run(fan.width, TermSums { plan, input, edges, sums, scratch });
             });
         });
-        let sums = sum_of_groups(sums, per_group);
+        let mut sums = sum_of_groups(sums, per_group);
+        plan.fold_sums(&mut sums);
         let of_edge = |sums: &[f64]| {
             let (plain, terms) = sums.split_at(lanes);
             let with = terms.chunks_exact(lanes);
@@ -223,7 +227,8 @@ impl Backward<'_> {
                 });
             },
         );
-        let sums = sum_of_groups(sums, per_group);
+        let mut sums = sum_of_groups(sums, per_group);
+        plan.fold_sums(&mut sums);
         let of_edge = |edge: usize| {
             let mut read = vec![GradientSums::default(); plan.units.len()];
             for (place, source) in sources.iter().enumerate() {
@@ -356,8 +361,7 @@ impl Level<'_> {
     #[inline(always)]
     fn image<R: Registers>(&mut self, image: usize) {
         let (plan, wanted) = (self.plan, self.wanted);
-        let values = volume(plan.input) * plan.inputs;
-        let input = Pixels { values: &self.input[image * values..][..values], channels: plan.inputs };
+        let input = plan.input_pixels(self.input, image);
         if self.level == 0 {
             (self.scratch.activated_begun, self.scratch.raw_begun) = (false, false);
             if wanted.weights && plan.has_depthwise() {
@@ -399,7 +403,7 @@ impl Level<'_> {
             identities: identities.collect(),
             begun: self.input_gradient.begun,
         };
-        input_gradient::<R>(plan, input, parts, &mut self.input_gradient.values[image * values..][..values]);
+        input_gradient::<R>(plan, input, parts, plan.input_pixels_mut(self.input_gradient.values, image));
     }
 
     #[inline(always)]
@@ -423,7 +427,8 @@ impl Level<'_> {
                 scratch.activated_begun = false;
                 if wanted.weights {
                     let results = &kept[plan.units[source].kept..];
-                    fill_normed_grid::<R>(&depthwise.grid, results, &branch.normals[source], &mut scratch.activated);
+                    let normal = (&branch.normals[source], input);
+                    fill_normed_grid::<R>(&depthwise.grid, results, normal, &mut scratch.activated);
                 }
             }
             let weights = if wanted.weights {
@@ -455,8 +460,7 @@ impl<'a> Branch<'a> {
     /// An image's gradient of the output.
     #[inline(always)]
     pub(crate) fn output(&self, plan: &Plan, image: usize) -> Pixels<'a> {
-        let values = volume(plan.output) * plan.outputs;
-        Pixels { values: &self.gradient[image * values..][..values], channels: plan.outputs }
+        plan.output_pixels(self.gradient, image)
     }
 }
 

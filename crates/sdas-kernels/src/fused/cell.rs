@@ -151,7 +151,7 @@ impl Call {
     /// Values of a node.
     fn node(&self) -> usize {
         let plan = &self.places[0].plan;
-        plan.images * plan.output.iter().product::<usize>() * plan.outputs
+        plan.samples * plan.output.iter().product::<usize>() * plan.outputs
     }
 
     /// A fan, its input given.
@@ -295,7 +295,7 @@ impl FusedCell for Flex {
         let plan = &call.places[0].plan;
         let [t, h, w] = plan.output;
         let all: Vec<_> = nodes.iter().map(|node| &node.as_floats()[..count]).collect();
-        let activation = pooled(beside(&all, plan.outputs), vec![plan.images, t, h, w, NODES * plan.outputs]);
+        let activation = pooled(beside(&all, plan.outputs), vec![plan.samples, t, h, w, NODES * plan.outputs]);
         // Nobody reads the last node.
         nodes.truncate(if keep { NODES - 1 } else { 0 });
         CellForwarded {

@@ -6,6 +6,7 @@ use super::forward::Onto;
 use super::memory::Buffer;
 use super::plan::Plan;
 use crate::expression::Expression;
+use crate::weights::volume;
 use crate::width::Width;
 use crate::{Edge, Mode, Output};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -150,12 +151,13 @@ impl FusedEdge for Flex {
             true => Statistics::Batch(&mut batch),
             false => Statistics::Running(vec![values(&running)]),
         });
-        let mut activation = Buffer::of_floats(plan.images * fan.output());
-        let sum = &mut activation.floats()[..plan.images * fan.output()];
+        let count = plan.samples * volume(plan.output) * plan.outputs;
+        let mut activation = Buffer::of_floats(count);
+        let sum = &mut activation.floats()[..count];
         fan.combine(&kept, vec![Onto { sum, begun: false, factors: None }]);
         let ([t, h, w], [statistics]) = (plan.output, batch);
         Forwarded {
-            activation: pooled(activation, vec![plan.images, t, h, w, plan.outputs]),
+            activation: pooled(activation, vec![plan.samples, t, h, w, plan.outputs]),
             statistics: tensor(statistics, vec![call.plan.statistics.max(1)]),
             kept: Arc::new(Mutex::new(kept)),
         }
@@ -185,7 +187,7 @@ impl FusedEdge for Flex {
         let [t, h, w] = plan.input;
         Returned {
             input: match wanted.input {
-                true => pooled(input, vec![plan.images, t, h, w, plan.inputs]),
+                true => pooled(input, vec![plan.samples, t, h, w, plan.inputs]),
                 false => flat(vec![]),
             },
             weights: flat(weights),

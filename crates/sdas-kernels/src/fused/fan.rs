@@ -64,14 +64,14 @@ impl Fan<'_> {
         self.plan.images.div_ceil(self.group())
     }
 
-    /// Input values of one image.
+    /// Input values of what is worked on one by one.
     pub(crate) fn image(&self) -> usize {
-        volume(self.plan.input) * self.plan.inputs
+        self.plan.input_values()
     }
 
-    /// Output values of one image.
+    /// Its output values.
     pub(crate) fn output(&self) -> usize {
-        volume(self.plan.output) * self.plan.outputs
+        self.plan.output_values()
     }
 
     /// Computes all units of every edge.
@@ -107,7 +107,7 @@ impl Fan<'_> {
 /// The norm of a unit by the batch's statistics, which are written among the edge's.
 fn batch_normal(plan: &Plan, unit: &Unit, weights: &[f32], sums: &[Vec<f64>; 2], statistics: &mut [f32]) -> Normal {
     let at = unit.statistics.expect("a unit with a norm");
-    let elements = (plan.images * unit.pixels()) as f64;
+    let elements = (plan.samples * unit.pixels()) as f64;
     let mean: Vec<f64> = sums[0][..plan.outputs].iter().map(|sum| sum / elements).collect();
     let variance: Vec<f64> =
         sums[1].iter().zip(&mean).map(|(square, mean)| (square / elements - mean * mean).max(0.0)).collect();

@@ -11,7 +11,7 @@ use super::pool::{Input, start};
 use super::product::{Results, Strip, Sums, multiply};
 use super::rows::{Place, gather};
 use crate::crew::each;
-use crate::lanes::{LANES, Lanes, Pixels, blocks, prefetch, prefetch_pixel, store};
+use crate::lanes::{LANES, Lanes, Pixels, PixelsMut, blocks, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::{Task, run};
@@ -54,7 +54,8 @@ impl Fan<'_> {
                 run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
             });
         });
-        let sums = sum_of_groups(sums, per_group);
+        let mut sums = sum_of_groups(sums, per_group);
+        plan.fold_sums(&mut sums);
         let of_unit = |sums: &[f64]| [sums[..lanes].to_vec(), sums[lanes..].to_vec()];
         sums.chunks_exact(per_edge).map(|sums| sums.chunks_exact(2 * lanes).map(of_unit).collect()).collect()
     }
@@ -74,7 +75,7 @@ impl Fan<'_> {
                     kept: &kept.results[index * group * plan.kept..],
                     sum: sum.next().expect("as many as groups"),
                     begun: *begun,
-                    factors: factors.map(|factors| &factors[index * group..]),
+                    factors: factors.map(|factors| &factors[index * group * plan.together()..]),
                 });
             (edges.collect::<Vec<_>>(), input)
         });
@@ -101,11 +102,8 @@ struct Level<'a> {
 impl Task for Level<'_> {
     #[inline(always)]
     fn run<R: Registers>(mut self) {
-        let images = self.kept[0].len() / self.plan.kept;
-        let values = self.input.len() / images;
-        for image in 0..images {
-            let input = Pixels { values: &self.input[image * values..][..values], channels: self.plan.inputs };
-            self.image::<R>(image, input);
+        for image in 0..self.kept[0].len() / self.plan.kept {
+            self.image::<R>(image, self.plan.input_pixels(self.input, image));
         }
     }
 }
@@ -143,7 +141,7 @@ impl Level<'_> {
                     if let (Rows::Depthwise(depthwise), Some(source)) = (&product.rows, unit.source) {
                         let normal = &self.normals[edge][source];
                         let source = &earlier[plan.units[source].kept..];
-                        fill_normed_grid::<R>(&depthwise.grid, source, normal, &mut self.scratch.activated);
+                        fill_normed_grid::<R>(&depthwise.grid, source, (normal, input), &mut self.scratch.activated);
                     }
                     let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
                     product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
@@ -198,7 +196,7 @@ pub(crate) fn pad_for_pools(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let pixels = volume(plan.input);
     let padded = first(&mut scratch.padded, blocks(plan.inputs) * pixels);
     for (block, padded) in padded.chunks_exact_mut(pixels).enumerate() {
-        padded.iter_mut().zip(input.run(0..pixels, block)).for_each(|(to, from)| *to = from);
+        input.fill(0, block, padded, |from| from);
     }
 }
 
@@ -235,8 +233,7 @@ pub(crate) fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         for row in 0..grid.rows() {
-            let from = input.run(row * grid.width()..(row + 1) * grid.width(), block);
-            to[grid.row(row)..].iter_mut().zip(from).for_each(|(to, from)| *to = from);
+            input.fill(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()], |from| from);
         }
     }
 }
@@ -249,19 +246,23 @@ pub(crate) fn fill_activated_grid<R: Registers>(plan: &Plan, input: Pixels, scra
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
-            let from = input.run(row * grid.width()..(row + 1) * grid.width(), block);
-            to[grid.row(row)..].iter_mut().zip(from).for_each(|(to, from)| *to = from.relu::<R>());
+            input.fill(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()], |from| from.relu::<R>());
         }
     }
 }
 
-/// Fills a grid with an earlier unit's results, `[blocks, pixels]`, after their norm and a ReLU.
+/// Fills a grid with an earlier unit's results, `[blocks, pixels]`, after their norm and a ReLU; `input` is the edge's.
 #[inline(always)]
-pub(crate) fn fill_normed_grid<R: Registers>(grid: &Grid, source: &[Lanes], normal: &Normal, to: &mut Vec<Lanes>) {
+pub(crate) fn fill_normed_grid<R: Registers>(
+    grid: &Grid,
+    source: &[Lanes],
+    (normal, input): (&Normal, Pixels),
+    to: &mut Vec<Lanes>,
+) {
     let pixels = volume(grid.inner);
     let to = first(to, normal.blocks() * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
-        let [scale, shift] = normal.line(block);
+        let [scale, shift] = normal.line(block).map(|lanes| input.present(lanes));
         let source = &source[block * pixels..][..pixels];
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
@@ -288,7 +289,7 @@ pub(crate) fn fill_rows<R: Registers>(
     rows: &mut [Lanes],
 ) {
     let Rows::Depthwise(depthwise) = &product.rows else {
-        let place = Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
+        let place = Place { input: unit.input, output: unit.output, channels: input.channels(), first: pixel, pixels };
         return gather::<R>(&product.rows, place, input, rows);
     };
     let [_, height, width] = unit.output;
@@ -329,15 +330,12 @@ fn product_unit<R: Registers>(
         fill_rows::<R>(unit, product, packed, plan.outputs, input, activated, (pixel, pixels), rows);
         sums.fill(Lanes::ZERO);
         let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
-        multiply::<R, true>(
-            Strip { lanes: rows, pixels },
-            0..pixels,
-            product.inputs,
-            &packed.product,
-            Results { lanes: results, start: pixel, plane },
-            Sums { values: sum_values, squares: sum_squares },
-            None,
-        );
+        let results = Results { lanes: &mut *results, start: pixel, plane };
+        let (rows, sums) = (Strip { lanes: rows, pixels }, Sums { values: sum_values, squares: sum_squares });
+        match plan.shared {
+            false => multiply::<R, true, false>(rows, 0..pixels, product.inputs, &packed.product, results, sums, None),
+            true => multiply::<R, true, true>(rows, 0..pixels, product.inputs, &packed.product, results, sums, None),
+        }
         for block in 0..plan.blocks() {
             add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
             add_to_doubles(&mut squares[block * LANES..][..LANES], sum_squares[block]);
@@ -392,9 +390,8 @@ impl Task for Combine<'_> {
     #[inline(always)]
     fn run<R: Registers>(mut self) {
         let (plan, pixels) = (self.plan, volume(self.plan.output));
-        let values = volume(plan.input) * plan.inputs;
-        for (image, input) in self.input.chunks_exact(values).enumerate() {
-            let input = Pixels { values: input, channels: plan.inputs };
+        for (image, input) in self.input.chunks(plan.input_values()).enumerate() {
+            let input = plan.input_pixels(input, 0);
             pad_for_pools(plan, input, self.scratch);
             let mut pixel = 0;
             while pixel < pixels {
@@ -403,16 +400,15 @@ impl Task for Combine<'_> {
                 for edge in &mut self.edges {
                     let sum = Sum {
                         mixture: edge.mixture,
-                        factor: edge.factors.map_or(1.0, |factors| factors[image]),
+                        factor: edge.factors.map_or(R::splat(1.0), |factors| plan.factor::<R>(factors, image)),
                         kept: &edge.kept[image * plan.kept..][..plan.kept],
                         pooled: &self.scratch.pooled,
                         strip: pixel..end,
                         pixels,
                         input,
                         begun: edge.begun,
-                        channels: plan.outputs,
                     };
-                    sum.strip::<R>(&mut edge.sum[image * pixels * plan.outputs..][..pixels * plan.outputs]);
+                    sum.strip::<R>(&mut plan.output_pixels_mut(edge.sum, image));
                 }
                 pixel = end;
             }
@@ -473,7 +469,7 @@ impl Mixture {
 /// The sum of an image's terms for a strip.
 struct Sum<'a> {
     mixture: &'a Mixture,
-    factor: f32,
+    factor: Lanes,
     kept: &'a [Lanes],
     pooled: &'a [Lanes],
     strip: Range<usize>,
@@ -481,13 +477,11 @@ struct Sum<'a> {
     pixels: usize,
     input: Pixels<'a>,
     begun: bool,
-    /// Channels of the output.
-    channels: usize,
 }
 
 impl Sum<'_> {
     #[inline(always)]
-    fn strip<R: Registers>(&self, output: &mut [f32]) {
+    fn strip<R: Registers>(&self, output: &mut PixelsMut) {
         let terms = self.mixture.streams.len() / self.mixture.constants.len();
         for block in 0..self.mixture.constants.len() {
             let streams = &self.mixture.streams[block * terms..][..terms];
@@ -504,7 +498,13 @@ impl Sum<'_> {
     }
 
     #[inline(always)]
-    fn tile<R: Registers, const P: usize>(&self, pixel: usize, block: usize, streams: &[Stream], output: &mut [f32]) {
+    fn tile<R: Registers, const P: usize>(
+        &self,
+        pixel: usize,
+        block: usize,
+        streams: &[Stream],
+        output: &mut PixelsMut,
+    ) {
         let mut sums = [self.mixture.constants[block]; P];
         for Stream { from, scale } in streams {
             let values = match *from {
@@ -526,15 +526,14 @@ impl Sum<'_> {
                 sums[p] = sums[p].add_product::<R>(values[p], *scale);
             }
         }
-        let factor = R::splat(self.factor);
         let before = match self.begun {
-            true => Pixels { values: output, channels: self.channels }.tile::<P>(pixel, block),
+            true => output.as_pixels().tile::<P>(pixel, block),
             false => [Lanes::ZERO; P],
         };
+        output.as_pixels().prefetch::<P>(pixel + self.strip.len(), block);
         for p in 0..P {
-            prefetch_pixel(output, self.channels, pixel + self.strip.len() + p, block);
-            sums[p] = before[p].add_product::<R>(sums[p], factor);
-            store(output, self.channels, pixel + p, block, sums[p]);
+            sums[p] = before[p].add_product::<R>(sums[p], self.factor);
         }
+        output.store(pixel, block, &sums);
     }
 }

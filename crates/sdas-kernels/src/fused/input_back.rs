@@ -1,7 +1,7 @@
 //! The gradient of a fan's input, all its parts together.
 
 use super::plan::{Plan, STRIP};
-use crate::lanes::{Lanes, Pixels, blocks, prefetch_pixel, store};
+use crate::lanes::{Lanes, Pixels, PixelsMut, blocks};
 use crate::registers::Registers;
 use crate::weights::volume;
 
@@ -18,16 +18,16 @@ pub(crate) struct Parts<'a> {
 
 /// The gradient of the input, all its parts together.
 #[inline(always)]
-pub(crate) fn input_gradient<R: Registers>(plan: &Plan, input: Pixels, parts: Parts, to: &mut [f32]) {
+pub(crate) fn input_gradient<R: Registers>(plan: &Plan, input: Pixels, parts: Parts, mut to: PixelsMut) {
     let pixels = volume(plan.input);
     for block in 0..blocks(plan.inputs) {
         let mut pixel = 0;
         while pixel + 8 <= pixels {
-            input_tile::<R, 8>(plan, input, &parts, (pixel, block), to);
+            input_tile::<R, 8>(plan, input, &parts, (pixel, block), &mut to);
             pixel += 8;
         }
         while pixel < pixels {
-            input_tile::<R, 1>(plan, input, &parts, (pixel, block), to);
+            input_tile::<R, 1>(plan, input, &parts, (pixel, block), &mut to);
             pixel += 1;
         }
     }
@@ -39,19 +39,17 @@ fn input_tile<R: Registers, const P: usize>(
     input: Pixels,
     parts: &Parts,
     (pixel, block): (usize, usize),
-    to: &mut [f32],
+    to: &mut PixelsMut,
 ) {
-    for ahead in pixel + STRIP..pixel + STRIP + P {
-        prefetch_pixel(input.values, plan.inputs, ahead, block);
-        prefetch_pixel(to, plan.inputs, ahead, block);
-        for (gradient, _) in &parts.identities {
-            prefetch_pixel(gradient.values, gradient.channels, ahead, block);
-        }
+    input.prefetch::<P>(pixel + STRIP, block);
+    to.as_pixels().prefetch::<P>(pixel + STRIP, block);
+    for (gradient, _) in &parts.identities {
+        gradient.prefetch::<P>(pixel + STRIP, block);
     }
     let at = block * volume(plan.input) + pixel;
     let part = |lanes: &[Lanes]| -> [Lanes; P] { *lanes[at..].first_chunk().expect("a tile has P pixels") };
     let mut values = match parts.begun {
-        true => Pixels { values: to, channels: plan.inputs }.tile::<P>(pixel, block),
+        true => to.as_pixels().tile::<P>(pixel, block),
         false => [Lanes::ZERO; P],
     };
     if let Some(activated) = parts.activated.map(part) {
@@ -71,7 +69,5 @@ fn input_tile<R: Registers, const P: usize>(
             values[p] = values[p].add_product::<R>(gradients[p], R::splat(*factor));
         }
     }
-    for p in 0..P {
-        store(to, plan.inputs, pixel + p, block, values[p]);
-    }
+    to.store(pixel, block, &values);
 }

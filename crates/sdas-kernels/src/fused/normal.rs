@@ -41,6 +41,7 @@ impl Normal {
             scale.0[lane] = (gamma * inverse[channel]) as f32;
             shift.0[lane] = (beta - gamma * inverse[channel] * mean[channel]) as f32;
         }
+        plan.spread(lines.iter_mut().flatten());
         Normal { lines, mean, inverse }
     }
 
@@ -64,7 +65,13 @@ impl Normal {
     /// depend on the results, too, and `elements` says how many there are per channel.
     ///
     /// With û = (u − μ)/σ and the normed result's gradient G: du = γ/σ (G − mean(G) − û mean(G û)).
-    pub(crate) fn back(&self, unit: &Unit, weights: &[f32], factor: f64, sums: Option<(&GradientSums, f64)>) -> Back {
+    pub(crate) fn back(
+        &self,
+        (plan, unit): (&Plan, &Unit),
+        weights: &[f32],
+        factor: f64,
+        sums: Option<(&GradientSums, f64)>,
+    ) -> Back {
         let plane = |[scale, _]: &[Lanes; 2]| [scale.scaled(factor as f32), Lanes::ZERO, Lanes::ZERO];
         let mut back = Back { planes: self.lines.iter().map(plane).collect() };
         let Some((sums, elements)) = sums.filter(|_| !self.mean.is_empty()) else { return back };
@@ -79,6 +86,7 @@ impl Normal {
             q.0[lane] = -slope as f32;
             r.0[lane] = (slope * self.mean[channel] - scale * plain) as f32;
         }
+        plan.spread(back.planes.iter_mut().flat_map(|[_, q, r]| [q, r]));
         back
     }
 

@@ -48,6 +48,7 @@ pub(crate) fn pack(plan: &Plan, weights: &[f32]) -> Vec<Packed> {
                 });
             }
         }
+        plan.spread(packed.depthwise.iter_mut().chain(&mut packed.product));
         packed
     };
     let all = plan.units.iter().map(|of| match &of.body {
@@ -73,6 +74,7 @@ pub(crate) fn transpose(plan: &Plan, packed: &mut [Packed]) {
                 }
             }
         }
+        plan.spread(&mut packed.transposed);
     }
 }
 

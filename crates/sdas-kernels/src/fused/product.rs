@@ -1,7 +1,7 @@
 //! Matrix products over the rows of a strip of pixels.
 
 use super::plan::STRIP;
-use crate::lanes::{LANES, Lanes, prefetch};
+use crate::lanes::{HALF, LANES, Lanes, prefetch};
 use crate::registers::Registers;
 use std::ops::Range;
 
@@ -36,7 +36,7 @@ pub(crate) struct Ahead<'a> {
 /// `results = rows × weights` for some pixels of a strip, `weights` being `[output blocks, inputs]`; with `sums`, the results
 /// are summed, too.
 #[inline(always)]
-pub(crate) fn multiply<R: Registers, const SUM: bool>(
+pub(crate) fn multiply<R: Registers, const SUM: bool, const SHARED: bool>(
     rows: Strip,
     pixels: Range<usize>,
     inputs: usize,
@@ -46,7 +46,7 @@ pub(crate) fn multiply<R: Registers, const SUM: bool>(
     ahead: Option<Ahead>,
 ) {
     let blocks = weights.len() / inputs;
-    let mut product = Multiply { rows, inputs, weights, results, sums, ahead };
+    let mut product: Multiply<SHARED> = Multiply { rows, inputs, weights, results, sums, ahead };
     let mut pixel = pixels.start;
     while pixel < pixels.end {
         let left = pixels.end - pixel;
@@ -82,7 +82,7 @@ pub(crate) fn multiply<R: Registers, const SUM: bool>(
     }
 }
 
-struct Multiply<'a> {
+struct Multiply<'a, const SHARED: bool> {
     rows: Strip<'a>,
     inputs: usize,
     weights: &'a [Lanes],
@@ -91,7 +91,7 @@ struct Multiply<'a> {
     ahead: Option<Ahead<'a>>,
 }
 
-impl Multiply<'_> {
+impl<const SHARED: bool> Multiply<'_, SHARED> {
     #[inline(always)]
     fn tile<R: Registers, const SUM: bool, const P: usize, const B: usize>(&mut self, pixel: usize, block: usize) {
         let mut sums = [[Lanes::ZERO; P]; B];
@@ -100,10 +100,11 @@ impl Multiply<'_> {
         while first < self.inputs {
             let rows: &[Lanes; P] = self.rows.lanes[at..at + P].try_into().expect("a tile has P pixels");
             let weights = std::array::from_fn(|b| &self.weights[(block + b) * self.inputs + first..]);
+            // How many is mostly known when this is compiled.
+            let most = if SHARED { HALF } else { LANES };
             match self.inputs - first {
-                // How many is known when this is compiled.
-                LANES.. => add_block::<R, P, B>(rows, weights, LANES, &mut sums),
-                left => add_block::<R, P, B>(rows, weights, left, &mut sums),
+                left if left >= most => add_block::<R, SHARED, P, B>(rows, weights, most, &mut sums),
+                left => add_block::<R, SHARED, P, B>(rows, weights, left, &mut sums),
             }
             if let Some(ahead) = self.ahead.filter(|_| first == 0) {
                 for b in 0..B {
@@ -133,7 +134,7 @@ impl Multiply<'_> {
 
 /// Adds the products of a block of inputs, the first `count` of it.
 #[inline(always)]
-fn add_block<R: Registers, const P: usize, const B: usize>(
+fn add_block<R: Registers, const SHARED: bool, const P: usize, const B: usize>(
     rows: &[Lanes; P],
     weights: [&[Lanes]; B],
     count: usize,
@@ -144,29 +145,45 @@ fn add_block<R: Registers, const P: usize, const B: usize>(
         for b in 0..B {
             let weight = weights[b][lane];
             for p in 0..P {
-                sums[b][p] = sums[b][p].add_product::<R>(R::splat(rows[p].0[lane]), weight);
+                sums[b][p] = sums[b][p].add_product::<R>(splat::<R, SHARED>(&rows[p], lane), weight);
             }
         }
+    }
+}
+
+/// A channel's number for all lanes: where two images share them, of either in its own half.
+#[inline(always)]
+fn splat<R: Registers, const SHARED: bool>(lanes: &Lanes, channel: usize) -> Lanes {
+    match SHARED {
+        false => R::splat(lanes.0[channel]),
+        true => R::splat_halves(lanes.0[channel], lanes.0[channel + HALF]),
     }
 }
 
 /// `gradients += rowsᵀ × results`; `gradients` is `[output blocks, input blocks × LANES]`.
 #[inline(always)]
-pub(crate) fn weight_gradients<R: Registers>(rows: Strip, results: &[Lanes], gradients: &mut [Lanes]) {
+pub(crate) fn weight_gradients<R: Registers, const SHARED: bool>(
+    rows: Strip,
+    results: &[Lanes],
+    gradients: &mut [Lanes],
+) {
     let pixels = rows.pixels;
     let input_blocks = rows.lanes.len() / pixels;
     for (output, results) in results.chunks_exact(pixels).enumerate() {
         for (input, rows) in rows.lanes.chunks_exact(pixels).enumerate() {
             let gradients = &mut gradients[(output * input_blocks + input) * LANES..][..LANES];
-            if R::ACCUMULATORS >= 16 {
-                outer_tile::<R, 16>(rows, 0, results, gradients);
+            let most = if SHARED { HALF } else { LANES };
+            if R::ACCUMULATORS >= 16 && SHARED {
+                outer_tile::<R, SHARED, HALF>(rows, 0, results, gradients);
+            } else if R::ACCUMULATORS >= 16 {
+                outer_tile::<R, SHARED, LANES>(rows, 0, results, gradients);
             } else if R::ACCUMULATORS >= 4 {
-                for part in 0..4 {
-                    outer_tile::<R, 4>(rows, 4 * part, results, gradients);
+                for first in (0..most).step_by(4) {
+                    outer_tile::<R, SHARED, 4>(rows, first, results, gradients);
                 }
             } else {
-                for part in 0..8 {
-                    outer_tile::<R, 2>(rows, 2 * part, results, gradients);
+                for first in (0..most).step_by(2) {
+                    outer_tile::<R, SHARED, 2>(rows, first, results, gradients);
                 }
             }
         }
@@ -174,12 +191,17 @@ pub(crate) fn weight_gradients<R: Registers>(rows: Strip, results: &[Lanes], gra
 }
 
 #[inline(always)]
-fn outer_tile<R: Registers, const I: usize>(rows: &[Lanes], first: usize, results: &[Lanes], gradients: &mut [Lanes]) {
+fn outer_tile<R: Registers, const SHARED: bool, const I: usize>(
+    rows: &[Lanes],
+    first: usize,
+    results: &[Lanes],
+    gradients: &mut [Lanes],
+) {
     let gradients: &mut [Lanes; I] = (&mut gradients[first..first + I]).try_into().expect("a tile has I inputs");
     let mut sums = *gradients;
     for (row, result) in rows.iter().zip(results) {
         for i in 0..I {
-            sums[i] = sums[i].add_product::<R>(R::splat(row.0[first + i]), *result);
+            sums[i] = sums[i].add_product::<R>(splat::<R, SHARED>(row, first + i), *result);
         }
     }
     *gradients = sums;

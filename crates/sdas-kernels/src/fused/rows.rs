@@ -108,7 +108,7 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
                         let to = &mut to[column / LANES * place.pixels..][..place.pixels];
                         to.iter_mut().for_each(|to| to.0[column % LANES] = 0.0);
                         place.pairs(window.stride, step, |pixel, from| {
-                            let value = source.values[from * place.channels + channel];
+                            let value = source.values()[from * place.channels + channel];
                             to[pixel].0[column % LANES] = if *activated { value.max(0.0) } else { value };
                         });
                     }

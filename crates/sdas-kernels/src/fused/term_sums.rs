@@ -4,7 +4,7 @@ use super::backward::Branch;
 use super::forward::{add_to_doubles, fill_pooled, pad_for_pools, total};
 use super::memory::Scratch;
 use super::plan::{Body, Plan};
-use crate::lanes::{LANES, Lanes, Pixels, prefetch, prefetch_pixel};
+use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
 use crate::width::Task;
@@ -23,10 +23,9 @@ impl Task for TermSums<'_> {
     #[inline(always)]
     fn run<R: Registers>(self) {
         let (plan, pixels) = (self.plan, volume(self.plan.output));
-        let values = volume(plan.input) * plan.inputs;
         let per_edge = self.sums.len() / self.edges.len();
-        for (image, input) in self.input.chunks_exact(values).enumerate() {
-            let input = Pixels { values: input, channels: plan.inputs };
+        for (image, input) in self.input.chunks(plan.input_values()).enumerate() {
+            let input = plan.input_pixels(input, 0);
             pad_for_pools(plan, input, self.scratch);
             let mut pixel = 0;
             while pixel < pixels {
@@ -77,8 +76,8 @@ fn plain_sums<R: Registers>(gradient: Pixels, strip: Range<usize>, block: usize)
     let mut pixel = strip.start;
     while pixel + 4 <= strip.end {
         let gradients = gradient.tile::<4>(pixel, block);
+        gradient.prefetch::<4>(pixel + strip.len(), block);
         for p in 0..4 {
-            prefetch_pixel(gradient.values, gradient.channels, pixel + strip.len() + p, block);
             parts[p] = parts[p].plus::<R>(gradients[p]);
         }
         pixel += 4;

@@ -43,7 +43,7 @@ impl UnitBack<'_> {
     ) {
         let plane = self.unit.pixels();
         for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
-            let [p, q, r] = self.back.plane(block);
+            let [p, q, r] = self.back.plane(block).map(|lanes| self.input.present(lanes));
             let results = match pooled {
                 Some(pooled) => &pooled[block * pixels..],
                 None => &self.kept[self.unit.kept + block * plane + pixel..],
@@ -140,20 +140,22 @@ pub(crate) fn product_back<R: Registers>(
             (false, false) => (0, 0),
         };
         for run in 0..runs {
-            multiply::<R, false>(
-                Strip { lanes: results, pixels },
-                run * length..(run + 1) * length,
-                plan.outputs,
-                &packed.transposed,
-                Results { lanes: to_lanes, start: row_at(run) - run * length, plane: to_plane },
-                Sums { values: &mut [], squares: &mut [] },
-                Some(Ahead { lanes: of.kept, start: unit.kept + pixel + pixels, plane }),
-            );
+            let (rows, at) = (Strip { lanes: results, pixels }, run * length..(run + 1) * length);
+            let to = Results { lanes: &mut *to_lanes, start: row_at(run) - run * length, plane: to_plane };
+            let sums = Sums { values: &mut [], squares: &mut [] };
+            let ahead = Some(Ahead { lanes: of.kept, start: unit.kept + pixel + pixels, plane });
+            match plan.shared {
+                false => multiply::<R, false, false>(rows, at, plan.outputs, &packed.transposed, to, sums, ahead),
+                true => multiply::<R, false, true>(rows, at, plan.outputs, &packed.transposed, to, sums, ahead),
+            }
         }
         if let Some((depthwise_weights, product_weights)) = &mut weights {
             let rows = first(rows, row_blocks * pixels);
             fill_rows::<R>(unit, product, packed, plan.outputs, input, activated, (pixel, pixels), rows);
-            product::weight_gradients::<R>(Strip { lanes: rows, pixels }, results, product_weights);
+            match plan.shared {
+                false => product::weight_gradients::<R, false>(Strip { lanes: rows, pixels }, results, product_weights),
+                true => product::weight_gradients::<R, true>(Strip { lanes: rows, pixels }, results, product_weights),
+            }
             if let Some(depthwise) = depthwise {
                 let [st, sh, sw] = depthwise.window.stride;
                 let taps = depthwise.taps.len();
@@ -171,9 +173,8 @@ pub(crate) fn product_back<R: Registers>(
             }
         }
         if gradient_grid.is_none() && back_to_source {
-            let place =
-                Place { input: unit.input, output: unit.output, channels: input.channels, first: pixel, pixels };
-            let to = first(to, blocks(input.channels) * volume(unit.input));
+            let place = Place { input: unit.input, output: unit.output, channels: plan.inputs, first: pixel, pixels };
+            let to = first(to, blocks(plan.inputs) * volume(unit.input));
             if add || !reaches_all(&product.rows) {
                 if !add && pixel == 0 {
                     to.fill(Lanes::ZERO);
