@@ -26,6 +26,7 @@ mod plan;
 mod pool;
 mod product;
 mod rows;
+mod share;
 mod tensors;
 mod term_sums;
 mod unit_back;

@@ -2,8 +2,7 @@
 
 use super::grid::{Border, Grid, Taps, Transposed, Window};
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
-use crate::lanes::{HALF, LANES, Lanes, Pixels, PixelsMut, blocks};
-use crate::registers::Registers;
+use crate::lanes::{HALF, LANES, Lanes, blocks};
 use crate::weights::{strided, volume};
 use crate::{Edge, Norm};
 use std::collections::HashMap;
@@ -164,13 +163,13 @@ pub(crate) fn forget_plans() {
 
 impl Plan {
     /// The plan of an edge; a step asks for the same few over and over.
-    pub(crate) fn of(edge: &Edge, images: usize, input: Extent) -> Arc<Self> {
+    pub(crate) fn of(edge: &Edge, samples: usize, input: Extent) -> Arc<Self> {
         let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(edge).and_then(|plans| plans.get(&(images, input))) {
+        if let Some(plan) = plans.get(edge).and_then(|plans| plans.get(&(samples, input))) {
             return plan.clone();
         }
-        let plan = Arc::new(Plan::new(edge, images, input));
-        plans.entry(edge.clone()).or_default().insert((images, input), plan.clone());
+        let plan = Arc::new(Plan::new(edge, samples, input));
+        plans.entry(edge.clone()).or_default().insert((samples, input), plan.clone());
         plan
     }
 
@@ -211,89 +210,6 @@ impl Plan {
     /// Blocks of the output's channels.
     pub(crate) fn blocks(&self) -> usize {
         blocks(self.outputs)
-    }
-
-    /// Values of the input of what is worked on one by one.
-    pub(crate) fn input_values(&self) -> usize {
-        volume(self.input) * self.inputs * self.together()
-    }
-
-    /// Values of its output.
-    pub(crate) fn output_values(&self) -> usize {
-        volume(self.output) * self.outputs * self.together()
-    }
-
-    /// Images that are worked on together.
-    pub(crate) fn together(&self) -> usize {
-        if self.shared { 2 } else { 1 }
-    }
-
-    /// One of the inputs in `values`, by its place there.
-    #[inline(always)]
-    pub(crate) fn input_pixels<'a>(&self, values: &'a [f32], place: usize) -> Pixels<'a> {
-        self.pixels(values, place, self.inputs, volume(self.input) * self.inputs)
-    }
-
-    /// One of the outputs in `values`.
-    #[inline(always)]
-    pub(crate) fn output_pixels<'a>(&self, values: &'a [f32], place: usize) -> Pixels<'a> {
-        self.pixels(values, place, self.outputs, volume(self.output) * self.outputs)
-    }
-
-    #[inline(always)]
-    fn pixels<'a>(&self, values: &'a [f32], place: usize, channels: usize, length: usize) -> Pixels<'a> {
-        match self.shared {
-            false => Pixels::one(&values[place * length..][..length], channels),
-            true => {
-                let start = 2 * place * length;
-                Pixels::two(&values[start..values.len().min(start + 2 * length)], channels, length)
-            }
-        }
-    }
-
-    /// One of the inputs in `values`, to write to.
-    #[inline(always)]
-    pub(crate) fn input_pixels_mut<'a>(&self, values: &'a mut [f32], place: usize) -> PixelsMut<'a> {
-        self.pixels_mut(values, place, self.inputs, volume(self.input) * self.inputs)
-    }
-
-    /// One of the outputs in `values`, to write to.
-    #[inline(always)]
-    pub(crate) fn output_pixels_mut<'a>(&self, values: &'a mut [f32], place: usize) -> PixelsMut<'a> {
-        self.pixels_mut(values, place, self.outputs, volume(self.output) * self.outputs)
-    }
-
-    #[inline(always)]
-    fn pixels_mut<'a>(&self, values: &'a mut [f32], place: usize, channels: usize, length: usize) -> PixelsMut<'a> {
-        let start = place * length * self.together();
-        let end = values.len().min(start + length * self.together());
-        PixelsMut { values: &mut values[start..end], channels, shared: self.shared.then_some(length) }
-    }
-
-    /// A factor per image for the lanes of what is worked on one by one.
-    #[inline(always)]
-    pub(crate) fn factor<R: Registers>(&self, factors: &[f32], place: usize) -> Lanes {
-        match self.shared {
-            false => R::splat(factors[place]),
-            true => R::splat_halves(factors[2 * place], factors.get(2 * place + 1).copied().unwrap_or(0.0)),
-        }
-    }
-
-    /// Sums over the lanes as sums over the channels.
-    pub(crate) fn fold_sums(&self, sums: &mut [f64]) {
-        if self.shared {
-            for lanes in sums.chunks_exact_mut(LANES) {
-                let (lower, upper) = lanes.split_at_mut(HALF);
-                lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower += *upper);
-            }
-        }
-    }
-
-    /// Numbers per channel for all lanes.
-    pub(crate) fn spread<'a>(&self, lanes: impl IntoIterator<Item = &'a mut Lanes>) {
-        if self.shared {
-            lanes.into_iter().for_each(Lanes::spread);
-        }
     }
 
     /// The units of a level with their indices.
