@@ -204,7 +204,7 @@ fn label(value: &f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::report;
+    use super::super::report::tests::{report, run};
     use super::*;
     use crate::run::Phase;
 
@@ -220,11 +220,14 @@ mod tests {
 
     #[test]
     fn methods_beyond_the_colours_are_hollow() {
-        let looks: Vec<_> = (0..2 * COLOURS.len()).map(Look::of).collect();
-        for (index, look) in looks.iter().enumerate() {
-            let same = looks.iter().filter(|other| other.colour == look.colour && other.hollow == look.hollow);
-            assert_eq!(same.count(), 1, "method {index} looks like another");
-        }
+        let runs = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|method| run(method, 1, 0.5, Some(1.0)));
+        let svg = accuracy(&Report::of("shapes", runs.to_vec()));
+        let hollow = |colour: &str| {
+            let dots = svg.lines().filter(|line| line.contains("<circle") && line.contains(colour));
+            dots.filter(|dot| dot.contains("fill=\"none\"")).count()
+        };
+        // Every mean is drawn twice, hollow; of the eighth, which has the first's colour, its run and the legend, too.
+        assert_eq!((hollow("#0072B2"), hollow("#D55E00")), (2 + 4, 2), "{svg}");
     }
 
     #[test]
