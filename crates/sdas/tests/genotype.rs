@@ -355,3 +355,18 @@ fn cells_are_drawn_uniformly() {
     let collapsed = cells.iter().filter(|cell| cell.count(&[OperationKind::Skip, OperationKind::Pool]) >= COLLAPSED);
     assert!(is_near(collapsed.count(), 2000, 0.0699));
 }
+
+#[test]
+fn cells_agree_where_states_and_operation_are_the_same() {
+    let [v1, v2] = ["darts_v1", "darts_v2"].map(|name| published(name).unwrap());
+    // By hand: 2 + 1 + 2 + 0 edges of the normal cell, 2 + 1 + 2 + 1 of the reduction cell.
+    assert_eq!((v1.agreement(&v2), v2.agreement(&v1), v1.agreement(&v1)), (11.0 / 16.0, 11.0 / 16.0, 1.0));
+    // By chance: node i reads one of its i + 2 states by 2/(i + 2), and its operation is one of 7 (image) or 12 (video).
+    for (name, operations) in [(SpaceName::Image, 7.0), (SpaceName::Video, 12.0)] {
+        let space = Space::whole(name);
+        let drawn: Vec<_> = (0..2000).map(|seed| Genotype::drawn(&space, &mut stream(seed, "test", [0, 0]))).collect();
+        let mean = drawn.windows(2).map(|pair| pair[0].agreement(&pair[1])).sum::<f64>() / 1999.0;
+        let expected = (2.0 / 2.0 + 2.0 / 3.0 + 2.0 / 4.0 + 2.0 / 5.0) / 4.0 / operations;
+        assert!((mean - expected).abs() < 0.006, "{name}: {mean} is not {expected}");
+    }
+}

@@ -175,6 +175,7 @@ impl Part<'_> {
             parameters: trained.parameters,
             multiply_adds: trained.multiply_adds,
             cell: Makeup::of(&genotype),
+            genotype,
             search: searched,
         };
         Ok(Some(Done { method: self.index, outcome, course }))

@@ -26,7 +26,10 @@ pub struct Outcome {
     pub parameters: usize,
     /// Its multiply-adds for one sample.
     pub multiply_adds: usize,
-    /// What the found cells are made of.
+    /// The found cells, as the text that the DARTS family prints.
+    #[serde(with = "as_text")]
+    pub genotype: Genotype,
+    /// What they are made of.
     pub cell: Makeup,
     /// The search; absent where nothing was searched.
     pub search: Option<SearchOutcome>,
@@ -45,6 +48,19 @@ pub struct SearchOutcome {
     pub gap: f64,
     /// Mean entropy of softmax(α) over the edges undecided at the end of the last epoch that had any, in nats.
     pub alpha_entropy: Option<f64>,
+}
+
+mod as_text {
+    use crate::genotype::Genotype;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(genotype: &Genotype, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&genotype.to_darts_text())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Genotype, D::Error> {
+        Genotype::from_darts_text(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 /// Shares of kinds of operations among the 16 edges of a found pair of cells.
@@ -124,6 +140,8 @@ pub struct Summary {
     pub temporal: Spread,
     /// How many runs ended in a collapsed cell.
     pub collapsed: usize,
+    /// How far its seeds found the same: the mean of [`Genotype::agreement`] over all pairs of them; absent of one seed.
+    pub agreement: Option<f64>,
 }
 
 /// A statement, and what the runs say of it.
@@ -219,8 +237,16 @@ impl Summary {
             pools: spread(|run| run.cell.pools),
             temporal: spread(|run| run.cell.temporal),
             collapsed: own().filter(|run| run.cell.collapsed).count(),
+            agreement: agreement(&own().map(|run| &run.genotype).collect::<Vec<_>>()),
         }
     }
+}
+
+/// The mean over all pairs; `None` where there is none.
+fn agreement(genotypes: &[&Genotype]) -> Option<f64> {
+    let pairs =
+        genotypes.iter().enumerate().flat_map(|(index, one)| genotypes[..index].iter().map(move |other| (one, other)));
+    Spread::of(&pairs.map(|(one, other)| one.agreement(other)).collect::<Vec<_>>()).map(|spread| spread.mean)
 }
 
 /// A difference of two methods over the seeds that both have.
@@ -287,6 +313,7 @@ fn evidence(mean: &str, range: Option<String>, n: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::genotype::published;
 
     /// A run by its accuracy and the seconds of its search.
     pub(in crate::compare) fn run(method: &str, seed: u64, accuracy: f64, seconds: Option<f64>) -> Outcome {
@@ -306,6 +333,7 @@ pub(super) mod tests {
             train_seconds: 60.0,
             parameters: 120_000,
             multiply_adds: 14_000_000,
+            genotype: published(if seed == 2 { "darts_v1" } else { "darts_v2" }).expect("a published cell"),
             cell: Makeup { skips: 0.25, pools: 0.125, temporal: 0.0, collapsed: seed == 2 },
             search: seconds.map(search),
         }
@@ -338,6 +366,8 @@ pub(super) mod tests {
         assert_eq!((das.difference, das.time_ratio), (None, None));
         assert_eq!((random.search_seconds, random.time_ratio), (None, None));
         assert_eq!(sdas.collapsed, 1);
+        // DARTS V2, V1 and V2 again: pairs share 11, 16 and 11 of 16 edges.
+        assert_eq!(sdas.agreement, Some((11.0 + 16.0 + 11.0) / 48.0));
     }
 
     #[test]
@@ -358,9 +388,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_report_survives_its_own_json() {
+        let report = report();
+        let json = serde_json::to_string(&report).unwrap();
+        assert!(json.contains(r#""genotype":"Genotype(normal=[('sep_conv_3x3', 0)"#), "{json}");
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap().methods, report.methods);
+    }
+
+    #[test]
     fn one_seed_decides_nothing() {
         let report = Report::of("x", vec![run("sdas", 1, 0.9, Some(1.0)), run("das", 1, 0.1, Some(9.0))]);
         assert!(report.claims.iter().all(|claim| claim.verdict == Verdict::Undecided));
+        assert_eq!(report.methods[0].agreement, None);
         let worse = (1..4).flat_map(|seed| [run("a", seed, 0.9, Some(1.0)), run("b", seed, 0.1, Some(2.0))]);
         let mut worse: Vec<_> = worse.collect();
         worse.sort_by(|a, b| a.method.cmp(&b.method));

@@ -71,6 +71,7 @@ impl Report {
             "pools %",
             "temporal %",
             "collapsed",
+            "agree %",
             "α entropy",
             "held out %",
             "gap points",
@@ -83,6 +84,7 @@ impl Report {
                 spread(Some(method.pools), 100.0, 0),
                 spread(Some(method.temporal), 100.0, 0),
                 format!("{} of {}", method.collapsed, method.accuracy.n),
+                method.agreement.map_or("–".to_owned(), |share| format!("{:.0}", 100.0 * share)),
                 spread(method.alpha_entropy, 1.0, 2),
                 spread(method.validation_accuracy, 100.0, 1),
                 spread(method.gap, 100.0, 1),
@@ -101,7 +103,8 @@ impl Report {
     fn sentences(&self, mark: &str) -> String {
         let mut text = format!(
             "Mean ± standard deviation over n seeds. In brackets: 95 % confidence interval of the mean difference from {} \
-             (of the time: of the mean ratio), paired by seed, by Student's t. Held out: the accuracy of the network that \
+             (of the time: of the mean ratio), paired by seed, by Student's t. Agree: how many of the found edges any two seeds have in common, with the \
+             same operation. Held out: the accuracy of the network that \
              the search ends with, on the half that its weights were not trained on; gap: its training accuracy less that.\n",
             self.reference
         );
@@ -175,7 +178,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("1 of 3") && text.contains("paired by seed"), "{text}");
-        assert!(text.contains("1.50 ± 0.00  50.0 ± 0.0  10.0 ± 0.0\n"), "{text}");
+        assert!(text.contains("1 of 3       79  1.50 ± 0.00  50.0 ± 0.0  10.0 ± 0.0\n"), "{text}");
         assert!(text.contains("\nsupported: sdas finds more accurate networks than das (+2.3"), "{text}");
     }
 

@@ -105,6 +105,15 @@ impl Genotype {
         }
     }
 
+    /// Share of its sixteen edges that `other` has, too, between the same states and with the same operation: 1 for the
+    /// same cells. Cells drawn at random from the space for images share 9 %, those from the one for video 5 %.
+    pub fn agreement(&self, other: &Genotype) -> f64 {
+        let shared =
+            CellKind::ALL.into_iter().flat_map(|kind| self.genes(kind).nodes.iter().zip(&other.genes(kind).nodes));
+        let shared = shared.map(|(own, others)| own.iter().filter(|gene| others.contains(gene)).count());
+        shared.sum::<usize>() as f64 / 16.0
+    }
+
     /// The genotype that `text` holds, as JSON or as DARTS text.
     ///
     /// # Errors
