@@ -3,6 +3,7 @@
 use crate::commands::tell;
 use crate::format::{duration, memory, percent, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
+use sdas::compare::Outcome;
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
@@ -181,12 +182,13 @@ impl Observer for Display {
             Event::Part { method, seed, stage, part: [number, all] } => {
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
-            Event::Measured(outcome) => self.line(&format!(
-                "{}, seed {}: {} on the test set\n",
-                outcome.method,
-                outcome.seed,
-                percent(outcome.accuracy)
-            )),
+            Event::Measured { outcome: Outcome { method, seed, accuracy, .. }, seconds_left } => {
+                let left = match seconds_left {
+                    0.0 => String::new(),
+                    _ => format!("; about {} for the others", duration(*seconds_left)),
+                };
+                self.line(&format!("{method}, seed {seed}: {} on the test set{left}\n", percent(*accuracy)));
+            }
         }
     }
 }

@@ -79,6 +79,9 @@ fn a_comparison_is_made_of_ordinary_runs_and_goes_on_where_it_stopped() {
         assert!(told.contains(part), "{told}");
     }
     assert!(!told.contains(": search"), "{told}");
+    // The last of the eight is done: nothing is left to be done after it.
+    let measured: Vec<&str> = told.lines().filter(|line| line.contains("on the test set")).collect();
+    assert!(measured[1].contains("on the test set; about ") && measured[7].ends_with("on the test set"), "{told}");
     let again: Value = serde_json::from_slice(&output.stdout).unwrap();
     for (before, after) in runs.iter().zip(again["runs"].as_array().unwrap()) {
         for key in ["accuracy", "train_accuracy", "parameters", "cell", "search"] {

@@ -98,8 +98,8 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     let Ending::Done(report) = run(&parts, usize::MAX).unwrap() else { panic!("nobody stopped it") };
     for (own, expected) in report.runs.iter().zip(&expected.runs) {
         assert_eq!(
-            (own.accuracy, own.train_accuracy, own.cell),
-            (expected.accuracy, expected.train_accuracy, expected.cell)
+            (own.accuracy, own.train_accuracy, &own.genotype),
+            (expected.accuracy, expected.train_accuracy, &expected.genotype)
         );
     }
     assert!(matches!(Comparison::new(recipe.clone(), Vec::new(), 1), Err(RunError::Setting { key: "methods", .. })));

@@ -83,13 +83,30 @@ impl Comparison {
                 let recipe = method.recipe(&self.recipe, seed)?;
                 let part = Part { method, index, seed, number, recipe, folder };
                 let Some(part) = part.run(&mut context)? else { return Ok(Ending::Interrupted) };
-                context.observer.notice(&Event::Measured(&part.outcome));
                 done.push(part);
+                let (outcome, seconds_left) = (&done[done.len() - 1].outcome, self.seconds_left(&done, folder));
+                context.observer.notice(&Event::Measured { outcome, seconds_left });
             }
             done.sort_by_key(|done| (done.method, done.outcome.seed));
             self.write(&done, &place)?;
         }
         Ok(Ending::Done(Box::new(self.report(&done))))
+    }
+
+    /// What the other parts will take: each as much as its method's took so far, or as all did.
+    fn seconds_left(&self, done: &[Done], folder: &Path) -> f64 {
+        let mean = |is_meant: &dyn Fn(&Done) -> bool| {
+            let seconds: Vec<f64> =
+                done.iter().filter(|done| is_meant(done)).map(|done| done.outcome.seconds()).collect();
+            Spread::of(&seconds).map(|spread| spread.mean)
+        };
+        let parts = (1..=self.seeds).flat_map(|seed| self.methods.iter().enumerate().map(move |method| (seed, method)));
+        parts
+            .filter(|(seed, (_, method))| {
+                !run_folder(folder, &method.name, *seed, Stage::Train).join(EVALUATION).exists()
+            })
+            .filter_map(|(_, (index, _))| mean(&|done| done.method == index).or_else(|| mean(&|_| true)))
+            .sum()
     }
 
     /// What the runs so far come to.
@@ -128,6 +145,12 @@ fn lock(place: &Folder) -> Result<File, RunError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { path: place.path().to_owned() }),
         Err(std::fs::TryLockError::Error(source)) => Err(fault(source)),
     }
+}
+
+/// Where a method and seed has its run of a stage.
+fn run_folder(folder: &Path, method: &str, seed: u64, stage: Stage) -> PathBuf {
+    let name = if stage == Stage::Search { "search" } else { "train" };
+    folder.join(method).join(format!("seed{seed}")).join(name)
 }
 
 /// One method with one seed.
@@ -183,8 +206,7 @@ impl Part<'_> {
 
     /// The run's folder of a stage.
     fn folder(&self, stage: Stage) -> PathBuf {
-        let name = if stage == Stage::Search { "search" } else { "train" };
-        self.folder.join(&self.method.name).join(format!("seed{}", self.seed)).join(name)
+        run_folder(self.folder, &self.method.name, self.seed, stage)
     }
 
     fn tell(&self, stage: Stage, context: &mut Context<'_>) {

@@ -50,6 +50,13 @@ pub struct SearchOutcome {
     pub alpha_entropy: Option<f64>,
 }
 
+impl Outcome {
+    /// Seconds of searching and training.
+    pub fn seconds(&self) -> f64 {
+        self.train_seconds + self.search.as_ref().map_or(0.0, |search| search.seconds)
+    }
+}
+
 mod as_text {
     use crate::genotype::Genotype;
     use serde::{Deserialize, Deserializer, Serializer, de};

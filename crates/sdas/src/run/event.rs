@@ -116,7 +116,12 @@ pub enum Event<'a> {
         part: [u64; 2],
     },
     /// A comparison is done with a method and seed.
-    Measured(&'a Outcome),
+    Measured {
+        /// What came out.
+        outcome: &'a Outcome,
+        /// What is left of the comparison, estimated from what is done of it.
+        seconds_left: f64,
+    },
 }
 
 /// What a run will take.
