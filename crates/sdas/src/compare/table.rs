@@ -103,9 +103,9 @@ impl Report {
     fn sentences(&self, mark: &str) -> String {
         let mut text = format!(
             "Mean ± standard deviation over n seeds. In brackets: 95 % confidence interval of the mean difference from {} \
-             (of the time: of the mean ratio), paired by seed, by Student's t. Agree: how many of the found edges any two seeds have in common, with the \
-             same operation. Held out: the accuracy of the network that \
-             the search ends with, on the half that its weights were not trained on; gap: its training accuracy less that.\n",
+             (of the time: of the mean ratio), paired by seed, by Student's t. Agree: how many of the found edges any two \
+             seeds have in common, with the same operation. Held out: the accuracy of the network that the search ends \
+             with, on the half that its weights were not trained on; gap: its training accuracy less that.\n",
             self.reference
         );
         if !self.claims.is_empty() {
