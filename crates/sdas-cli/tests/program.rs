@@ -61,7 +61,10 @@ fn a_search_can_be_drawn_trained_and_measured() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("train = 80", "train = 90")).unwrap();
     assert!(refused(&["search", "--resume", &search], 1).contains("the training samples are not those"));
-    refused(&["search", "--out", &search], 2);
+    assert!(refused(&["search", "--out", &search], 2).contains("already holds a run"));
+    let lock = std::fs::File::open(place.path().join("search/.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(refused(&["search", "--resume", &search], 2).contains("another process works in"));
 }
 
 #[test]

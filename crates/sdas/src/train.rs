@@ -37,6 +37,7 @@ pub(crate) struct TrainState {
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
 pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    Folder::check_free(folder)?;
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
@@ -55,7 +56,7 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
 ///
 /// If there is no training to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::open(folder)?;
+    let folder = Folder::resume(folder)?;
     let mut recipe = folder.recipe()?;
     let genotype = Genotype::read(folder.file("genotype.json"))?;
     let seed = recipe.train.seed;

@@ -20,7 +20,6 @@ use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResu
 use crate::space::Space;
 use crate::{search, train};
 use sdas_data::random::stream;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The test set's measure of a trained network, in the run's folder.
@@ -72,8 +71,7 @@ impl Comparison {
     ///
     /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
     pub fn run(&self, folder: &Path, mut context: Context<'_>) -> Result<Ending<Report>, RunError> {
-        let place = Folder::plain(folder)?;
-        let _lock = lock(&place)?;
+        let place = Folder::claim(folder)?;
         let mut done: Vec<Done> = Vec::new();
         // Seed by seed, so that what is there at any time is paired.
         for seed in 1..=self.seeds {
@@ -132,18 +130,6 @@ impl Comparison {
     fn courses<'a>(&self, done: &'a [Done]) -> Vec<Vec<&'a [MetricRecord]>> {
         let of = |method| done.iter().filter(move |done| done.method == method);
         (0..self.methods.len()).map(|method| of(method).filter_map(|done| done.course.as_deref()).collect()).collect()
-    }
-}
-
-/// Keeps a second process out of the folder, as long as the file is open.
-fn lock(place: &Folder) -> Result<File, RunError> {
-    let path = place.file(".lock");
-    let fault = |source| RunError::File { what: "write", path: path.clone(), source };
-    let file = File::create(&path).map_err(fault)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy { path: place.path().to_owned() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(fault(source)),
     }
 }
 
@@ -246,11 +232,7 @@ impl Part<'_> {
         self.tell(stage, context);
         let ending = match begun {
             Some(_) => resume(&path, context.again())?,
-            None => {
-                // Left by a run that was killed before its recipe was written.
-                let _ = std::fs::remove_dir(path.join("checkpoints"));
-                begin(context.again())?
-            }
+            None => begin(context.again())?,
         };
         Ok(match ending {
             Ending::Done(result) => Some(*result),

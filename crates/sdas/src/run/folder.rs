@@ -7,7 +7,7 @@ use crate::recipe::{Recipe, RecipeError};
 use sdas_data::DataError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,7 @@ pub enum RunError {
         now: String,
     },
     /// Another process works in the folder.
-    #[error("another process works in {}; wait until it is done, or compare in another folder", path.display())]
+    #[error("another process works in {}; wait until it is done, or choose another folder", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,
@@ -128,36 +128,39 @@ pub enum RunError {
 }
 
 /// A run's folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Open, and so locked, as long as this process works in the folder; absent of one that is only read.
+    _lock: Option<File>,
 }
 
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
+
+/// Locked by who works in the folder.
+const LOCK: &str = ".lock";
 
 impl Folder {
     /// Makes the folder of a new run and writes `files`, by name, and its recipe into it.
     ///
     /// # Errors
     ///
-    /// If it cannot be made, or holds a run already.
+    /// If it cannot be made, holds a run already, or another process works in it.
     pub fn create(path: &Path, recipe: &Recipe, files: &[(&str, String)]) -> Result<Folder, RunError> {
-        let folder = Folder { path: path.to_owned() };
         let is_new = !path.exists();
-        std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
-        // Of two runs that want the folder, one makes this.
-        let checkpoints = folder.file("checkpoints");
-        std::fs::create_dir(&checkpoints).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => RunError::Occupied { path: path.to_owned() },
-            _ => folder.fault("make", &checkpoints)(error),
-        })?;
+        let folder = Folder::claim(path)?;
+        Folder::check_free(path)?;
         // The recipe comes last: it is what makes this the folder of a run.
         let recipe = ("config.toml", recipe.to_toml());
-        let written = files.iter().chain([&recipe]).try_for_each(|(name, text)| folder.write(name, text.as_bytes()));
-        if let Err(error) = written {
+        let checkpoints = folder.file("checkpoints");
+        let write = || {
+            std::fs::create_dir_all(&checkpoints).map_err(folder.fault("make", &checkpoints))?;
+            files.iter().chain([&recipe]).try_for_each(|(name, text)| folder.write(name, text.as_bytes()))
+        };
+        if let Err(error) = write() {
             // As if it had never begun; what cannot be removed either is in nobody's way.
-            for (name, _) in files {
+            for name in files.iter().map(|(name, _)| *name).chain([LOCK]) {
                 let _ = std::fs::remove_file(folder.file(name));
             }
             let _ = std::fs::remove_dir(&checkpoints);
@@ -169,24 +172,53 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Makes a folder that is not that of one run, if it is not there.
+    /// Whether a run may begin in a folder, so that it can be said before anything is computed.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
-    pub(crate) fn plain(path: &Path) -> Result<Folder, RunError> {
-        let folder = Folder { path: path.to_owned() };
+    /// [`RunError::Occupied`] if it holds one.
+    pub(crate) fn check_free(path: &Path) -> Result<(), RunError> {
+        match Folder::open(path) {
+            Ok(_) => Err(RunError::Occupied { path: path.to_owned() }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Opens the folder of a run to go on with it.
+    ///
+    /// # Errors
+    ///
+    /// If it holds none, or another process works in it.
+    pub fn resume(path: &Path) -> Result<Folder, RunError> {
+        Folder::open(path)?;
+        Folder::claim(path)
+    }
+
+    /// Makes a folder, if it is not there, and keeps other processes out of it until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or another process works in it.
+    pub(crate) fn claim(path: &Path) -> Result<Folder, RunError> {
+        let mut folder = Folder { path: path.to_owned(), _lock: None };
         std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
+        let lock = folder.file(LOCK);
+        let file = File::create(&lock).map_err(folder.fault("write", &lock))?;
+        // Where the file system knows no locks, nobody is kept out.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(RunError::Busy { path: path.to_owned() });
+        }
+        folder._lock = Some(file);
         Ok(folder)
     }
 
-    /// Opens the folder of a run.
+    /// Opens the folder of a run to read it.
     ///
     /// # Errors
     ///
     /// If it holds none.
     pub fn open(path: &Path) -> Result<Folder, RunError> {
-        let folder = Folder { path: path.to_owned() };
+        let folder = Folder { path: path.to_owned(), _lock: None };
         match folder.file("config.toml").exists() {
             true => Ok(folder),
             false => Err(RunError::NoRun { path: path.to_owned(), missing: "config.toml" }),
@@ -357,5 +389,31 @@ impl Folder {
     fn fault(&self, what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunError + use<> {
         let path = path.to_owned();
         move |source| RunError::File { what, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_works_in_a_folder_and_any_may_read_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run");
+        let recipe = Recipe::resolve("shapes", &[]).unwrap();
+        // What a run leaves that is killed before its recipe is written.
+        std::fs::create_dir_all(path.join("checkpoints")).unwrap();
+        std::fs::write(path.join(LOCK), "").unwrap();
+        let begun = Folder::create(&path, &recipe, &[]).unwrap();
+        assert!(matches!(Folder::resume(&path), Err(RunError::Busy { .. })));
+        assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Busy { .. })));
+        assert_eq!(Folder::open(&path).unwrap().recipe().unwrap(), recipe);
+        drop(begun);
+        assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Occupied { .. })));
+        let resumed = Folder::resume(&path).unwrap();
+        assert!(matches!(Folder::resume(&path), Err(RunError::Busy { .. })));
+        drop(resumed);
+        assert!(matches!(Folder::resume(place.path()), Err(RunError::NoRun { .. })));
+        assert!(!place.path().join(LOCK).exists(), "what is no run is left as it is");
     }
 }

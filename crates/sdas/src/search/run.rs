@@ -28,6 +28,7 @@ const REMEMBERED: usize = 4;
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
 pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    Folder::check_free(folder)?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let state = initial(&recipe, Sizes::of(&data), &context)?;
@@ -43,7 +44,7 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
 ///
 /// If there is no search to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::open(folder)?;
+    let folder = Folder::resume(folder)?;
     let mut recipe = folder.recipe()?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
