@@ -48,7 +48,8 @@ pub(crate) enum Command {
                             Examples:\n  sdas compare shapes --seeds 5\n  \
                             sdas compare cifar10-small --data cifar-10-batches-bin --methods sdas,das --seeds 3\n  \
                             sdas compare shapes --methods sdas,late --set methods.late.search.schedule.end=0.8\n\n\
-                            The same command again goes on where it stopped; more seeds or methods add to what is there.")]
+                            The same command again goes on where it stopped; with more seeds, or with more methods\n\
+                            beside those before, it adds to what is there.")]
     Compare(CompareArguments),
     /// Draw a cell, as text or as SVG
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg")]

@@ -1,6 +1,6 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere.
 
-use crate::commands::tell;
+use crate::commands::{STEPPING, tell};
 use crate::format::{duration, memory, percent, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::Outcome;
@@ -9,6 +9,7 @@ use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
 use sdas_data::Building;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Edges of a kind of cell that a search decides.
@@ -127,6 +128,7 @@ impl Observer for Display {
     fn notice(&mut self, event: &Event<'_>) {
         match event {
             Event::Loading(building) => {
+                STEPPING.store(false, Ordering::SeqCst);
                 self.loading.get_or_insert_with(Loading::new).show(building);
                 if building.done == building.total {
                     self.loading = None;
@@ -134,6 +136,7 @@ impl Observer for Display {
             }
             Event::Skipped { why, skipped } => tell(why, skipped),
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
+                STEPPING.store(true, Ordering::SeqCst);
                 self.length = (*epochs, *steps);
                 self.decided = *decided;
                 if let Some(bar) = &self.bar {
@@ -180,6 +183,7 @@ impl Observer for Display {
                  remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, or lower search.alpha.rate"
             )),
             Event::Part { method, seed, stage, part: [number, all] } => {
+                STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
             Event::Measured { outcome: Outcome { method, seed, accuracy, .. }, seconds_left } => {

@@ -88,6 +88,19 @@ fn a_comparison_is_made_of_ordinary_runs_and_goes_on_where_it_stopped() {
             assert_eq!(before[key], after[key], "{} {}: {key}", before["method"], before["seed"]);
         }
     }
+
+    // What a search does not depend on may change without another search.
+    let other = out.join("das/seed1/train");
+    fs::remove_dir_all(&other).unwrap();
+    let output = sdas(&compare(name, &["--methods", "das", "--seeds", "1", "--set", "train.epochs=2"]));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("das, seed 1: training") && !told.contains(": search"), "{told}");
+
+    // A training is of the cell that its search found.
+    fs::copy(out.join("random/seed1/train/genotype.json"), out.join("sdas/seed1/train/genotype.json")).unwrap();
+    let output = sdas(&compare(name, &["--methods", "sdas", "--seeds", "1"]));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("sdas/seed1/train was made with genotype = Genotype("), "{told}");
 }
 
 #[test]

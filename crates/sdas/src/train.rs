@@ -56,7 +56,7 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
 ///
 /// If there is no training to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::resume(folder)?;
+    let folder = Folder::resume(folder, Phase::Train)?;
     let mut recipe = folder.recipe()?;
     let genotype = Genotype::read(folder.file("genotype.json"))?;
     let seed = recipe.train.seed;
@@ -65,7 +65,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let mut progress = Progress::begin(Phase::Train, &data);
     if let Some((path, checkpoint)) = folder.newest()? {
         progress = checkpoint.state(&path)?;
-        progress.check(Phase::Train, &data)?;
+        progress.check(&data)?;
         state.restore(checkpoint, &context);
     }
     folder.cut("metrics.jsonl", progress.epoch)?;

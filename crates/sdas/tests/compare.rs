@@ -102,5 +102,20 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
             (expected.accuracy, expected.train_accuracy, &expected.genotype)
         );
     }
+    // Stopped in the new method's second seed, its report holds all that the last one held.
+    let with = |names: &[&str]| {
+        let methods = names.iter().map(|name| Method::resolve(name, &recipe).unwrap()).collect();
+        Comparison::new(recipe.clone(), methods, 2).unwrap()
+    };
+    let go_on = |names: &[&str], steps: usize| {
+        let mut notes = notes(&stop, steps);
+        let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
+        with(names).run(&parts, context).unwrap()
+    };
+    assert!(matches!(go_on(&["sdas", "random"], usize::MAX), Ending::Done(_)));
+    assert_eq!(go_on(&["das", "sdas", "random"], 17), Ending::Interrupted);
+    let report: Report = serde_json::from_slice(&std::fs::read(parts.join("compare.json")).unwrap()).unwrap();
+    let runs: Vec<(&str, u64)> = report.runs.iter().map(|run| (run.method.as_str(), run.seed)).collect();
+    assert_eq!(runs, [("das", 1), ("sdas", 1), ("sdas", 2), ("random", 1), ("random", 2)]);
     assert!(matches!(Comparison::new(recipe.clone(), Vec::new(), 1), Err(RunError::Setting { key: "methods", .. })));
 }

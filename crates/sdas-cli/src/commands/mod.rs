@@ -27,6 +27,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Set by the first Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether a run takes steps, so that there is something to write before leaving.
+pub(crate) static STEPPING: AtomicBool = AtomicBool::new(false);
+
 /// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -94,10 +97,16 @@ fn summary(result: &RunResult) -> String {
     rows.into_iter().map(|(name, text)| format!("{name:9} {text}\n")).collect()
 }
 
-/// The first Ctrl-C asks the run to stop after a checkpoint, the second leaves at once.
+/// The first Ctrl-C asks the run to stop after a checkpoint, the second leaves at once; so does the first where there is
+/// nothing to write: while samples are decoded, or a test set is measured.
 fn catch_interrupts() -> anyhow::Result<()> {
     let handler = || {
-        if STOP.swap(true, Ordering::SeqCst) {
+        let is_asked = STOP.swap(true, Ordering::SeqCst);
+        if !STEPPING.load(Ordering::SeqCst) {
+            note("interrupted; the same command goes on with what is there");
+            process::exit(INTERRUPTED.into());
+        }
+        if is_asked {
             process::exit(INTERRUPTED.into());
         }
         note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");

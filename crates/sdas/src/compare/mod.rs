@@ -21,6 +21,7 @@ use crate::space::Space;
 use crate::{search, train};
 use sdas_data::random::stream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// The test set's measure of a trained network, in the run's folder.
 const EVALUATION: &str = "evaluation.json";
@@ -72,44 +73,42 @@ impl Comparison {
     /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
     pub fn run(&self, folder: &Path, mut context: Context<'_>) -> Result<Ending<Report>, RunError> {
         let place = Folder::claim(folder)?;
+        let mut parts = self.parts(folder)?;
+        // What is done comes first, so that no report says less than the one before.
+        parts.sort_by_key(|part| !part.is_done());
+        let found = parts.iter().filter(|part| part.is_done()).count();
         let mut done: Vec<Done> = Vec::new();
-        // Seed by seed, so that what is there at any time is paired.
-        for seed in 1..=self.seeds {
-            for (index, method) in self.methods.iter().enumerate() {
-                let methods = self.methods.len() as u64;
-                let number = [(seed - 1) * methods + index as u64 + 1, self.seeds * methods];
-                let recipe = method.recipe(&self.recipe, seed)?;
-                let part = Part { method, index, seed, number, recipe, folder };
-                let Some(part) = part.run(&mut context)? else { return Ok(Ending::Interrupted) };
-                done.push(part);
-                let (outcome, seconds_left) = (&done[done.len() - 1].outcome, self.seconds_left(&done, folder));
-                context.observer.notice(&Event::Measured { outcome, seconds_left });
+        for (index, part) in parts.iter().enumerate() {
+            let Some(part) = part.run(&mut context)? else { return Ok(Ending::Interrupted) };
+            done.push(part);
+            let outcome = &done[index].outcome;
+            let seconds_left = seconds_left(&done, &parts[found.max(index + 1)..]);
+            context.observer.notice(&Event::Measured { outcome, seconds_left });
+            if index + 1 >= found {
+                self.write(&done, &place)?;
             }
-            done.sort_by_key(|done| (done.method, done.outcome.seed));
-            self.write(&done, &place)?;
         }
         Ok(Ending::Done(Box::new(self.report(&done))))
     }
 
-    /// What the other parts will take: each as much as its method's took so far, or as all did.
-    fn seconds_left(&self, done: &[Done], folder: &Path) -> f64 {
-        let mean = |is_meant: &dyn Fn(&Done) -> bool| {
-            let seconds: Vec<f64> =
-                done.iter().filter(|done| is_meant(done)).map(|done| done.outcome.seconds()).collect();
-            Spread::of(&seconds).map(|spread| spread.mean)
-        };
-        let parts = (1..=self.seeds).flat_map(|seed| self.methods.iter().enumerate().map(move |method| (seed, method)));
-        parts
-            .filter(|(seed, (_, method))| {
-                !run_folder(folder, &method.name, *seed, Stage::Train).join(EVALUATION).exists()
+    /// Every method with every seed, seed by seed, so that what is there at any time is paired.
+    fn parts<'a>(&'a self, folder: &'a Path) -> Result<Vec<Part<'a>>, RunError> {
+        let methods = || self.methods.iter().enumerate();
+        let all = (1..=self.seeds).flat_map(|seed| methods().map(move |(index, method)| (seed, index, method)));
+        let count = self.seeds * self.methods.len() as u64;
+        all.zip(1..)
+            .map(|((seed, index, method), number)| {
+                let recipe = method.recipe(&self.recipe, seed)?;
+                Ok(Part { method, index, seed, number: [number, count], recipe, folder })
             })
-            .filter_map(|(_, (index, _))| mean(&|done| done.method == index).or_else(|| mean(&|_| true)))
-            .sum()
+            .collect()
     }
 
     /// What the runs so far come to.
     fn report(&self, done: &[Done]) -> Report {
-        Report::of(&self.recipe.recipe, done.iter().map(|done| done.outcome.clone()).collect())
+        let mut in_order: Vec<&Done> = done.iter().collect();
+        in_order.sort_by_key(|done| (done.method, done.outcome.seed));
+        Report::of(&self.recipe.recipe, in_order.into_iter().map(|done| done.outcome.clone()).collect())
     }
 
     fn write(&self, done: &[Done], place: &Folder) -> Result<(), RunError> {
@@ -126,17 +125,31 @@ impl Comparison {
         Ok(())
     }
 
-    /// The courses of each method's searches.
+    /// The courses of each method's searches, for the methods that a report has.
     fn courses<'a>(&self, done: &'a [Done]) -> Vec<Vec<&'a [MetricRecord]>> {
         let of = |method| done.iter().filter(move |done| done.method == method);
-        (0..self.methods.len()).map(|method| of(method).filter_map(|done| done.course.as_deref()).collect()).collect()
+        let reported = (0..self.methods.len()).filter(|&method| of(method).next().is_some());
+        reported.map(|method| of(method).filter_map(|done| done.course.as_deref()).collect()).collect()
     }
 }
 
-/// Where a method and seed has its run of a stage.
-fn run_folder(folder: &Path, method: &str, seed: u64, stage: Stage) -> PathBuf {
-    let name = if stage == Stage::Search { "search" } else { "train" };
-    folder.join(method).join(format!("seed{seed}")).join(name)
+/// What the `missing` parts will take: each as much as its method's took so far, or as all did.
+fn seconds_left(done: &[Done], missing: &[Part<'_>]) -> f64 {
+    let mean = |is_meant: &dyn Fn(&Done) -> bool| {
+        let seconds: Vec<f64> = done.iter().filter(|done| is_meant(done)).map(|done| done.outcome.seconds()).collect();
+        Spread::of(&seconds).map(|spread| spread.mean)
+    };
+    missing.iter().filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
+}
+
+/// Whether a training that is in `folder` already is one of this cell.
+fn check_genotype(folder: &Path, genotype: &Genotype) -> Result<(), RunError> {
+    let Ok(run) = Folder::open(folder) else { return Ok(()) };
+    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_darts_text);
+    match before == now {
+        true => Ok(()),
+        false => Err(RunError::OtherRecipe { path: folder.to_owned(), key: "genotype".to_owned(), before, now }),
+    }
 }
 
 /// One method with one seed.
@@ -152,6 +165,11 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Whether nothing of it is missing.
+    fn is_done(&self) -> bool {
+        self.folder(Stage::Test).join(EVALUATION).exists()
+    }
+
     /// Runs what is missing of it; `None` if it was stopped.
     fn run(&self, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
         let (mut searched, mut course) = (None, None);
@@ -171,9 +189,10 @@ impl Part<'_> {
             self.drawn()?
         };
         let folder = self.folder(Stage::Train);
+        check_genotype(&folder, &genotype)?;
         let begin = |context: Context<'_>| train::train(self.recipe.clone(), &genotype, &folder, context);
         let Some(trained) = self.stage(Stage::Train, begin, train::resume, context)? else { return Ok(None) };
-        let tested = self.tested(&folder, context)?;
+        let Some(tested) = self.tested(&folder, context)? else { return Ok(None) };
         let outcome = Outcome {
             method: self.method.name.clone(),
             seed: self.seed,
@@ -192,7 +211,8 @@ impl Part<'_> {
 
     /// The run's folder of a stage.
     fn folder(&self, stage: Stage) -> PathBuf {
-        run_folder(self.folder, &self.method.name, self.seed, stage)
+        let name = if stage == Stage::Search { "search" } else { "train" };
+        self.folder.join(&self.method.name).join(format!("seed{}", self.seed)).join(name)
     }
 
     fn tell(&self, stage: Stage, context: &mut Context<'_>) {
@@ -224,10 +244,13 @@ impl Part<'_> {
         let path = self.folder(stage);
         let begun = Folder::open(&path).ok();
         if let Some(folder) = &begun {
-            folder.check_recipe(&self.recipe)?;
+            folder.check_recipe(&self.recipe, stage)?;
             if let Some(result) = folder.result()? {
                 return Ok(Some(result));
             }
+        }
+        if context.stop.load(Ordering::SeqCst) {
+            return Ok(None);
         }
         self.tell(stage, context);
         let ending = match begun {
@@ -240,16 +263,19 @@ impl Part<'_> {
         })
     }
 
-    /// The network on the test set, measured once.
-    fn tested(&self, path: &Path, context: &mut Context<'_>) -> Result<Evaluation, RunError> {
+    /// The network on the test set, measured once; `None` if it was stopped.
+    fn tested(&self, path: &Path, context: &mut Context<'_>) -> Result<Option<Evaluation>, RunError> {
         let folder = Folder::open(path)?;
         if let Some(evaluation) = folder.json(EVALUATION)? {
-            return Ok(evaluation);
+            return Ok(Some(evaluation));
+        }
+        if context.stop.load(Ordering::SeqCst) {
+            return Ok(None);
         }
         self.tell(Stage::Test, context);
         let evaluation = evaluate(&[Weighed { run: path.to_owned(), weight: 1.0 }], None, context.again())?;
         let json = serde_json::to_string_pretty(&evaluation).expect("an evaluation is JSON");
         folder.write(EVALUATION, json.as_bytes())?;
-        Ok(evaluation)
+        Ok(Some(evaluation))
     }
 }

@@ -313,7 +313,8 @@ fn verdict(interval: Option<[f64; 2]>, limit: f64) -> Verdict {
 fn evidence(mean: &str, range: Option<String>, n: usize) -> String {
     match range {
         Some(range) => format!("{mean}, 95 % interval {range}, n = {n}"),
-        None => format!("{mean}, n = {n}: no interval from one pair"),
+        None if n == 1 => format!("{mean}, n = 1: no interval from one pair"),
+        None => format!("{mean}, n = {n}: no interval from equal differences"),
     }
 }
 
@@ -407,7 +408,13 @@ pub(super) mod tests {
         let report = Report::of("x", vec![run("sdas", 1, 0.9, Some(1.0)), run("das", 1, 0.1, Some(9.0))]);
         assert!(report.claims.iter().all(|claim| claim.verdict == Verdict::Undecided));
         assert_eq!(report.methods[0].agreement, None);
-        let worse = (1..4).flat_map(|seed| [run("a", seed, 0.9, Some(1.0)), run("b", seed, 0.1, Some(2.0))]);
+        let equal = [("das", 0.70), ("sdas", 0.72)].map(|(method, accuracy)| {
+            [(1, accuracy), (2, accuracy + 0.02)].map(|(seed, accuracy)| run(method, seed, accuracy, None))
+        });
+        let difference = Report::of("x", equal.concat()).methods[1].difference.unwrap();
+        assert!(difference.interval.is_none() && (difference.mean - 0.02).abs() < 1e-9, "{difference:?}");
+        let worse =
+            (1..4).flat_map(|seed| [run("a", seed, 0.9, Some(1.0)), run("b", seed, 0.1 * seed as f64, Some(2.0))]);
         let mut worse: Vec<_> = worse.collect();
         worse.sort_by(|a, b| a.method.cmp(&b.method));
         let report = Report::of("x", worse);

@@ -43,7 +43,7 @@ pub struct Difference {
     pub n: usize,
     /// The mean.
     pub mean: f64,
-    /// The interval; absent of one pair.
+    /// The interval; absent of one pair, and of pairs that all differ by the same, which say nothing of their scatter.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -51,7 +51,7 @@ impl Difference {
     /// Of the differences of pairs; `None` of none.
     pub fn of(differences: &[f64]) -> Option<Self> {
         let spread = Spread::of(differences)?;
-        let interval = spread.error().map(|error| {
+        let interval = spread.error().filter(|&error| error > 1e-9).map(|error| {
             let half = error * quantile(spread.n - 1);
             [spread.mean - half, spread.mean + half]
         });

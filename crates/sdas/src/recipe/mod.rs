@@ -9,6 +9,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use read::RecipeError;
 pub use settings::{DataSettings, SearchSettings, SpaceSettings, TrainSettings};
 
+use crate::run::Stage;
 use sdas_data::Views;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +43,13 @@ impl Recipe {
         }
     }
 
-    /// As it was before a run measured anything, paths made absolute.
-    pub(crate) fn asked(mut self) -> Self {
+    /// As it was before a run measured anything, paths made absolute, and what a stage does not depend on as by default.
+    pub(crate) fn asked(mut self, stage: Stage) -> Self {
         self.make_paths_absolute();
+        match stage {
+            Stage::Search => (self.train, self.eval) = Default::default(),
+            Stage::Train | Stage::Test => self.search = Default::default(),
+        }
         if self.data.measured {
             self.data.measured = false;
             self.data.mean.clear();

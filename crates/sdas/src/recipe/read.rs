@@ -4,7 +4,7 @@ use super::{BUILTIN, Recipe};
 use crate::optimizer::SgdSettings;
 use crate::schedule::Moment;
 use crate::space::Space;
-use sdas_data::Kind;
+use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -144,6 +144,7 @@ impl Recipe {
         least("search.epochs", search.epochs, 1)?;
         check_optimizer("search.weights", &search.weights)?;
         within("search.alpha.rate", search.alpha.rate, 0.0, f64::INFINITY)?;
+        within("search.alpha.weight_decay", search.alpha.weight_decay, 0.0, f64::INFINITY)?;
         for beta in search.alpha.betas {
             within("search.alpha.betas", beta, 0.0, 1.0)?;
         }
@@ -210,10 +211,16 @@ impl Recipe {
         if self.data.mean.len() != self.data.std.len() {
             return fault("data.std", "must be given together with data.mean, one number a channel each".to_owned());
         }
-        if self.data.std.iter().any(|&std| std.is_nan() || std <= 0.0) {
-            return fault("data.std", "must be above 0".to_owned());
+        if self.data.mean.iter().any(|mean| !mean.is_finite()) {
+            return fault("data.mean", "must be finite".to_owned());
         }
-        Ok(())
+        if self.data.std.iter().any(|&std| !std.is_finite() || std <= 0.0) {
+            return fault("data.std", "must be finite and above 0".to_owned());
+        }
+        // Only now, not when it is needed, which may be hours later.
+        let checks =
+            [("", self.eval.check()), ("search.", search.cropping.check()), ("train.", train.cropping.check())];
+        checks.into_iter().try_for_each(|(section, check)| check.map_err(|error| section_error(section, error)))
     }
 }
 
@@ -271,6 +278,16 @@ fn key_error(origin: &str, key: &str, message: String) -> RecipeError {
     RecipeError::Key { origin: origin.to_owned(), key: key.to_owned(), message }
 }
 
+/// What a data setting of a section cannot be, as a key and what would be right.
+fn section_error(section: &str, error: DataError) -> (String, String) {
+    match error {
+        DataError::Setting { key, value, right } => {
+            (format!("{section}{key}"), format!("must be {right}, not {value}"))
+        }
+        other => (section.to_owned(), other.to_string()),
+    }
+}
+
 /// `key=value` as nested tables; a value that is not TOML is taken as text, so that quotes may be left out.
 fn parse_override(given: &str) -> Result<Table, RecipeError> {
     let fault = || RecipeError::Override { given: given.to_owned() };
@@ -286,15 +303,18 @@ fn parse_override(given: &str) -> Result<Table, RecipeError> {
     nested.try_into().map_err(|_| fault())
 }
 
-/// Lays `over` on `table`. A schedule of another kind starts afresh, since the kind decides which keys
-/// there are.
+/// Lays `over` on `table`. A schedule of another kind starts afresh, since the kind decides which keys there are; `linear`
+/// and `cosine` have the same.
 fn merge(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {
             (Some(Value::Table(own)), Value::Table(new)) => {
-                let kinds = (own.get("kind"), new.get("kind"));
+                let [before, now] = [&*own, &new].map(|table| table.get("kind").and_then(Value::as_str));
+                let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
+                let is_other = before.is_some() && now.is_some() && before != now;
                 if matches!(key.as_str(), "schedule" | "cropping")
-                    && matches!(kinds, (Some(own), Some(new)) if own != new)
+                    && is_other
+                    && !(has_points(before) && has_points(now))
                 {
                     own.clear();
                 }
@@ -353,6 +373,9 @@ mod tests {
             "search.epochs=20",
         ]);
         assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2 });
+        let Schedule::Linear { start, end } = resolve(&[]).unwrap().search.schedule else { panic!() };
+        let cosine = resolve(&["search.schedule.kind=cosine"]).unwrap().search.schedule;
+        assert_eq!(cosine, Schedule::Cosine { start, end });
     }
 
     #[test]
@@ -390,6 +413,12 @@ mod tests {
         assert!(message(&["space.operations=[\"conv\"]"]).contains("space.operations: unknown operation \"conv\""));
         assert!(message(&["epochs"]).contains("write key=value"));
         assert!(message(&["data.mean=[0.5]"]).contains("data.std"));
+        assert!(message(&["data.mean=[nan]", "data.std=[1.0]"]).contains("data.mean: must be finite"));
+        assert!(message(&["data.mean=[0.5]", "data.std=[inf]"]).contains("data.std: must be finite"));
+        assert!(message(&["search.alpha.weight_decay=nan"]).contains("search.alpha.weight_decay: must be at least 0"));
+        assert!(message(&["eval.crops=2"]).contains("eval.crops: must be 1, 3, 5 or 10, not 2"));
+        let cropping = r#"train.cropping={ kind = "corners", scales = [0.5, 0.7] }"#;
+        assert!(message(&[cropping]).contains("train.cropping.scales: must be numbers in (0, 1], descending"));
         assert!(message(&["search.batch.x=1"]).contains("search.batch: invalid type"));
         assert!(Recipe::resolve("no_such", &[]).unwrap_err().to_string().contains("built in are shapes"));
     }

@@ -1,7 +1,7 @@
 //! A run's folder. Whatever is complete in it stays valid: files are written beside and renamed, and lines that a
 //! checkpoint does not know of are cut off when the run goes on.
 
-use super::{Checkpoint, CheckpointError, Phase, RunResult};
+use super::{Checkpoint, CheckpointError, Phase, RunResult, Stage};
 use crate::genotype::GenotypeError;
 use crate::recipe::{Recipe, RecipeError};
 use sdas_data::DataError;
@@ -74,7 +74,7 @@ pub enum RunError {
     /// A comparison finds a run of another recipe in its place.
     #[error(
         "the run in {} was made with {key} = {before}, but now it would be {now}\n  remedy: compare in another folder, or \
-         with the recipe and settings of before", path.display()
+         with the recipe and settings of before, or remove that run", path.display()
     )]
     OtherRecipe {
         /// The run's folder.
@@ -158,17 +158,12 @@ impl Folder {
             std::fs::create_dir_all(&checkpoints).map_err(folder.fault("make", &checkpoints))?;
             files.iter().chain([&recipe]).try_for_each(|(name, text)| folder.write(name, text.as_bytes()))
         };
-        if let Err(error) = write() {
+        write().inspect_err(|_| {
             // As if it had never begun; what cannot be removed either is in nobody's way.
-            for name in files.iter().map(|(name, _)| *name).chain([LOCK]) {
-                let _ = std::fs::remove_file(folder.file(name));
-            }
-            let _ = std::fs::remove_dir(&checkpoints);
             if is_new {
-                let _ = std::fs::remove_dir(path);
+                let _ = std::fs::remove_dir_all(path);
             }
-            return Err(error);
-        }
+        })?;
         Ok(folder)
     }
 
@@ -176,22 +171,26 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`RunError::Occupied`] if it holds one.
+    /// [`RunError::Occupied`] if it holds one, or what is left of one.
     pub(crate) fn check_free(path: &Path) -> Result<(), RunError> {
-        match Folder::open(path) {
-            Ok(_) => Err(RunError::Occupied { path: path.to_owned() }),
-            Err(_) => Ok(()),
+        let folder = Folder { path: path.to_owned(), _lock: None };
+        let is_used = ["config.toml", "metrics.jsonl"].iter().any(|name| folder.file(name).exists());
+        match is_used || !folder.checkpoints()?.is_empty() {
+            true => Err(RunError::Occupied { path: path.to_owned() }),
+            false => Ok(()),
         }
     }
 
-    /// Opens the folder of a run to go on with it.
+    /// Opens the folder of a run of this kind to go on with it.
     ///
     /// # Errors
     ///
-    /// If it holds none, or another process works in it.
-    pub fn resume(path: &Path) -> Result<Folder, RunError> {
-        Folder::open(path)?;
-        Folder::claim(path)
+    /// If it holds none, or one of the other kind, or another process works in it.
+    pub fn resume(path: &Path, phase: Phase) -> Result<Folder, RunError> {
+        match Folder::open(path)?.phase()? {
+            own if own == phase => Folder::claim(path),
+            phase => Err(RunError::OtherPhase { phase }),
+        }
     }
 
     /// Makes a folder, if it is not there, and keeps other processes out of it until it is dropped.
@@ -244,13 +243,13 @@ impl Folder {
         Ok(Recipe::resolve(&self.file("config.toml").to_string_lossy(), &[])?)
     }
 
-    /// Whether the run was made with `recipe`, whatever was measured since not counted.
+    /// Whether the run was made with what `recipe` has for this stage, whatever was measured since not counted.
     ///
     /// # Errors
     ///
     /// [`RunError::OtherRecipe`] if not.
-    pub(crate) fn check_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
-        let [before, now] = [self.recipe()?, recipe.clone()].map(Recipe::asked);
+    pub(crate) fn check_recipe(&self, recipe: &Recipe, stage: Stage) -> Result<(), RunError> {
+        let [before, now] = [self.recipe()?, recipe.clone()].map(|recipe| recipe.asked(stage));
         match before.difference(&now) {
             None => Ok(()),
             Some((key, [before, now])) => Err(RunError::OtherRecipe { path: self.path.clone(), key, before, now }),
@@ -285,13 +284,15 @@ impl Folder {
         text.lines().map(line).collect()
     }
 
-    /// Which kind of run it is, by its newest checkpoint.
+    /// Which kind of run it is, by its newest checkpoint; before the first, a training has its cell already.
     ///
     /// # Errors
     ///
-    /// If there is no checkpoint.
+    /// If no checkpoint can be read.
     pub fn phase(&self) -> Result<Phase, RunError> {
-        let (path, checkpoint) = self.newest()?.ok_or_else(|| self.without_checkpoint())?;
+        let Some((path, checkpoint)) = self.newest()? else {
+            return Ok(if self.file("genotype.json").exists() { Phase::Train } else { Phase::Search });
+        };
         #[derive(serde::Deserialize)]
         struct Kind {
             phase: Phase,
@@ -405,15 +406,42 @@ mod tests {
         std::fs::create_dir_all(path.join("checkpoints")).unwrap();
         std::fs::write(path.join(LOCK), "").unwrap();
         let begun = Folder::create(&path, &recipe, &[]).unwrap();
-        assert!(matches!(Folder::resume(&path), Err(RunError::Busy { .. })));
+        assert!(matches!(Folder::resume(&path, Phase::Search), Err(RunError::Busy { .. })));
         assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Busy { .. })));
         assert_eq!(Folder::open(&path).unwrap().recipe().unwrap(), recipe);
         drop(begun);
         assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Occupied { .. })));
-        let resumed = Folder::resume(&path).unwrap();
-        assert!(matches!(Folder::resume(&path), Err(RunError::Busy { .. })));
+        let resumed = Folder::resume(&path, Phase::Search).unwrap();
+        assert!(matches!(Folder::resume(&path, Phase::Search), Err(RunError::Busy { .. })));
         drop(resumed);
-        assert!(matches!(Folder::resume(place.path()), Err(RunError::NoRun { .. })));
+        assert!(matches!(Folder::resume(place.path(), Phase::Search), Err(RunError::NoRun { .. })));
         assert!(!place.path().join(LOCK).exists(), "what is no run is left as it is");
+    }
+
+    #[test]
+    fn no_run_begins_on_what_is_left_of_another() {
+        let place = tempfile::tempdir().unwrap();
+        let recipe = Recipe::resolve("shapes", &[]).unwrap();
+        let path = place.path().join("run");
+        std::fs::create_dir_all(path.join("checkpoints")).unwrap();
+        let left = path.join("checkpoints/step-000000800.safetensors");
+        std::fs::write(&left, "").unwrap();
+        assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Occupied { .. })));
+        std::fs::remove_file(left).unwrap();
+        Folder::create(&path, &recipe, &[]).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_wrote_no_checkpoint_is_of_its_kind_all_the_same() {
+        let place = tempfile::tempdir().unwrap();
+        let recipe = Recipe::resolve("shapes", &[]).unwrap();
+        for (name, files) in [("search", vec![]), ("train", vec![("genotype.json", String::new())])] {
+            drop(Folder::create(&place.path().join(name), &recipe, &files).unwrap());
+        }
+        let resume = |name, phase| Folder::resume(&place.path().join(name), phase);
+        for (name, own, other) in [("search", Phase::Search, Phase::Train), ("train", Phase::Train, Phase::Search)] {
+            assert!(matches!(resume(name, other), Err(RunError::OtherPhase { phase }) if phase == own));
+            resume(name, own).unwrap();
+        }
     }
 }

@@ -70,11 +70,8 @@ impl Progress {
         }
     }
 
-    /// Checks that this is the progress of such a run, on these pictures.
-    pub(crate) fn check(&self, phase: Phase, data: &RunData) -> Result<(), RunError> {
-        if self.phase != phase {
-            return Err(RunError::OtherPhase { phase: self.phase });
-        }
+    /// Checks that this is the progress of a run on these pictures.
+    pub(crate) fn check(&self, data: &RunData) -> Result<(), RunError> {
         check_classes(&self.data.classes, data.train.classes())?;
         if self.data.pictures != data.identity().pictures { Err(RunError::OtherPictures) } else { Ok(()) }
     }

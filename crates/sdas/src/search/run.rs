@@ -44,7 +44,7 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
 ///
 /// If there is no search to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::resume(folder)?;
+    let folder = Folder::resume(folder, Phase::Search)?;
     let mut recipe = folder.recipe()?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
@@ -52,7 +52,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let (state, progress) = match folder.newest()? {
         Some((path, checkpoint)) => {
             let progress: Progress = checkpoint.state(&path)?;
-            progress.check(Phase::Search, &data)?;
+            progress.check(&data)?;
             (restore(fresh.supernet, &progress, checkpoint, &context), progress)
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
@@ -455,7 +455,14 @@ impl<'a> Search<'a> {
     fn finish(self) -> Result<Ending, RunError> {
         let space = &self.state.supernet.space;
         let genes = |kind: CellKind| {
-            self.state.supernet.plans[kind.index()].genes(space).expect("every schedule decides all by the end")
+            // Every schedule decides all by its end, but it may have been moved since.
+            self.state.supernet.plans[kind.index()].genes(space).ok_or_else(|| RunError::Setting {
+                key: "search.epochs",
+                message: format!(
+                    "is {}, and after {} epochs edges are undecided; put config.toml back as it was",
+                    self.recipe.search.epochs, self.progress.epoch
+                ),
+            })
         };
         let method = match self.recipe.search.schedule {
             crate::schedule::Schedule::AtEnd {} => "das",
@@ -463,8 +470,8 @@ impl<'a> Search<'a> {
         };
         let genotype = Genotype {
             space: space.name,
-            normal: genes(CellKind::Normal),
-            reduction: genes(CellKind::Reduction),
+            normal: genes(CellKind::Normal)?,
+            reduction: genes(CellKind::Reduction)?,
             origin: Some(Origin {
                 method: method.to_owned(),
                 dataset: self.recipe.data.kind.name().to_owned(),
