@@ -200,7 +200,7 @@ pub(crate) struct PredictArguments {
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: DeviceName,
-    /// Print the predictions as one JSON object
+    /// Print the predictions as a JSON array
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -259,9 +259,9 @@ pub(crate) struct ParamsArguments {
     /// Side of the pictures in pixels
     #[arg(long, default_value = "32")]
     pub(crate) size: NonZeroUsize,
-    /// Frames of a clip, with the video stem
-    #[arg(long, default_value = "16")]
-    pub(crate) frames: NonZeroUsize,
+    /// Frames of a clip [default: 16 with the video stem, else 1]
+    #[arg(long)]
+    pub(crate) frames: Option<NonZeroUsize>,
     /// What comes before the first cell
     #[arg(long, value_enum, default_value = "cifar")]
     pub(crate) stem: StemName,

@@ -51,14 +51,17 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 fn is_misuse(error: &anyhow::Error) -> bool {
+    let of_data = |error: &DataError| {
+        matches!(
+            error,
+            DataError::NoPath { .. } | DataError::NoMotion { .. } | DataError::Setting { .. } | DataError::Value { .. }
+        )
+    };
     let of_run = |error: &RunError| match error {
         RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
         RunError::OtherRecipe { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
-        RunError::Data(error) => matches!(
-            error,
-            DataError::NoPath { .. } | DataError::NoMotion { .. } | DataError::Setting { .. } | DataError::Value { .. }
-        ),
+        RunError::Data(error) => of_data(error),
         _ => false,
     };
     error.chain().any(|cause| {
@@ -66,6 +69,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.is::<GenotypeError>()
             || cause.is::<DeviceError>()
             || cause.downcast_ref().is_some_and(of_run)
+            || cause.downcast_ref().is_some_and(of_data)
     })
 }
 

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -26,6 +26,11 @@ const MAGIC: &[u8; 8] = b"sdaspx01";
 const FOOTER: usize = 24;
 /// Bytes that one thread takes at a time while the checksum is verified.
 const BLOCK: usize = 1 << 22;
+
+/// How the names of files begin that are being made.
+const UNFINISHED: &str = ".unfinished-";
+/// How long after its last change nobody takes such a file for abandoned.
+const YOUNG: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
 struct Index {
@@ -65,6 +70,13 @@ pub(crate) fn load(
     })
 }
 
+/// The cache of `origin` in `folder`, if there is one that [`load`] would make anew.
+pub(crate) fn damaged(source: &Source, origin: &dyn Origin, folder: &Path) -> Result<Option<PathBuf>, DataError> {
+    let path = folder.join(file_name(source));
+    let is_damaged = path.exists() && open(&path, origin.fingerprint()?).is_none();
+    Ok(is_damaged.then_some(path))
+}
+
 /// One name per source, so that a cache made stale by new pictures is replaced, not kept beside the
 /// new one.
 fn file_name(source: &Source) -> String {
@@ -80,12 +92,15 @@ fn file_name(source: &Source) -> String {
 fn make(path: &Path, fingerprint: u64, origin: &dyn Origin, progress: Progress) -> Result<(), DataError> {
     let folder = path.parent().expect("a file in the cache folder");
     fs::create_dir_all(folder).map_err(DataError::write(folder))?;
+    remove_abandoned(folder);
     // Removed when dropped, unless it gets its name. Not the builder's own opening, which keeps
     // others from reading.
     let file = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .make_in(folder, |path| File::create_new(path))
         .map_err(DataError::write(folder))?;
+    // As long as it is open, it is not abandoned; where the file system knows no locks, none ever is.
+    let _ = file.as_file().try_lock();
 
     let mut writer = Writer { file: BufWriter::new(file.as_file()), path, pixels: crc32fast::Hasher::new() };
     let decoded = origin.decode(&mut writer, progress)?;
@@ -95,6 +110,26 @@ fn make(path: &Path, fingerprint: u64, origin: &dyn Origin, progress: Progress) 
     writer.finish(&index).map_err(DataError::write(path))?;
     file.persist(path).map_err(|error| DataError::write(path)(error.error))?;
     Ok(())
+}
+
+/// Removes what those left who were killed while they made a cache.
+fn remove_abandoned(folder: &Path) {
+    let is_abandoned = |path: &Path| {
+        let is_ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(UNFINISHED));
+        // A young one may be about to be locked.
+        let is_old = || {
+            path.metadata()
+                .and_then(|file| file.modified())
+                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > YOUNG))
+        };
+        is_ours && is_old() && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_abandoned(&entry.path()) {
+            // What cannot be removed is only in the way of space.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 struct Writer<'a> {

@@ -56,7 +56,7 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
                 });
                 stores.push(Arc::new(Store::Memory(frames.pixels)));
             }
-            Err(Failure::Broken(words)) => failed.push((file.clone(), words)),
+            Err(Failure::Broken(words) | Failure::Passing(words)) => failed.push((file.clone(), words)),
             Err(Failure::Fatal(error)) => return Err(error),
         }
     }

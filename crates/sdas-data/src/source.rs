@@ -280,16 +280,21 @@ fn load_uniform(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Resul
     }
 }
 
-/// Decodes, or generates, or opens the cache.
-fn decode(source: &Source, progress: Progress) -> Result<Splits, DataError> {
-    let origin: Box<dyn Origin> = match source.kind {
+/// Where the samples of a kind come from whose samples all have one shape.
+fn origin(source: &Source) -> Result<Box<dyn Origin>, DataError> {
+    Ok(match source.kind {
         Kind::Shapes => Box::new(Painter::new(source.shapes, source.size)?),
         Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
         Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, required(source)?, source.size)?),
         Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, required(source)?, source.size)?),
         Kind::Folder => Box::new(Folder::find(required(source)?, source.size, source.resize)?),
         Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics => unreachable!("these are video"),
-    };
+    })
+}
+
+/// Decodes, or generates, or opens the cache.
+fn decode(source: &Source, progress: Progress) -> Result<Splits, DataError> {
+    let origin = origin(source)?;
     match &source.cache {
         Some(folder) => cache::load(source, &*origin, folder, progress),
         None => {
@@ -323,10 +328,10 @@ pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result
 }
 
 /// Reads all that is in the cache of `source` and verifies its checksums. Nothing is decoded, save
-/// that pictures, whose cache is verified whenever it is opened, are loaded.
+/// that pictures without a cache are loaded.
 ///
 /// # Errors
-/// Those of [`load`], but for damaged frames of clips, which [`Checked`] names.
+/// Those of [`load`], but for what is damaged, which [`Checked`] names.
 pub fn check(source: &Source) -> Result<Checked, DataError> {
     validate(source)?;
     if source.kind.is_video() {
@@ -334,6 +339,17 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     }
     // Flow that is kept in memory needs no check.
     let source = Source { input: Input::Rgb, ..source.clone() };
+    if let Some(folder) = &source.cache {
+        let begun = Instant::now();
+        if let Some(path) = cache::damaged(&source, &*origin(&source)?, folder)? {
+            let mut damaged = Skipped::default();
+            damaged.add(
+                &path,
+                "cut off, altered, or of other files than there are now; `sdas data prepare` makes it anew",
+            );
+            return Ok(Checked { seconds: begun.elapsed().as_secs_f64(), damaged, ..Checked::default() });
+        }
+    }
     let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(&source, &|_| {})?;
     Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Skipped::default(), missing, broken })
 }

@@ -68,15 +68,25 @@ pub fn subset(labels: &[u16], limit: usize, seed: u64) -> Vec<usize> {
 }
 
 /// About `count` of the samples `indices`, sorted, to be held out of training on the others; `labels` and `sources` are as
-/// for [`halves_of`]. By sample they are those of [`subset`]; of recordings, whole ones are taken, as near to as many of
-/// each class as they come, and never all of a class. Random stream `limit`.
+/// for [`halves_of`], and never all of a class. By sample they are those of [`subset`]; of recordings, whole ones are
+/// taken, as near to as many of each class as they come. Random stream `limit`.
 ///
 /// # Panics
 /// If an index has no label or no source.
 pub fn held_out(indices: &[usize], labels: &[u16], sources: Option<&[u32]>, count: usize, seed: u64) -> Vec<usize> {
     let own: Vec<u16> = indices.iter().map(|&i| labels[i]).collect();
     let chosen: Vec<usize> = subset(&own, count, seed).into_iter().map(|place| indices[place]).collect();
-    let Some(sources) = sources else { return chosen };
+    let Some(sources) = sources else {
+        let mut left = vec![0; own.iter().max().map_or(0, |&most| usize::from(most) + 1)];
+        own.iter().for_each(|&label| left[usize::from(label)] += 1);
+        let goes = |index: &usize| {
+            let left = &mut left[usize::from(labels[*index])];
+            let goes = *left > 1;
+            *left -= usize::from(goes);
+            goes
+        };
+        return chosen.into_iter().filter(goes).collect();
+    };
     let mut held = vec![];
     for (label, class) in (0..).zip(shuffled_classes(indices, labels, seed, "limit")) {
         let wanted = chosen.iter().filter(|&&i| labels[i] == label).count();
@@ -217,7 +227,12 @@ mod tests {
             let sources: Vec<u32> = samples.iter().map(|(label, number)| 10 * u32::from(*label) + number).collect();
             let indices = all(&labels);
             let by_sample = held_out(&indices, &labels, None, wanted, seed);
-            prop_assert_eq!(&by_sample, &subset(&labels, wanted, seed));
+            let subset = subset(&labels, wanted, seed);
+            prop_assert!(by_sample.iter().all(|index| subset.contains(index)));
+            for class in 0..4 {
+                let [of_subset, total] = [&subset, &indices].map(|chosen| count(chosen, &labels, class));
+                prop_assert_eq!(count(&by_sample, &labels, class), of_subset.min(total.saturating_sub(1)));
+            }
             let held = held_out(&indices, &labels, Some(&sources), wanted, seed);
             prop_assert!(held.windows(2).all(|pair| pair[0] < pair[1]));
             let of = |source: u32, among: &[usize]| among.iter().filter(|&&i| sources[i] == source).count();
@@ -226,7 +241,7 @@ mod tests {
                 prop_assert!(held == 0 || held == of(source, &indices));
             }
             for class in 0..4 {
-                let (wanted, got) = (count(&by_sample, &labels, class), count(&held, &labels, class));
+                let (wanted, got) = (count(&subset, &labels, class), count(&held, &labels, class));
                 let largest = (10 * u32::from(class)..).take(6).map(|source| of(source, &indices)).max();
                 let total = count(&indices, &labels, class);
                 prop_assert!(got < total.max(1));

@@ -71,7 +71,12 @@ impl<'a> Viewer<'a> {
         let statistics = match clip.normalization {
             Normalization::Dataset => &settings.statistics,
             Normalization::PerClip => {
-                own = Statistics::measure(ready.iter().copied(), dataset.channels());
+                let mut stored = Statistics::measure(ready.iter().copied(), dataset.channels());
+                if dataset.is_flow() && change.mirrored {
+                    // Seen in a mirror, x goes the other way.
+                    stored.mean[0] = 1.0 - stored.mean[0];
+                }
+                own = stored;
                 &own
             }
         };

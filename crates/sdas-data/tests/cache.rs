@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use image::{Rgb, RgbImage};
-use sdas_data::{DataError, Dataset, Kind, Resize, Shapes, Source, Splits, load};
+use sdas_data::{DataError, Dataset, Kind, Resize, Shapes, Source, Splits, check, load};
 use tempfile::TempDir;
 
 /// Two classes of one picture each in both splits, and a cache folder that is not there yet.
@@ -76,12 +76,37 @@ fn a_damaged_cache_is_made_anew() {
         for bytes in [&whole[..at], &altered] {
             fs::write(&file, bytes).unwrap();
             fs::File::open(&file).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            let checked = check(&source).unwrap();
+            assert_eq!((checked.clips, checked.damaged.count, &checked.damaged.first[0].0), (0, 1, &file));
             let (cached, decoded) = load_cached(&source);
             assert!(decoded, "byte {at} of {}", whole.len());
             assert!(same(&cached.train, &plain.train) && same(&cached.test, &plain.test));
         }
     }
     assert_eq!(fs::read(&file).unwrap(), whole);
+    let checked = check(&source).unwrap();
+    assert_eq!((checked.clips, checked.damaged.count), (plain.train.len() + plain.test.len(), 0));
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed() {
+    let (_folder, source) = pictures();
+    let cache = source.cache.clone().unwrap();
+    fs::create_dir_all(&cache).unwrap();
+    let left = |name: &str, age: u64| {
+        let path = cache.join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        (path, file)
+    };
+    let (abandoned, file) = left(".unfinished-old", 3600);
+    drop(file);
+    let (at_work, file) = left(".unfinished-slow", 3600);
+    file.lock().unwrap();
+    let (young, _) = left(".unfinished-young", 0);
+    let (other, _) = left("mine", 3600);
+    load(&source, &|_| {}).unwrap();
+    assert_eq!([&abandoned, &at_work, &young, &other].map(|path| path.exists()), [false, true, true, true]);
 }
 
 #[test]

@@ -237,6 +237,23 @@ fn normalised_by_itself_a_dark_clip_is_a_bright_one() {
 }
 
 #[test]
+fn normalised_by_itself_a_mirrored_flow_is_the_same_the_other_way_round() {
+    // All goes to the right: far from 127.5, which is no motion.
+    let pixels: Vec<u8> = (0..3 * 4 * 2).map(|i| (i * 37 % 60 + 180) as u8).collect();
+    let data = Dataset::clips(pixels, &[[3, 2, 2]], vec![0], vec!["a".into()], 2).unwrap();
+    let clip = ClipSettings { frames: 3, normalization: Normalization::PerClip, ..ClipSettings::default() };
+    let views = Views { crops: 10, ..Views::default() };
+    let rows = batches(&data, LoaderSettings { batch: 10, ..testing(2, clip, views) })[0].pixels.clone();
+    let [plain, mirrored] = [0, 5].map(|view| &rows[view * 24..][..24]);
+    // Of each line of two pixels (x y, x y), the other pixel.
+    for (place, value) in plain.iter().enumerate() {
+        let other = mirrored[place ^ 2];
+        let expected = if place % 2 == 0 { -value } else { *value };
+        assert!((other - expected).abs() < 1e-4, "{place}: {other} is not {expected}");
+    }
+}
+
+#[test]
 fn every_epoch_sees_other_frames() {
     let data = clips(&[[20, 1, 1]; 30], 1);
     let all: Vec<_> = (0..30).collect();

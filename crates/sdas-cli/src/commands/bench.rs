@@ -1,7 +1,7 @@
 //! `sdas bench`.
 
 use super::{Outcome, say, say_json};
-use crate::arguments::{PhaseName, StepArguments};
+use crate::arguments::{DeviceName, PhaseName, StepArguments};
 use crate::format::memory;
 use anyhow::bail;
 use sdas::bench::{StepSettings, StepTimes};
@@ -33,26 +33,30 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         say_json(&times)?;
     } else {
-        say(&report(&times))?;
+        say(&report(&times, arguments.device == DeviceName::Cpu))?;
     }
     Ok(Outcome::Done)
 }
 
-fn report(times: &StepTimes) -> String {
+/// What can be done at best is measured on the processor, and says nothing of another device.
+fn report(times: &StepTimes, is_cpu: bool) -> String {
     let giga = |value: f64| value / 1e9;
     let peak = times.peak_memory.map_or(String::new(), |bytes| format!("memory     {} at most\n", memory(bytes)));
+    let share = format!(
+        "of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add; memory moves {:.1} GB/s at best\n",
+        100.0 * times.operations_per_second / times.peak_operations_per_second,
+        giga(times.peak_operations_per_second),
+        giga(times.peak_bandwidth),
+    );
     format!(
         "step       {:.4} s (median of {}; the fastest {:.4} s)\n\
          work       {:.1} GFLOP, {:.1} GFLOP/s\n\
-         of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add; memory moves {:.1} GB/s at best\n\
-         {peak}",
+         {}{peak}",
         times.median_seconds,
         times.settings.steps,
         times.min_seconds,
         giga(times.operations),
         giga(times.operations_per_second),
-        100.0 * times.operations_per_second / times.peak_operations_per_second,
-        giga(times.peak_operations_per_second),
-        giga(times.peak_bandwidth),
+        if is_cpu { share.as_str() } else { "" },
     )
 }

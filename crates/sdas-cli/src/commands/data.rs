@@ -4,17 +4,22 @@ use super::{Outcome, data_overrides, say, say_json};
 use crate::arguments::DataArguments;
 use crate::display::{Loading, note};
 use crate::format::{duration, memory, thousands};
+use anyhow::bail;
 use sdas::recipe::Recipe;
 use sdas_data::{Checked, Prepared, Skipped, Source};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Decodes everything into the cache. Ctrl-C needs no care here: what is done stays, and the next call goes on.
+/// Decodes everything into the cache. Ctrl-C needs no care here: what is done of clips stays, and the next call goes on.
 pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
     let loading = Mutex::new(Loading::new());
     let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
         let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
         loading.show(building);
+        if building.done == building.total {
+            // What may come next, the flow of these clips, begins anew.
+            *loading = Loading::new();
+        }
     })?;
     drop(loading);
     if arguments.json {
@@ -53,7 +58,10 @@ pub(crate) fn check(arguments: &DataArguments) -> anyhow::Result<Outcome> {
     for (why, skipped) in [("damaged", &damaged), ("missing", &missing), ("broken", &broken)] {
         tell(why, skipped);
     }
-    Ok(Outcome::Done)
+    match damaged.count {
+        0 => Ok(Outcome::Done),
+        _ => bail!("the cache is damaged; `sdas data prepare` makes anew what is named above"),
+    }
 }
 
 /// Where the recipe, or the run, has its data from.

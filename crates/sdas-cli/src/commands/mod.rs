@@ -103,7 +103,7 @@ fn catch_interrupts() -> anyhow::Result<()> {
     let handler = || {
         let is_asked = STOP.swap(true, Ordering::SeqCst);
         if !STEPPING.load(Ordering::SeqCst) {
-            note("interrupted; the same command goes on with what is there");
+            note("interrupted; the same command begins again, with what was kept");
             process::exit(INTERRUPTED.into());
         }
         if is_asked {

@@ -5,6 +5,7 @@ use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
 use sdas::genotype::Genotype;
 use sdas::network::{Counts, Network, NetworkShape, Stem};
+use std::num::NonZeroUsize;
 
 /// Counts what a network costs.
 pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
@@ -23,7 +24,7 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
         auxiliary: true,
     };
     let size = arguments.size.get();
-    let frames = if arguments.stem == StemName::Video { arguments.frames.get() } else { 1 };
+    let frames = arguments.frames.map_or(if stem == Stem::Video { 16 } else { 1 }, NonZeroUsize::get);
     let counts = Network::derived(&genotype, shape).counts([frames, size, size]);
     if arguments.json {
         say_json(&counts)?;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::index::Header;
+use super::index::{Header, Line, Outcome};
 use super::writer::Writer;
 use super::{Item, Known, Packs};
 use crate::error::DataError;
@@ -35,6 +35,8 @@ impl Frames {
 pub(crate) enum Failure {
     /// It is the clip, for this reason: others go on.
     Broken(String),
+    /// It may be otherwise another time, which the cache leaves open: others go on.
+    Passing(String),
     /// It would be so with every clip: the build ends.
     Fatal(DataError),
 }
@@ -58,6 +60,7 @@ pub struct Building {
 
 /// Opens the cache in `folder` after making what it lacks of `items`, in parallel, with `produce`.
 /// Broken items have their words in the cache; `again` tries those anew that an earlier build left.
+/// What failed in passing is broken for whoever has called, and unknown to the next.
 ///
 /// What is finished when this fails, or is killed, stays.
 ///
@@ -106,25 +109,25 @@ pub(super) fn build_packs(
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let total = found + todo.len();
-    let state = Mutex::new((writer, Building { done: found, total, found, ..Building::default() }));
+    let state = Mutex::new((writer, Building { done: found, total, found, ..Building::default() }, Vec::new()));
     let work = || -> Result<(), DataError> {
         while let Some(item) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let made = match produce(item) {
-                Ok(frames) => Ok(frames),
-                Err(Failure::Broken(words)) => Err(words),
-                Err(Failure::Fatal(error)) => return Err(error),
-            };
+            let made = produce(item);
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            let (writer, building) = &mut *state;
+            let (writer, building, passing) = &mut *state;
             match made {
                 Ok(frames) => {
                     writer.pack(item, &frames)?;
                     building.bytes += frames.pixels.len() as u64;
                 }
-                Err(words) => writer.give_up(item, &words)?,
+                Err(Failure::Broken(words)) => writer.give_up(item, &words)?,
+                Err(Failure::Passing(words)) => {
+                    passing.push(Line { path: item.key.clone(), stamp: item.stamp, outcome: Outcome::Broken(words) });
+                }
+                Err(Failure::Fatal(error)) => return Err(error),
             }
             building.done += 1;
             building.seconds = begun.elapsed().as_secs_f64();
@@ -150,10 +153,12 @@ pub(super) fn build_packs(
             .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
-    let (writer, _) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (writer, _, passing) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Also after a failure: what is complete is kept. Of two errors the first tells more.
     let finished = writer.finish();
     outcomes.into_iter().collect::<Result<(), _>>()?;
     finished?;
-    Packs::open(folder, header)
+    let mut packs = Packs::open(folder, header)?;
+    packs.lines.extend(passing.into_iter().map(|line| (line.path.clone(), line)));
+    Ok(packs)
 }

@@ -129,6 +129,21 @@ fn a_fatal_failure_keeps_what_was_finished() {
 }
 
 #[test]
+fn what_fails_in_passing_is_tried_again_another_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let items = items(6);
+    let failing = |item: &Item| match item.stamp.bytes {
+        5 => Err(Failure::Passing("killed".into())),
+        _ => produce(item),
+    };
+    let packs = build_packs(folder.path(), &header(), &items, false, &failing, &|_| {}, 100).unwrap();
+    assert!(is_whole(&packs, &items[..5]));
+    assert_eq!(packs.find(&items[5]), Some(Known::Broken("killed")));
+    let (packs, made) = make(folder.path(), &items);
+    assert!(is_whole(&packs, &items) && made == 1, "{made}");
+}
+
+#[test]
 fn only_one_may_write() {
     let folder = tempfile::tempdir().unwrap();
     let lock = Lock::take(folder.path()).unwrap();

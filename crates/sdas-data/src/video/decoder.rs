@@ -156,6 +156,7 @@ impl Decoder {
 
         let mut frames = Frames { size: [0; 2], pixels: vec![] };
         // Whether the output has ended by itself, and how it was up to then.
+        let broken: fn(String) -> Failure = Failure::Broken;
         let (ended, outcome) = loop {
             match pictures.recv_timeout(self.patience) {
                 Ok(Ok((size, pixels))) => {
@@ -163,18 +164,25 @@ impl Decoder {
                         frames.size = size;
                     }
                     if size != frames.size {
-                        break (false, Err(format!("its size changes after {} frames", frames.count(CHANNELS))));
+                        break (
+                            false,
+                            Err((broken, format!("its size changes after {} frames", frames.count(CHANNELS)))),
+                        );
                     }
                     if frames.pixels.len() + pixels.len() > LONGEST {
                         let most = LONGEST >> 30;
-                        break (false, Err(format!("more than {most} GiB of frames: set a smaller `size`, or cut it")));
+                        let what = format!("more than {most} GiB of frames: set a smaller `size`, or cut it");
+                        break (false, Err((broken, what)));
                     }
                     frames.pixels.extend_from_slice(&pixels);
                 }
-                Ok(Err(error)) => break (true, Err(format!("ffmpeg's output ends inside a frame: {error}"))),
+                Ok(Err(error)) => {
+                    break (true, Err((broken, format!("ffmpeg's output ends inside a frame: {error}"))));
+                }
                 Err(RecvTimeoutError::Disconnected) => break (true, Ok(())),
                 Err(RecvTimeoutError::Timeout) => {
-                    break (false, Err(format!("ffmpeg did nothing for {} s", self.patience.as_secs_f32())));
+                    let what = format!("ffmpeg did nothing for {} s", self.patience.as_secs_f32());
+                    break (false, Err((Failure::Passing, what)));
                 }
             }
         };
@@ -186,13 +194,18 @@ impl Decoder {
             let _ = child.wait();
         }
         let words = words.join().unwrap_or_default();
-        let said = |what: String| Failure::Broken(if words.is_empty() { what } else { format!("{what}: {words}") });
+        let said = |kind: fn(String) -> Failure, what: String| {
+            Err(kind(if words.is_empty() { what } else { format!("{what}: {words}") }))
+        };
         match (outcome, status) {
-            // If it failed, that is why its output was not whole.
-            (_, Some(status)) if !status.success() => Err(said(format!("ffmpeg failed ({status})"))),
-            (Err(what), _) => Err(said(what)),
-            (Ok(()), None) => Err(said("ffmpeg did not end".into())),
-            (Ok(()), Some(_)) if frames.pixels.is_empty() => Err(said("it has no frame".into())),
+            // If it failed, that is why its output was not whole. Without a code, somebody has killed it.
+            (_, Some(status)) if !status.success() => {
+                let kind = if status.code().is_some() { broken } else { Failure::Passing };
+                said(kind, format!("ffmpeg failed ({status})"))
+            }
+            (Err((kind, what)), _) => said(kind, what),
+            (Ok(()), None) => said(Failure::Passing, "ffmpeg did not end".into()),
+            (Ok(()), Some(_)) if frames.pixels.is_empty() => said(broken, "it has no frame".into()),
             (Ok(()), Some(_)) => Ok(Output { frames, words }),
         }
     }
@@ -372,7 +385,7 @@ mod tests {
 
     /// What becomes of a clip if ffmpeg does what this script does.
     #[cfg(unix)]
-    fn decode_by(script: &str) -> Result<Frames, String> {
+    fn decode_by(script: &str) -> Result<Frames, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("ffmpeg");
         // Written by another process: one of ours, begun meanwhile by another test, could inherit
@@ -386,17 +399,15 @@ mod tests {
         assert!(written.unwrap().success());
         let mut decoder = Decoder::with(program.clone(), program).unwrap();
         decoder.patience = Duration::from_millis(300);
-        decoder.decode(Path::new("clip.avi"), &AS_IT_IS).map_err(|failure| match failure {
-            Failure::Broken(words) => words,
-            Failure::Fatal(error) => panic!("{error}"),
-        })
+        decoder.decode(Path::new("clip.avi"), &AS_IT_IS)
     }
 
     #[cfg(unix)]
     #[test]
     fn whatever_ffmpeg_does_is_noticed() {
         let frame = r"printf 'P6\n2 1\n255\nabcdef'";
-        assert_eq!(decode_by(&format!("{frame}; {frame}")).unwrap().pixels, b"abcdefabcdef");
+        let pixels = |script: &str| decode_by(script).ok().unwrap().pixels;
+        assert_eq!(pixels(&format!("{frame}; {frame}")), b"abcdefabcdef");
         for (script, words) in [
             ("exec sleep 60".into(), "ffmpeg did nothing for 0.3 s"),
             (format!("{frame}; exec >&-; exec sleep 60"), "ffmpeg did not end"),
@@ -411,13 +422,24 @@ mod tests {
             (format!("case $* in *quiet*) ;; *) {frame}; echo lost >&2;; esac"), "errors after 1 frames: lost"),
         ] {
             let begun = Instant::now();
-            let told = decode_by(&script).unwrap_err();
+            let (told, passes) = match decode_by(&script) {
+                Err(Failure::Broken(told)) => (told, false),
+                Err(Failure::Passing(told)) => (told, true),
+                Err(Failure::Fatal(error)) => panic!("{error}"),
+                Ok(_) => panic!("{script} delivers frames"),
+            };
             assert!(told.contains(words), "{script}: {told}");
+            // Only what somebody did to ffmpeg.
+            assert_eq!(
+                passes,
+                ["did nothing", "did not end", "signal"].iter().any(|sign| words.contains(sign)),
+                "{told}"
+            );
             assert!(begun.elapsed() < Duration::from_secs(20));
         }
         // Complaints, and as many frames as promised: concealed.
         let probe = r#"{"streams": [{"nb_frames": "1"}]}"#;
         let script = format!("case $* in *quiet*) echo '{probe}';; *) {frame}; echo lost >&2;; esac");
-        assert_eq!(decode_by(&script).unwrap().pixels, b"abcdef");
+        assert_eq!(pixels(&script), b"abcdef");
     }
 }

@@ -49,7 +49,7 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    fn add(&mut self, path: &Path, why: &str) {
+    pub(crate) fn add(&mut self, path: &Path, why: &str) {
         self.count += 1;
         if self.first.len() < NAMED {
             self.first.push((path.into(), why.into()));
@@ -77,7 +77,7 @@ pub struct Prepared {
 }
 
 /// What [`check`](crate::check) has found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checked {
     /// Clips, or pictures, that are in the cache as they should be, in both splits; where flow is the
     /// input, in both caches.
@@ -89,7 +89,7 @@ pub struct Checked {
     /// Clips that are not in the cache, or were changed since.
     pub absent: usize,
     /// Clips whose frames, or flow, are not what was written. They are struck from the cache: whoever
-    /// uses it next makes them anew.
+    /// uses it next makes them anew. Of pictures, the cache that is not to be trusted.
     pub damaged: Skipped,
     /// Clips that the lists name and that are not there.
     pub missing: Skipped,
