@@ -70,7 +70,6 @@ impl Display {
 /// Shows how far the decoding of samples is. What takes no time is not worth a line.
 pub(crate) struct Loading {
     bar: Option<ProgressBar>,
-    begun: Instant,
     last_line: Instant,
 }
 
@@ -80,12 +79,12 @@ impl Loading {
             let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
             ProgressBar::new(0).with_style(style)
         });
-        Loading { bar, begun: Instant::now(), last_line: Instant::now() }
+        Loading { bar, last_line: Instant::now() }
     }
 
     /// Shows it.
-    pub(crate) fn show(&mut self, &Building { what, done, total, found, .. }: &Building) {
-        let (made, seconds) = (done.saturating_sub(found), self.begun.elapsed().as_secs_f64());
+    pub(crate) fn show(&mut self, &Building { what, done, total, found, seconds, .. }: &Building) {
+        let made = done.saturating_sub(found);
         if made == 0 || seconds < 0.5 {
             return;
         }

@@ -1,6 +1,7 @@
 //! A run that cannot be lost: killed at several moments, then resumed, it ends exactly as if it had never stopped.
 
 use sdas::run::Checkpoint;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -166,4 +167,29 @@ fn an_interrupted_search_resumes_bit_for_bit() {
     assert_eq!(std::fs::read_dir(stopped.join("checkpoints")).unwrap().count(), 1, "within the first epoch");
     resume(&stopped);
     assert!(outcome(&stopped) == outcome(&whole));
+}
+
+/// Where there is nothing to write, the first Ctrl-C leaves at once.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_measurement_is_left_and_made_another_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let many =
+        TINY.map(|setting| if setting.starts_with("data.shapes.test") { "data.shapes.test=40000" } else { setting });
+    let small = ["train.epochs=1", "train.channels=2", "train.cells=3", "train.batch=10"];
+    let compare = || {
+        let mut command = sdas();
+        command.args(["compare", "shapes", "--methods", "random", "--seeds", "1", "--out"]).arg(scratch.path());
+        with_settings(&mut command, &[&many[..], &small].concat());
+        command
+    };
+    let mut child = compare().stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.ends_with("random, seed 1: test")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(told.collect::<Vec<_>>(), ["interrupted; the same command begins again, with what was kept"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let measured = scratch.path().join("random/seed1/train/evaluation.json");
+    assert!(!measured.exists());
+    assert!(compare().status().unwrap().success() && measured.exists());
 }

@@ -70,11 +70,18 @@ pub(crate) fn load(
     })
 }
 
-/// The cache of `origin` in `folder`, if there is one that [`load`] would make anew.
-pub(crate) fn damaged(source: &Source, origin: &dyn Origin, folder: &Path) -> Result<Option<PathBuf>, DataError> {
+/// What is in the cache of `origin` in `folder`: nothing if there is none, and no splits if [`load`] would make it anew.
+pub(crate) fn verify(
+    source: &Source,
+    origin: &dyn Origin,
+    folder: &Path,
+) -> Result<Option<(PathBuf, Option<Splits>)>, DataError> {
     let path = folder.join(file_name(source));
-    let is_damaged = path.exists() && open(&path, origin.fingerprint()?).is_none();
-    Ok(is_damaged.then_some(path))
+    if !path.exists() {
+        return Ok(None);
+    }
+    let splits = open(&path, origin.fingerprint()?);
+    Ok(Some((path, splits)))
 }
 
 /// One name per source, so that a cache made stale by new pictures is replaced, not kept beside the

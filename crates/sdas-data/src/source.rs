@@ -339,16 +339,18 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     }
     // Flow that is kept in memory needs no check.
     let source = Source { input: Input::Rgb, ..source.clone() };
-    if let Some(folder) = &source.cache {
-        let begun = Instant::now();
-        if let Some(path) = cache::damaged(&source, &*origin(&source)?, folder)? {
-            let mut damaged = Skipped::default();
-            damaged.add(
-                &path,
-                "cut off, altered, or of other files than there are now; `sdas data prepare` makes it anew",
-            );
-            return Ok(Checked { seconds: begun.elapsed().as_secs_f64(), damaged, ..Checked::default() });
+    let begun = Instant::now();
+    if let Some(folder) = &source.cache
+        && let Some((path, splits)) = cache::verify(&source, &*origin(&source)?, folder)?
+    {
+        let mut checked = Checked { seconds: begun.elapsed().as_secs_f64(), ..Checked::default() };
+        match splits {
+            Some(splits) => {
+                (checked.clips, checked.bytes) = (splits.train.len() + splits.test.len(), bytes_of(&splits));
+            }
+            None => checked.damaged.add(&path, "cut off, altered, or of other files than there are now"),
         }
+        return Ok(checked);
     }
     let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(&source, &|_| {})?;
     Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Skipped::default(), missing, broken })

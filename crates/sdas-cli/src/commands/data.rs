@@ -16,10 +16,6 @@ pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
     let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
         let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
         loading.show(building);
-        if building.done == building.total {
-            // What may come next, the flow of these clips, begins anew.
-            *loading = Loading::new();
-        }
     })?;
     drop(loading);
     if arguments.json {

@@ -101,15 +101,16 @@ fn summary(result: &RunResult) -> String {
 /// nothing to write: while samples are decoded, or a test set is measured.
 fn catch_interrupts() -> anyhow::Result<()> {
     let handler = || {
-        let is_asked = STOP.swap(true, Ordering::SeqCst);
-        if !STEPPING.load(Ordering::SeqCst) {
-            note("interrupted; the same command begins again, with what was kept");
-            process::exit(INTERRUPTED.into());
+        let (is_first, is_stepping) = (!STOP.swap(true, Ordering::SeqCst), STEPPING.load(Ordering::SeqCst));
+        match (is_first, is_stepping) {
+            (true, true) => {
+                note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
+                return;
+            }
+            (true, false) => note("interrupted; the same command begins again, with what was kept"),
+            (false, _) => {}
         }
-        if is_asked {
-            process::exit(INTERRUPTED.into());
-        }
-        note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
+        process::exit(INTERRUPTED.into());
     };
     ctrlc::set_handler(handler).context("cannot catch Ctrl-C")
 }
