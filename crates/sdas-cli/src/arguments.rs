@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use sdas::bench::Width;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -306,12 +307,24 @@ pub(crate) struct StepArguments {
     /// Compute edges out of the tensor library's own operations, the reference
     #[arg(long)]
     pub(crate) portable: bool,
+    /// The vectors to compute with on the processor: avx512, avx2, neon or plain [default: the widest that it has]
+    #[arg(long, value_parser = width)]
+    pub(crate) width: Option<Width>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: DeviceName,
     /// Print the measurements as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A width of vectors by its name, if this processor has it.
+fn width(name: &str) -> Result<Width, String> {
+    let available = Width::available();
+    available.iter().copied().find(|width| width.name() == name).ok_or_else(|| {
+        let names: Vec<_> = available.iter().map(|width| width.name()).collect();
+        format!("this processor has {}", names.join(", "))
+    })
 }
 
 /// What a step belongs to.

@@ -160,18 +160,21 @@ impl<'a> Pixels<'a> {
         }
     }
 
-    /// Fills `to` with what `make` makes of a block of the channels of each pixel from `first` on.
+    /// Fills `to` with a block of the channels of each pixel from `first` on, after a ReLU if `ACTIVATED`. No closure says
+    /// what is done to them: it would be compiled by itself, without the width's instructions.
     #[inline(always)]
-    pub(crate) fn fill(&self, first: usize, block: usize, to: &mut [Lanes], make: impl Fn(Lanes) -> Lanes) {
-        let at = first * self.channels..(first + to.len()) * self.channels;
-        let lower = self.values[at.clone()].chunks_exact(self.channels);
-        match self.upper.map(|upper| upper.get(at).unwrap_or_default().chunks_exact(self.channels)) {
-            None => to.iter_mut().zip(lower).for_each(|(to, pixel)| *to = make(lanes_of(pixel, block))),
-            Some(mut upper) => {
-                for (to, lower) in to.iter_mut().zip(lower) {
-                    *to = make(halves(lower, upper.next().unwrap_or_default()));
-                }
+    pub(crate) fn fill<R: Registers, const ACTIVATED: bool>(&self, first: usize, block: usize, to: &mut [Lanes]) {
+        const TILE: usize = 8;
+        let (mut pixel, mut tiles) = (first, to.chunks_exact_mut(TILE));
+        for to in &mut tiles {
+            for (to, lanes) in to.iter_mut().zip(self.tile::<TILE>(pixel, block)) {
+                *to = if ACTIVATED { lanes.relu::<R>() } else { lanes };
             }
+            pixel += TILE;
+        }
+        for (pixel, to) in (pixel..).zip(tiles.into_remainder()) {
+            let lanes = self.load(pixel, block);
+            *to = if ACTIVATED { lanes.relu::<R>() } else { lanes };
         }
     }
 

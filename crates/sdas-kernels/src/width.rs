@@ -17,10 +17,22 @@ pub enum Width {
 }
 
 impl Width {
+    /// Every one that there is.
+    pub const ALL: [Width; 4] = [Width::Avx512, Width::Avx2, Width::Neon, Width::Plain];
+
+    /// What it is called, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Width::Avx512 => "avx512",
+            Width::Avx2 => "avx2",
+            Width::Neon => "neon",
+            Width::Plain => "plain",
+        }
+    }
+
     /// Those that this machine has, the fastest first.
     pub fn available() -> Vec<Width> {
-        let all = [Width::Avx512, Width::Avx2, Width::Neon, Width::Plain];
-        all.into_iter().filter(|width| width.is_available()).collect()
+        Width::ALL.into_iter().filter(|width| width.is_available()).collect()
     }
 
     /// Runs `body` with every edge that this thread computes forward, and the way back from it, in this width: for tests
@@ -37,8 +49,8 @@ impl Width {
         result
     }
 
-    /// The width to use on this thread.
-    pub(crate) fn current() -> Width {
+    /// The width that this thread's edges are computed in.
+    pub fn current() -> Width {
         FORCED.get().unwrap_or_else(|| Width::available()[0])
     }
 

@@ -12,8 +12,10 @@ use crate::supernet::{Alpha, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::Instant;
+
+pub use sdas_kernels::Width;
 
 /// The step to time.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -34,6 +36,13 @@ pub struct StepSettings {
     pub steps: usize,
     /// Whether the edges are made of Burn's own operations.
     pub portable: bool,
+    /// The vectors that fused edges compute with.
+    #[serde(serialize_with = "name")]
+    pub width: Width,
+}
+
+fn name<S: Serializer>(width: &Width, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(width.name())
 }
 
 /// What was measured.
@@ -62,8 +71,13 @@ pub struct StepTimes {
 ///
 /// # Panics
 ///
-/// If the shape is none that a network can have (fewer than 3 cells, no samples, a training step on clips).
+/// If the shape is none that a network can have (fewer than 3 cells, no samples, a training step on clips), or the machine
+/// does not have the width.
 pub fn step(settings: StepSettings, device: &Device) -> StepTimes {
+    settings.width.within(|| measured(settings, device))
+}
+
+fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     let mut times =
         if settings.portable { sdas_kernels::portably(|| timed(settings, device)) } else { timed(settings, device) };
     // Before the machine's own peaks, whose arrays are none of the step's memory.

@@ -4,7 +4,7 @@ use super::{Outcome, say, say_json};
 use crate::arguments::{DeviceName, PhaseName, StepArguments};
 use crate::format::memory;
 use anyhow::bail;
-use sdas::bench::{StepSettings, StepTimes};
+use sdas::bench::{StepSettings, StepTimes, Width};
 use sdas::run::Phase;
 
 /// Times one step.
@@ -27,6 +27,7 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
             frames: arguments.frames.get(),
             steps: arguments.steps.get(),
             portable: arguments.portable,
+            width: arguments.width.unwrap_or_else(Width::current),
         },
         &device,
     );
@@ -43,9 +44,10 @@ fn report(times: &StepTimes, is_cpu: bool) -> String {
     let giga = |value: f64| value / 1e9;
     let peak = times.peak_memory.map_or(String::new(), |bytes| format!("memory     {} at most\n", memory(bytes)));
     let share = format!(
-        "of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add; memory moves {:.1} GB/s at best\n",
+        "of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add ({}); memory moves {:.1} GB/s at best\n",
         100.0 * times.operations_per_second / times.peak_operations_per_second,
         giga(times.peak_operations_per_second),
+        times.settings.width.name(),
         giga(times.peak_bandwidth),
     );
     format!(

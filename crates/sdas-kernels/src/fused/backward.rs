@@ -368,9 +368,9 @@ impl Level<'_> {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
             if wanted.input {
-                pad_for_pools(plan, input, self.scratch);
+                pad_for_pools::<R>(plan, input, self.scratch);
                 if plan.has_maxima() {
-                    fill_raw_grid(plan, input, self.scratch);
+                    fill_raw_grid::<R>(plan, input, self.scratch);
                 }
             }
         }

@@ -116,7 +116,7 @@ impl Level<'_> {
             if plan.has_depthwise() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
-            pad_for_pools(plan, input, self.scratch);
+            pad_for_pools::<R>(plan, input, self.scratch);
         }
         for edge in 0..self.kept.len() {
             self.edge::<R>(edge, image, input);
@@ -189,14 +189,14 @@ fn pool_sums<R: Registers>(
 
 /// Pads an image's input for its pools, where its channels do not fill their blocks.
 #[inline(always)]
-pub(crate) fn pad_for_pools(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+pub(crate) fn pad_for_pools<R: Registers>(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     if plan.pooled == 0 || plan.inputs.is_multiple_of(LANES) {
         return;
     }
     let pixels = volume(plan.input);
     let padded = first(&mut scratch.padded, blocks(plan.inputs) * pixels);
     for (block, padded) in padded.chunks_exact_mut(pixels).enumerate() {
-        input.fill(0, block, padded, |from| from);
+        input.fill::<R, false>(0, block, padded);
     }
 }
 
@@ -228,12 +228,12 @@ pub(crate) fn fill_pooled<R: Registers>(
 
 /// Fills the grid of the input as it is, its border left open.
 #[inline(always)]
-pub(crate) fn fill_raw_grid(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
+pub(crate) fn fill_raw_grid<R: Registers>(plan: &Plan, input: Pixels, scratch: &mut Scratch) {
     let grid = &plan.raw;
     let to = first(&mut scratch.raw, blocks(plan.inputs) * grid.plane());
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         for row in 0..grid.rows() {
-            input.fill(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()], |from| from);
+            input.fill::<R, false>(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()]);
         }
     }
 }
@@ -246,7 +246,7 @@ pub(crate) fn fill_activated_grid<R: Registers>(plan: &Plan, input: Pixels, scra
     for (block, to) in to.chunks_exact_mut(grid.plane()).enumerate() {
         grid.fill_border(to, Lanes::ZERO);
         for row in 0..grid.rows() {
-            input.fill(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()], |from| from.relu::<R>());
+            input.fill::<R, true>(row * grid.width(), block, &mut to[grid.row(row)..][..grid.width()]);
         }
     }
 }
@@ -392,7 +392,7 @@ impl Task for Combine<'_> {
         let (plan, pixels) = (self.plan, volume(self.plan.output));
         for (image, input) in self.input.chunks(plan.input_values()).enumerate() {
             let input = plan.input_pixels(input, 0);
-            pad_for_pools(plan, input, self.scratch);
+            pad_for_pools::<R>(plan, input, self.scratch);
             let mut pixel = 0;
             while pixel < pixels {
                 let end = pixels.min(pixel + plan.strip());

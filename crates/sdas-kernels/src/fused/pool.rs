@@ -33,9 +33,9 @@ impl PoolUnit {
                 let y = pixel / width + row;
                 let under = Under::new(&self.window, from, [y / height, y % height], input, block);
                 match self.pool {
-                    Pool::Max => self.row(under, columns, results, |a, b| a.max::<R>(b)),
+                    Pool::Max => self.row::<R, true>(under, columns, results),
                     Pool::Average => {
-                        self.row(under, columns, results, |a, b| a.plus::<R>(b));
+                        self.row::<R, false>(under, columns, results);
                         for (result, share) in results.iter_mut().zip(&self.shares[y * width..]) {
                             *result = result.times::<R>(R::splat(*share));
                         }
@@ -47,7 +47,7 @@ impl PoolUnit {
 
     /// Joins what lies under the window for every result of a row: first along the columns, then along the row.
     #[inline(always)]
-    fn row(&self, under: Under, columns: &mut Vec<Lanes>, results: &mut [Lanes], join: impl Fn(Lanes, Lanes) -> Lanes) {
+    fn row<R: Registers, const MAX: bool>(&self, under: Under, columns: &mut Vec<Lanes>, results: &mut [Lanes]) {
         let (kernel, stride, before) = (self.window.kernel[2], self.window.stride[2], self.window.padding[2]);
         let columns = first(columns, (results.len() - 1) * stride + kernel);
         let inside = before..(before + under.width).min(columns.len());
@@ -56,18 +56,21 @@ impl PoolUnit {
         let mut tiles = columns[inside].chunks_exact_mut(8);
         let mut x = 0;
         for tile in &mut tiles {
-            under.join::<8>(x, tile, &join);
+            under.join::<R, MAX, 8>(x, tile);
             x += 8;
         }
         for column in tiles.into_remainder().chunks_exact_mut(1) {
-            under.join::<1>(x, column, &join);
+            under.join::<R, MAX, 1>(x, column);
             x += 1;
         }
         match kernel {
-            3 => along::<3>(columns, stride, results, join),
+            3 => along::<R, MAX, 3>(columns, stride, results),
             _ => {
                 for (columns, result) in columns.windows(kernel).step_by(stride).zip(results) {
-                    *result = columns[1..].iter().fold(columns[0], |joined, column| join(joined, *column));
+                    *result = columns[0];
+                    for column in &columns[1..] {
+                        *result = join::<R, MAX>(*result, *column);
+                    }
                 }
             }
         }
@@ -142,7 +145,7 @@ impl<'a> Under<'a> {
 
     /// Joins `P` columns from `x` on.
     #[inline(always)]
-    fn join<const P: usize>(&self, x: usize, to: &mut [Lanes], join: &impl Fn(Lanes, Lanes) -> Lanes) {
+    fn join<R: Registers, const MAX: bool, const P: usize>(&self, x: usize, to: &mut [Lanes]) {
         let at = |t: usize, h: usize| (t * self.height + h) * self.width + x;
         let first = at(self.frames.start, self.rows.start);
         let mut joined = self.input.tile::<P>(first, self.block);
@@ -150,7 +153,7 @@ impl<'a> Under<'a> {
             for h in self.rows.start + usize::from(t == self.frames.start)..self.rows.end {
                 let under = self.input.tile::<P>(at(t, h), self.block);
                 for p in 0..P {
-                    joined[p] = join(joined[p], under[p]);
+                    joined[p] = join::<R, MAX>(joined[p], under[p]);
                 }
             }
         }
@@ -158,19 +161,20 @@ impl<'a> Under<'a> {
     }
 }
 
+/// The larger of both, or their sum. No closure: it would be compiled by itself, without the width's instructions.
+#[inline(always)]
+fn join<R: Registers, const MAX: bool>(a: Lanes, b: Lanes) -> Lanes {
+    if MAX { a.max::<R>(b) } else { a.plus::<R>(b) }
+}
+
 /// Joins `K` columns for every result.
 #[inline(always)]
-fn along<const K: usize>(
-    columns: &[Lanes],
-    stride: usize,
-    results: &mut [Lanes],
-    join: impl Fn(Lanes, Lanes) -> Lanes,
-) {
+fn along<R: Registers, const MAX: bool, const K: usize>(columns: &[Lanes], stride: usize, results: &mut [Lanes]) {
     for (x, result) in results.iter_mut().enumerate() {
         let columns: &[Lanes; K] = columns[x * stride..].first_chunk().expect("columns for every result");
         *result = columns[0];
         for column in &columns[1..] {
-            *result = join(*result, *column);
+            *result = join::<R, MAX>(*result, *column);
         }
     }
 }

@@ -50,43 +50,47 @@ impl Place {
             Under { start: row * columns, inside, from }
         })
     }
+}
 
-    /// Fills a strip of one block, `[pixels]`: with `value` of the input pixel under each, and with zeros beyond the border.
+impl Under {
+    /// The elements of a strip of one block, `[pixels]`, that have an input pixel under them, each behind that pixel; zeros
+    /// are written to the others of the row.
     #[inline(always)]
-    fn fill(self, stride: Extent, shift: [isize; 3], to: &mut [Lanes], value: impl Fn(usize) -> Lanes) {
-        for Under { start, inside, from } in self.under(stride, shift) {
-            let row = &mut to[start..][..self.output[2]];
-            row[..inside.start].fill(Lanes::ZERO);
-            row[inside.end..].fill(Lanes::ZERO);
-            for (x, to) in row[inside].iter_mut().enumerate() {
-                *to = value(from + x * stride[2]);
-            }
-        }
+    fn elements<'a>(
+        &self,
+        strip: &'a mut [Lanes],
+        columns: usize,
+        stride: Extent,
+    ) -> impl Iterator<Item = (usize, &'a mut Lanes)> {
+        let row = &mut strip[self.start..][..columns];
+        row[..self.inside.start].fill(Lanes::ZERO);
+        row[self.inside.end..].fill(Lanes::ZERO);
+        (self.from..).step_by(stride[2]).zip(&mut row[self.inside.clone()])
     }
 
-    /// Calls `each` with every pixel of a strip and the input pixel under it, where there is one.
+    /// The row's pixels, as a strip counts them, that have an input pixel under them, with that pixel.
     #[inline(always)]
-    fn pairs(self, stride: Extent, shift: [isize; 3], mut each: impl FnMut(usize, usize)) {
-        for Under { start, inside, from } in self.under(stride, shift) {
-            for (x, pixel) in inside.enumerate() {
-                each(start + pixel, from + x * stride[2]);
-            }
-        }
+    fn pairs(&self, stride: Extent) -> impl Iterator<Item = (usize, usize)> {
+        (self.start + self.inside.start..self.start + self.inside.end).zip((self.from..).step_by(stride[2]))
     }
 }
 
 /// Fills `to`, `[blocks, pixels]`, with the rows of a strip. Depthwise rows come from elsewhere.
 #[inline(always)]
 pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to: &mut [Lanes]) {
-    let width = blocks(place.channels);
-    let activated = |pixel: usize, block: usize| source.load(pixel, block).relu::<R>();
+    // Loops, and no closures: those would be compiled by themselves, without the width's instructions.
+    let (width, columns) = (blocks(place.channels), place.output[2]);
     match rows {
         Rows::Depthwise(_) => {}
         Rows::Pixels { stride, shifts } => {
             for (part, shift) in shifts.iter().enumerate() {
                 for block in 0..width {
                     let to = &mut to[(part * width + block) * place.pixels..][..place.pixels];
-                    place.fill(*stride, shift.map(|s| s as isize), to, |pixel| activated(pixel, block));
+                    for under in place.under(*stride, shift.map(|s| s as isize)) {
+                        for (from, to) in under.elements(to, columns, *stride) {
+                            *to = source.load(from, block).relu::<R>();
+                        }
+                    }
                 }
             }
         }
@@ -95,30 +99,37 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
             for block in 0..width {
                 // Where there is no frame before, there is no difference either.
                 let to = &mut to[block * place.pixels..][..place.pixels];
-                place.fill(*stride, [-1, 0, 0], to, |before| {
-                    activated(before + frame, block).minus::<R>(activated(before, block))
-                });
+                for under in place.under(*stride, [-1, 0, 0]) {
+                    for (before, to) in under.elements(to, columns, *stride) {
+                        let after = source.load(before + frame, block).relu::<R>();
+                        *to = after.minus::<R>(source.load(before, block).relu::<R>());
+                    }
+                }
             }
         }
-        Rows::Patches { window, pitch, activated } => {
+        Rows::Patches { window, pitch, activated } if *pitch < LANES => {
+            to.fill(Lanes::ZERO);
             for (tap, step) in window.taps().enumerate() {
-                if *pitch < LANES {
-                    for channel in 0..*pitch {
-                        let column = tap * pitch + channel;
-                        let to = &mut to[column / LANES * place.pixels..][..place.pixels];
-                        to.iter_mut().for_each(|to| to.0[column % LANES] = 0.0);
-                        place.pairs(window.stride, step, |pixel, from| {
-                            let value = source.values()[from * place.channels + channel];
-                            to[pixel].0[column % LANES] = if *activated { value.max(0.0) } else { value };
-                        });
+                for under in place.under(window.stride, step) {
+                    for (pixel, from) in under.pairs(window.stride) {
+                        let values = &source.values()[from * place.channels..][..*pitch];
+                        for (column, &value) in (tap * pitch..).zip(values) {
+                            let to = &mut to[column / LANES * place.pixels + pixel].0[column % LANES];
+                            *to = if *activated { value.max(0.0) } else { value };
+                        }
                     }
-                } else {
-                    for block in 0..width {
-                        let to = &mut to[(tap * width + block) * place.pixels..][..place.pixels];
-                        place.fill(window.stride, step, to, |from| {
+                }
+            }
+        }
+        Rows::Patches { window, activated, .. } => {
+            for (tap, step) in window.taps().enumerate() {
+                for block in 0..width {
+                    let to = &mut to[(tap * width + block) * place.pixels..][..place.pixels];
+                    for under in place.under(window.stride, step) {
+                        for (from, to) in under.elements(to, columns, window.stride) {
                             let value = source.load(from, block);
-                            if *activated { value.relu::<R>() } else { value }
-                        });
+                            *to = if *activated { value.relu::<R>() } else { value };
+                        }
                     }
                 }
             }
@@ -144,9 +155,11 @@ pub(crate) fn scatter<R: Registers, const ADD: bool>(rows: &Rows, place: Place, 
                 for block in 0..width {
                     let gradients = &gradients[(part * width + block) * place.pixels..][..place.pixels];
                     let to = &mut to[block * plane..][..plane];
-                    place.pairs(*stride, shift.map(|s| s as isize), |pixel, at| {
-                        to[at] = if ADD { to[at].plus::<R>(gradients[pixel]) } else { gradients[pixel] };
-                    });
+                    for under in place.under(*stride, shift.map(|s| s as isize)) {
+                        for (pixel, at) in under.pairs(*stride) {
+                            to[at] = if ADD { to[at].plus::<R>(gradients[pixel]) } else { gradients[pixel] };
+                        }
+                    }
                 }
             }
         }
@@ -155,27 +168,34 @@ pub(crate) fn scatter<R: Registers, const ADD: bool>(rows: &Rows, place: Place, 
             for block in 0..width {
                 let gradients = &gradients[block * place.pixels..][..place.pixels];
                 let to = &mut to[block * plane..][..plane];
-                place.pairs(*stride, [-1, 0, 0], |pixel, before| {
-                    to[before + frame] = to[before + frame].plus::<R>(gradients[pixel]);
-                    to[before] = to[before].minus::<R>(gradients[pixel]);
-                });
+                for under in place.under(*stride, [-1, 0, 0]) {
+                    for (pixel, before) in under.pairs(*stride) {
+                        to[before + frame] = to[before + frame].plus::<R>(gradients[pixel]);
+                        to[before] = to[before].minus::<R>(gradients[pixel]);
+                    }
+                }
             }
         }
-        Rows::Patches { window, pitch, .. } => {
+        Rows::Patches { window, pitch, .. } if *pitch < LANES => {
             for (tap, step) in window.taps().enumerate() {
-                if *pitch < LANES {
-                    for channel in 0..*pitch {
-                        let column = tap * pitch + channel;
-                        let gradients = &gradients[column / LANES * place.pixels..][..place.pixels];
-                        place.pairs(window.stride, step, |pixel, at| {
-                            to[at].0[channel] += gradients[pixel].0[column % LANES];
-                        });
+                for under in place.under(window.stride, step) {
+                    for (pixel, at) in under.pairs(window.stride) {
+                        for (column, to) in (tap * pitch..).zip(&mut to[at].0[..*pitch]) {
+                            *to += gradients[column / LANES * place.pixels + pixel].0[column % LANES];
+                        }
                     }
-                } else {
-                    for block in 0..width {
-                        let gradients = &gradients[(tap * width + block) * place.pixels..][..place.pixels];
-                        let to = &mut to[block * plane..][..plane];
-                        place.pairs(window.stride, step, |pixel, at| to[at] = to[at].plus::<R>(gradients[pixel]));
+                }
+            }
+        }
+        Rows::Patches { window, .. } => {
+            for (tap, step) in window.taps().enumerate() {
+                for block in 0..width {
+                    let gradients = &gradients[(tap * width + block) * place.pixels..][..place.pixels];
+                    let to = &mut to[block * plane..][..plane];
+                    for under in place.under(window.stride, step) {
+                        for (pixel, at) in under.pairs(window.stride) {
+                            to[at] = to[at].plus::<R>(gradients[pixel]);
+                        }
                     }
                 }
             }

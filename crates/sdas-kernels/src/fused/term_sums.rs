@@ -26,7 +26,7 @@ impl Task for TermSums<'_> {
         let per_edge = self.sums.len() / self.edges.len();
         for (image, input) in self.input.chunks(plan.input_values()).enumerate() {
             let input = plan.input_pixels(input, 0);
-            pad_for_pools(plan, input, self.scratch);
+            pad_for_pools::<R>(plan, input, self.scratch);
             let mut pixel = 0;
             while pixel < pixels {
                 let count = plan.strip().min(pixels - pixel);
