@@ -133,7 +133,7 @@ impl Observer for Display {
                     self.loading = None;
                 }
             }
-            Event::Skipped { why, skipped } => tell(why, skipped),
+            Event::Remark(remark) => tell(remark),
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);
                 self.length = (*epochs, *steps);

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A clip that ffmpeg makes: `source` is one of its test pictures.
-fn clip(path: &Path, source: &str) {
+/// A clip of a second that ffmpeg makes, of as many frames: `source` is one of its test pictures.
+fn clip(path: &Path, source: &str, frames: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let input = format!("{source}=duration=1:size=48x32:rate=9");
+    let input = format!("{source}=duration=1:size=48x32:rate={frames}");
     let made = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", &input]).arg(path).status();
     assert!(made.expect("ffmpeg is installed").success());
 }
@@ -22,7 +22,7 @@ fn set(root: &Path) {
     for (label, class, source) in [(1, "Bars", "smptebars"), (2, "Pattern", "testsrc2")] {
         for number in 0..5 {
             let name = format!("{class}/v_{class}_g{number:02}_c01.mp4");
-            clip(&root.join("videos").join(&name), source);
+            clip(&root.join("videos").join(&name), source, 8 + number);
             match number {
                 0..3 => train += &format!("{name} {label}\n"),
                 _ => test += &format!("{name}\n"),

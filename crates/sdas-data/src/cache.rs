@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Store;
 use crate::error::DataError;
 use crate::random::fnv1a;
-use crate::source::{CHANNELS, Decoded, Kind, Origin, Progress, Sink, Source, Splits, assemble};
+use crate::source::{CHANNELS, Decoded, Kind, Origin, Progress, Sink, Source};
 
 /// Ends every complete file; its last digits are the version of the format and of the decoding.
-const MAGIC: &[u8; 8] = b"sdaspx01";
+const MAGIC: &[u8; 8] = b"sdaspx02";
 /// Length of the index: 8 bytes; checksums: 4 and 4; magic: 8.
 const FOOTER: usize = 24;
 /// Bytes that one thread takes at a time while the checksum is verified.
@@ -32,11 +32,12 @@ const UNFINISHED: &str = ".unfinished-";
 /// How long after its last change nobody takes such a file for abandoned.
 const YOUNG: Duration = Duration::from_secs(60);
 
+/// Samples that lie in a cache.
+type Cached = (Store, Decoded);
+
 #[derive(Serialize, Deserialize)]
 struct Index {
     fingerprint: u64,
-    classes: Vec<String>,
-    test_name: String,
     decoded: Decoded,
 }
 
@@ -49,39 +50,41 @@ pub(crate) fn stamp(root: &Path, path: &Path) -> Result<String, DataError> {
 }
 
 /// Opens the cache of `origin` in `folder`, after making it if there is none that is whole and up
-/// to date.
+/// to date; and whether it was there.
 pub(crate) fn load(
     source: &Source,
     origin: &dyn Origin,
     folder: &Path,
     progress: Progress,
-) -> Result<Splits, DataError> {
+) -> Result<(Store, Decoded, bool), DataError> {
     let fingerprint = origin.fingerprint()?;
     let path = folder.join(file_name(source));
-    if let Some(splits) = open(&path, fingerprint) {
-        let total = splits.train.len() + splits.test.len();
+    if let Some((store, decoded)) = open(&path, fingerprint) {
+        let total = decoded.labels.iter().map(Vec::len).sum();
         progress(total, total);
-        return Ok(splits);
+        return Ok((store, decoded, true));
     }
     make(&path, fingerprint, origin, progress)?;
-    open(&path, fingerprint).ok_or_else(|| DataError::Write {
+    let (store, decoded) = open(&path, fingerprint).ok_or_else(|| DataError::Write {
         path,
         source: std::io::Error::other("what was written is not what is read back"),
-    })
+    })?;
+    Ok((store, decoded, false))
 }
 
-/// What is in the cache of `origin` in `folder`: nothing if there is none, and no splits if [`load`] would make it anew.
+/// What is in the cache of `origin` in `folder`: nothing if there is none, and no samples if [`load`]
+/// would make it anew.
 pub(crate) fn verify(
     source: &Source,
     origin: &dyn Origin,
     folder: &Path,
-) -> Result<Option<(PathBuf, Option<Splits>)>, DataError> {
+) -> Result<Option<(PathBuf, Option<Cached>)>, DataError> {
     let path = folder.join(file_name(source));
     if !path.exists() {
         return Ok(None);
     }
-    let splits = open(&path, origin.fingerprint()?);
-    Ok(Some((path, splits)))
+    let opened = open(&path, origin.fingerprint()?);
+    Ok(Some((path, opened)))
 }
 
 /// One name per source, so that a cache made stale by new pictures is replaced, not kept beside the
@@ -111,9 +114,7 @@ fn make(path: &Path, fingerprint: u64, origin: &dyn Origin, progress: Progress) 
 
     let mut writer = Writer { file: BufWriter::new(file.as_file()), path, pixels: crc32fast::Hasher::new() };
     let decoded = origin.decode(&mut writer, progress)?;
-    let test_name = origin.test_name().into();
-    let index = Index { fingerprint, classes: origin.classes().to_vec(), test_name, decoded };
-    let index = serde_json::to_vec(&index).expect("numbers and strings");
+    let index = serde_json::to_vec(&Index { fingerprint, decoded }).expect("numbers and strings");
     writer.finish(&index).map_err(DataError::write(path))?;
     file.persist(path).map_err(|error| DataError::write(path)(error.error))?;
     Ok(())
@@ -169,9 +170,9 @@ impl Writer<'_> {
     }
 }
 
-/// The datasets in the file at `path`; None if it is not there, not whole, or not of this
+/// The samples in the file at `path`; None if it is not there, not whole, or not of this
 /// fingerprint.
-fn open(path: &PathBuf, fingerprint: u64) -> Option<Splits> {
+fn open(path: &PathBuf, fingerprint: u64) -> Option<Cached> {
     let mut file = File::open(path).ok()?;
     let mut footer = [0; FOOTER];
     file.seek(SeekFrom::End(-(FOOTER as i64))).ok()?;
@@ -198,7 +199,7 @@ fn open(path: &PathBuf, fingerprint: u64) -> Option<Splits> {
     if checksum(map.get(..usize::try_from(pixels).ok()?)?).to_le_bytes() != of_pixels {
         return None;
     }
-    assemble(Store::Mapped(map), index.decoded, &index.classes, &index.test_name).ok()
+    Some((Store::Mapped(map), index.decoded))
 }
 
 /// The same as hashing all in a row, on all cores.

@@ -202,7 +202,7 @@ impl Origin for Cifar {
                 });
             }
         }
-        Ok(Decoded { frames: 1, size: [self.size; 2], labels })
+        Ok(Decoded { frames: 1, size: [self.size; 2], labels, ..Decoded::default() })
     }
 }
 

@@ -1,12 +1,12 @@
 //! One picture file to the 8-bit RGB pixels it stands for, and from any size to a square.
 
-use std::fs;
-use std::io::{Cursor, Read};
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::source::Resize;
 
@@ -17,33 +17,73 @@ pub(crate) struct Picture {
     pub(crate) pixels: Vec<u8>,
 }
 
-/// Decodes a JPEG or PNG, told apart by content. Gray becomes RGB, 16 bits become 8, what is
-/// transparent becomes white, and the orientation tag that cameras write is honoured.
+/// Endings of the names of pictures that can be decoded, in any case.
+pub(crate) const EXTENSIONS: &[&str] =
+    &["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"];
+/// What may follow a picture's pixels and precede them: tags, profiles, thumbnails.
+const BESIDES: u64 = 1 << 26;
+/// The most bytes of a pixel: four channels of 16 bits.
+const PIXEL: u64 = 8;
+/// What a message calls the most pixels that a picture may have.
+const LIMIT: &str = "`data.max_pixels`";
+
+/// Decodes a JPEG, PNG, WebP, BMP or PNM, told apart by content. Gray becomes RGB, 16 bits become 8,
+/// what is transparent becomes white, and the orientation tag that cameras write is honoured.
+///
+/// A picture that says that it has more than `most` pixels is refused before there is any memory for
+/// them.
 ///
 /// # Errors
 /// In words for a message that names the file.
-pub(crate) fn decode(path: &Path) -> Result<Picture, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+pub(crate) fn decode(path: &Path, most: u64) -> Result<Picture, String> {
+    let bytes = read(path, PIXEL * most + BESIDES)?;
     if jpeg_is_cut_off(&bytes) {
         return Err("the file is truncated".into());
     }
-    let picture = read(&bytes).map_err(|error| error.to_string())?;
+    let picture = decode_bytes(&bytes, most)?;
     let picture = if picture.color().has_alpha() { over_white(picture) } else { picture.into_rgb8() };
     let size = [picture.height() as usize, picture.width() as usize];
     Ok(Picture { size, pixels: picture.into_raw() })
 }
 
-/// Whether the file begins as a JPEG or PNG does.
+/// Whether the file begins as a picture does that can be decoded.
 pub(crate) fn is_picture(path: &Path) -> bool {
+    use ImageFormat::{Bmp, Jpeg, Png, Pnm, WebP};
     let mut start = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.is_ok() && matches!(image::guess_format(&start), Ok(ImageFormat::Jpeg | ImageFormat::Png))
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && matches!(image::guess_format(&start), Ok(Jpeg | Png | WebP | Bmp | Pnm))
 }
 
-fn read(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
+/// The bytes of the file, if they are no more than `most`.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(most + 1).read_to_end(bytes) };
+    match read(&mut bytes) {
+        Err(error) => Err(error.to_string()),
+        Ok(length) if length as u64 > most => Err(format!("it is longer than the {most} bytes that {LIMIT} allows")),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+fn decode_bytes(bytes: &[u8], most: u64) -> Result<DynamicImage, String> {
+    let words = |error: ImageError| match error {
+        ImageError::Limits(_) => format!("it needs more memory than {LIMIT} = {most} allows"),
+        other => other.to_string(),
+    };
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(PIXEL * most + BESIDES);
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(words)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > most {
+        return Err(format!(
+            "it says that it is {width}×{height}, which is {pixels} pixels, more than {LIMIT} = {most} allows"
+        ));
+    }
+    let orientation = decoder.orientation().map_err(words)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(words)?;
     picture.apply_orientation(orientation);
     Ok(picture)
 }
@@ -164,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gray.png");
         image::ImageBuffer::<Luma<u16>, _>::from_pixel(3, 2, Luma([0x8080u16])).save(&path).unwrap();
-        let picture = decode(&path).unwrap();
+        let picture = decode(&path, 1 << 20).unwrap();
         assert_eq!((picture.size, picture.pixels), ([2, 3], vec![0x80; 18]));
     }
 
@@ -175,11 +215,11 @@ mod tests {
         let exif = [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0".as_slice(), &[0; 4]].concat();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("turned.png");
-        let mut encoder = image::codecs::png::PngEncoder::new(fs::File::create(&path).unwrap());
+        let mut encoder = image::codecs::png::PngEncoder::new(File::create(&path).unwrap());
         encoder.set_exif_metadata(exif).unwrap();
         let picture = GrayImage::from_fn(2, 1, |x, _| Luma([x as u8 * 255]));
         encoder.write_image(&picture, 2, 1, image::ExtendedColorType::L8).unwrap();
-        let picture = decode(&path).unwrap();
+        let picture = decode(&path, 1 << 20).unwrap();
         assert_eq!((picture.size, picture.pixels), ([2, 1], vec![0, 0, 0, 255, 255, 255]));
     }
 

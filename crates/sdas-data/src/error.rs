@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::remarks::Listed;
 use crate::source::Kind;
 
 /// How many files a message names.
@@ -194,20 +195,6 @@ pub enum DataError {
         expected: usize,
     },
 
-    /// Files that are not the pictures their names promise.
-    #[error(
-        "{count} of {total} pictures cannot be decoded:{}\n  remedy: replace or delete {}", listing(first, *count),
-        if *count == 1 { "this file" } else { "these files" }
-    )]
-    Undecodable {
-        /// How many.
-        count: usize,
-        /// Of how many.
-        total: usize,
-        /// The first ten, each with the decoder's words.
-        first: Vec<(PathBuf, String)>,
-    },
-
     /// Pictures of several sizes and no size to bring them to.
     #[error(
         "pictures differ in size: {} is {}, {} is {}\n  \
@@ -306,8 +293,7 @@ pub enum DataError {
 
     /// Files given by name that cannot be used.
     #[error(
-        "{} of {total} files cannot be used as {what}:{}\n  remedy: {remedy}", failed.len(),
-        listing(failed, failed.len())
+        "{} of {total} files cannot be used as {what}:{}\n  remedy: {remedy}", failed.count, failed.lines()
     )]
     Files {
         /// `pictures` or `clips`.
@@ -315,37 +301,48 @@ pub enum DataError {
         /// How many files were given.
         total: usize,
         /// Those that cannot be used, each with the reason.
-        failed: Vec<(PathBuf, String)>,
+        failed: Listed,
         /// What to do.
         remedy: &'static str,
     },
 
     /// Clips that the lists name and that are not there.
     #[error(
-        "{count} of {total} clips that the lists name are not there:{}\n  \
-         remedy: get them, or set `data.missing` to `skip` to go on without them", listing(first, *count)
+        "{} of {total} clips that the lists name are not there:{}\n  \
+         remedy: get them, or set `data.missing` to `skip` to go on without them", files.count, files.lines()
     )]
     Missing {
-        /// How many.
-        count: usize,
+        /// These, each with where it was looked for.
+        files: Listed,
         /// Of how many.
         total: usize,
-        /// The first ten, each with where it was looked for.
-        first: Vec<(PathBuf, String)>,
     },
 
-    /// Clips that cannot be decoded.
+    /// Pictures or clips that cannot be decoded.
     #[error(
-        "{count} of {total} clips cannot be decoded:{}\n  \
-         remedy: replace or delete them, or set `data.broken` to `skip` to go on without them", listing(first, *count)
+        "{} of {total} {what} cannot be decoded:{}\n  \
+         remedy: replace or delete them, or set `data.broken` to `skip` to go on without them",
+        files.count, files.lines()
     )]
     Broken {
-        /// How many.
-        count: usize,
+        /// `pictures` or `clips`.
+        what: &'static str,
+        /// These, each with the decoder's words.
+        files: Listed,
         /// Of how many.
         total: usize,
-        /// The first ten, each with the decoder's words.
-        first: Vec<(PathBuf, String)>,
+    },
+
+    /// Samples to test on that are among those to train on.
+    #[error(
+        "{} of the test set {} also in the training set, so that what is measured there is in part what was learnt by \
+         heart:{}\n  \
+         remedy: take them out of one of the two, or set `data.duplicates` to `warn` to go on as it is",
+        files.count, if files.count == 1 { "is" } else { "are" }, files.lines()
+    )]
+    Shared {
+        /// These, each with what it is the same as.
+        files: Listed,
     },
 
     /// A program that decodes clips is not there or does not run.
@@ -480,17 +477,6 @@ fn quoted(names: &[String]) -> String {
     let mut text = names.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > 10 {
         text += &format!(" and {} more", names.len() - 10);
-    }
-    text
-}
-
-fn listing(first: &[(PathBuf, String)], count: usize) -> String {
-    let mut text = String::new();
-    for (path, words) in first {
-        text += &format!("\n  {}: {words}", path.display());
-    }
-    if count > first.len() {
-        text += &format!("\n  and {} more", count - first.len());
     }
     text
 }

@@ -11,18 +11,19 @@ use crate::error::DataError;
 use crate::flow::TvL1;
 use crate::input::Input;
 use crate::packs::{Failure, Frames};
+use crate::remarks::Listed;
 use crate::source::{Kind, Resize, Source, validate};
 use crate::video::{Decoder, Form, is_named_as_clip};
 
 /// Side of pictures and clips of the built-in sets and CIFAR.
 const SIDE: usize = 32;
 
-/// Decodes files as those of `source` are, with its `kind`, `input`, `size`, `resize` and `fps`, into memory. They are
-/// in the order of `files`, all with label 0, since nobody knows their class yet.
+/// Decodes files as those of `source` are, with its `kind`, `input`, `size`, `resize`, `fps` and `max_pixels`, into
+/// memory. They are in the order of `files`, all with label 0, since nobody knows their class yet.
 ///
-/// Where `source` has pictures they must be JPEG or PNG, and come to 32×32 pixels for CIFAR and `shapes` unless it has
-/// a `size`. Where it has clips they may also be pictures, which are clips of one frame; for `motion` they come to
-/// 32×32, or the square of `size`, whatever their proportions.
+/// Where `source` has pictures they must be such as [`Kind::Folder`] takes, and come to 32×32 pixels for CIFAR and
+/// `shapes` unless it has a `size`. Where it has clips they may also be pictures, which are clips of one frame; for
+/// `motion` they come to 32×32, or the square of `size`, whatever their proportions.
 ///
 /// # Errors
 /// [`DataError::Files`] that names all files that cannot be used; [`DataError::Sizes`] if pictures of kind `folder`
@@ -37,10 +38,11 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
             _ => Form { size: source.size, resize: source.resize, fps: source.fps },
         };
         let decoder = Decoder::find()?;
-        files.par_iter().map(|file| open_clip(file, &decoder, &form, source.input)).collect()
+        files.par_iter().map(|file| open_clip(file, &decoder, &form, source.input, source.max_pixels)).collect()
     } else {
         let side = if source.kind == Kind::Folder { source.size } else { built_in };
-        files.par_iter().map(|file| open_picture(file, side, source.resize).map_err(Failure::Broken)).collect()
+        let open = |file: &PathBuf| open_picture(file, side, source.resize, source.max_pixels);
+        files.par_iter().map(|file| open(file).map_err(Failure::Broken)).collect()
     };
 
     let (mut stores, mut samples, mut failed) = (vec![], vec![], vec![]);
@@ -64,8 +66,9 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
         let (what, remedy) = if source.kind.has_clips() {
             ("clips", "give clips, or pictures, that ffmpeg can read")
         } else {
-            ("pictures", "give pictures, JPEG or PNG; of a clip, frames that are saved so")
+            ("pictures", "give pictures, such as JPEG or PNG; of a clip, frames that are saved so")
         };
+        let failed = Listed { count: failed.len(), first: failed, list: None };
         return Err(DataError::Files { what, total: files.len(), failed, remedy });
     }
     let sizes = || samples.iter().map(|sample: &Sample| sample.size.map(|side| side as usize));
@@ -77,9 +80,9 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
     Dataset::from_samples(stores, samples, classes.to_vec(), source.input.channels())
 }
 
-fn open_clip(path: &Path, decoder: &Decoder, form: &Form, input: Input) -> Result<Frames, Failure> {
+fn open_clip(path: &Path, decoder: &Decoder, form: &Form, input: Input, most: u64) -> Result<Frames, Failure> {
     let Frames { size, pixels } = if is_picture(path) {
-        let picture = decode(path).map_err(Failure::Broken)?;
+        let picture = decode(path, most).map_err(Failure::Broken)?;
         let size = form.size_of(picture.size);
         Frames { size, pixels: scale(&picture, picture.size, size) }
     } else {
@@ -92,8 +95,8 @@ fn open_clip(path: &Path, decoder: &Decoder, form: &Form, input: Input) -> Resul
     Ok(Frames { size, pixels })
 }
 
-fn open_picture(path: &Path, side: Option<usize>, resize: Resize) -> Result<Frames, String> {
-    let picture = decode(path).map_err(|words| match is_named_as_clip(path) {
+fn open_picture(path: &Path, side: Option<usize>, resize: Resize, most: u64) -> Result<Frames, String> {
+    let picture = decode(path, most).map_err(|words| match is_named_as_clip(path) {
         true if path.is_file() => "it is a clip".into(),
         _ => words,
     })?;

@@ -1,22 +1,26 @@
-//! A folder of pictures: `train/<class>/*` and `test/<class>/*` or `val/<class>/*`. Clips may lie in
+//! A folder of pictures: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`. Clips may lie in
 //! folders of the same form.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::cache::stamp;
-use crate::decode::{Picture, decode, fit};
-use crate::error::{DataError, NAMED, found_at};
+use crate::decode::{EXTENSIONS, Picture, decode, fit};
+use crate::duplicates;
+use crate::error::{DataError, found_at};
 use crate::random::fnv1a;
-use crate::source::{CHANNELS, Decoded, Origin, Progress, Resize, Sink};
+use crate::remarks::{Listed, PassedOver, Remarks};
+use crate::source::{CHANNELS, Decoded, Origin, Progress, Sink, Source, Unusable, required};
 
 const PICTURES: Wanted = Wanted {
     kind: "folder",
     what: "pictures",
-    extensions: &["jpg", "jpeg", "png"],
-    none: "put pictures (.jpg, .jpeg or .png) there, or delete the class's folders in both splits",
+    extensions: EXTENSIONS,
+    none: "put pictures (.jpg, .png, .webp, .bmp, …) there, or delete the class's folders in both splits",
 };
 /// Pictures decoded between two calls of `progress`: enough for all cores, few enough to hold.
 const CHUNK: usize = 512;
@@ -41,9 +45,10 @@ pub(crate) struct Listing {
     /// Sorted by class and path.
     pub(crate) files: [Vec<PathBuf>; 2],
     pub(crate) labels: [Vec<u16>; 2],
+    pub(crate) passed_over: PassedOver,
 }
 
-/// Lists what lies in `path/train/<class>` and `path/test/<class>` or `path/val/<class>`.
+/// Lists what lies in `path/train/<class>` and `path/test/<class>` or `path/val/<class>`, and below.
 pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Listing, DataError> {
     let train = path.join("train");
     if !train.is_dir() {
@@ -69,51 +74,107 @@ pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Listing, DataError> {
         return Err(DataError::Classes { path: test, missing, extra });
     }
 
-    let mut listing = Listing { classes, test_name, files: Default::default(), labels: Default::default() };
+    let (mut files, mut labels) = <([Vec<PathBuf>; 2], [Vec<u16>; 2])>::default();
+    let mut walk = Walk { wanted, within: vec![], found: vec![], passed_over: BTreeMap::new() };
     for (split, folder) in [train, test].iter().enumerate() {
-        for (label, class) in (0..).zip(&listing.classes) {
-            let found = files_of(folder, class, wanted)?;
-            listing.labels[split].extend(std::iter::repeat_n(label, found.len()));
-            listing.files[split].extend(found);
+        visible(folder)?.iter().filter(|path| !path.is_dir()).for_each(|path| walk.pass_over(path));
+        for (label, class) in (0..).zip(&classes) {
+            let folder = folder.join(class);
+            walk.enter(&folder)?;
+            if walk.found.is_empty() {
+                return Err(DataError::EmptyClass {
+                    path: folder,
+                    class: class.clone(),
+                    what: wanted.what,
+                    remedy: wanted.none,
+                });
+            }
+            labels[split].extend(std::iter::repeat_n(label, walk.found.len()));
+            files[split].append(&mut walk.found);
         }
     }
-    Ok(listing)
+    Ok(Listing { classes, test_name, files, labels, passed_over: PassedOver::of(walk.passed_over) })
 }
 
 /// Pictures that have been found but not decoded.
 pub(crate) struct Folder {
+    source: Source,
     root: PathBuf,
     classes: Vec<String>,
     test_name: &'static str,
     /// Those to train on first, sorted by class and path.
     files: Vec<PathBuf>,
     labels: [Vec<u16>; 2],
-    size: Option<usize>,
-    resize: Resize,
+    passed_over: PassedOver,
 }
 
 impl Folder {
-    /// Lists the pictures; `size` is the side in pixels to bring them to by `resize`.
-    pub(crate) fn find(path: &Path, size: Option<usize>, resize: Resize) -> Result<Self, DataError> {
-        let Listing { classes, test_name, files, labels } = list(path, &PICTURES)?;
-        Ok(Self { root: path.into(), classes, test_name, files: files.concat(), labels, size, resize })
+    /// Lists the pictures of `source`.
+    pub(crate) fn find(source: &Source) -> Result<Self, DataError> {
+        let root = required(source)?;
+        let Listing { classes, test_name, files, labels, passed_over } = list(root, &PICTURES)?;
+        let (source, root) = (source.clone(), root.into());
+        Ok(Self { source, root, classes, test_name, files: files.concat(), labels, passed_over })
+    }
+
+    fn listed(&self, broken: &[(usize, String)]) -> Listed {
+        let files = broken.iter().map(|(number, words)| (self.files[*number].clone(), words.clone()));
+        self.source.listed("broken", files.collect())
+    }
+
+    /// A picture as it will be, and the hash of its pixels.
+    fn open(&self, file: &Path) -> Result<(Picture, u64), String> {
+        let picture = fit(decode(file, self.source.max_pixels)?, self.source.size, self.source.resize);
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&picture.pixels);
+        Ok((picture, hasher.finish()))
     }
 
     /// Height and width that the pictures will have: as asked for, or as the first that can be
     /// decoded has.
     fn target(&self) -> [usize; 2] {
-        match self.size {
+        match self.source.size {
             Some(side) => [side; 2],
-            None => self.files.iter().find_map(|file| decode(file).ok()).map_or([1; 2], |picture| picture.size),
+            None => self.files.iter().find_map(|file| self.open(file).ok()).map_or([1; 2], |(picture, _)| picture.size),
+        }
+    }
+
+    /// The labels of the files that can be decoded.
+    ///
+    /// # Errors
+    /// If a class has none to train on, or there are none to test on.
+    fn labels_without(&self, broken: &[(usize, String)]) -> Result<[Vec<u16>; 2], DataError> {
+        let mut labels = [vec![], vec![]];
+        let mut broken = broken.iter().map(|(number, _)| *number).peekable();
+        let all =
+            self.labels.iter().enumerate().flat_map(|(split, labels)| labels.iter().map(move |label| (split, label)));
+        for (number, (split, &label)) in all.enumerate() {
+            if broken.next_if_eq(&number).is_none() {
+                labels[split].push(label);
+            }
+        }
+        let lacks = |class: &usize| labels[0].binary_search(&(*class as u16)).is_err();
+        let empty = (0..self.classes.len()).find(lacks).map(|class| (class, "train"));
+        match empty.or(labels[1].is_empty().then_some((0, self.test_name))) {
+            None => Ok(labels),
+            Some((class, split)) => {
+                let class = self.classes[class].clone();
+                let path = self.root.join(split).join(&class);
+                let remedy = "replace those that are broken, or delete the class's folders in both splits";
+                Err(DataError::EmptyClass { path, class, what: "pictures that can be decoded", remedy })
+            }
         }
     }
 }
 
 impl Origin for Folder {
     fn fingerprint(&self) -> Result<u64, DataError> {
-        let stamps: Result<Vec<_>, _> = self.files.par_iter().map(|file| stamp(&self.root, file)).collect();
-        let what = format!("folder {:?} {:?} {}\n", self.size, self.resize, self.test_name);
-        Ok(fnv1a((what + &stamps?.concat()).as_bytes()))
+        // What is not there is broken, which is told of when it is decoded.
+        let of = |file: &PathBuf| stamp(&self.root, file).unwrap_or_else(|_| format!("{}\n", file.display()));
+        let stamps: Vec<_> = self.files.par_iter().map(of).collect();
+        let Source { size, resize, broken, max_pixels, .. } = &self.source;
+        let what = format!("folder {size:?} {resize:?} {broken:?} {max_pixels} {:?}\n", self.test_name);
+        Ok(fnv1a((what + &stamps.concat()).as_bytes()))
     }
 
     fn classes(&self) -> &[String] {
@@ -124,40 +185,50 @@ impl Origin for Folder {
         self.test_name
     }
 
+    fn remarks(&self, decoded: &Decoded) -> Remarks {
+        let [shared, repeated] = duplicates::tell(&decoded.equal, self.labels[0].len(), |number| &self.files[number]);
+        Remarks {
+            broken: self.listed(&decoded.broken),
+            passed_over: self.passed_over.clone(),
+            shared: self.source.listed("shared", shared),
+            repeated: self.source.listed("repeated", repeated),
+            ..Remarks::default()
+        }
+    }
+
     fn decode(&self, sink: &mut dyn Sink, progress: Progress) -> Result<Decoded, DataError> {
         let size = self.target();
         let total = self.files.len();
         sink.reserve(total * size[0] * size[1] * CHANNELS)?;
 
-        // The first failure ends the output, but not the search for others.
-        let mut broken = Vec::new();
-        let mut count = 0;
-        let mut odd = None;
+        // A failure ends the output, but not the search for others.
+        let (mut broken, mut hashes, mut odd) = (Vec::new(), Vec::new(), None);
         for (i, chunk) in self.files.chunks(CHUNK).enumerate() {
-            let pictures: Vec<Result<Picture, String>> =
-                chunk.par_iter().map(|file| decode(file).map(|picture| fit(picture, self.size, self.resize))).collect();
-            for (file, picture) in chunk.iter().zip(pictures) {
+            let pictures: Vec<_> = chunk.par_iter().map(|file| self.open(file)).collect();
+            for (number, picture) in (i * CHUNK..).zip(pictures) {
                 match picture {
-                    Ok(picture) if picture.size != size => odd = odd.or(Some((file, picture.size))),
-                    Ok(picture) if count == 0 && odd.is_none() => sink.append(&picture.pixels)?,
-                    Ok(_) => {}
-                    Err(words) => {
-                        count += 1;
-                        if broken.len() < NAMED {
-                            broken.push((file.clone(), words));
+                    Ok((picture, _)) if picture.size != size => odd = odd.or(Some((number, picture.size))),
+                    Ok((picture, hash)) => {
+                        hashes.push((number, hash));
+                        let may_go_on = broken.is_empty() || self.source.broken == Unusable::Skip;
+                        if odd.is_none() && may_go_on {
+                            sink.append(&picture.pixels)?;
                         }
                     }
+                    Err(words) => broken.push((number, words)),
                 }
             }
             progress(i * CHUNK + chunk.len(), total);
         }
-        if count > 0 {
-            return Err(DataError::Undecodable { count, total, first: broken });
+        if !broken.is_empty() && self.source.broken == Unusable::Error {
+            return Err(DataError::Broken { what: "pictures", files: self.listed(&broken), total });
         }
-        if let Some((file, other)) = odd {
-            return Err(DataError::Sizes { paths: [self.files[0].clone(), file.clone()], sizes: [size, other] });
+        if let Some((number, other)) = odd {
+            let paths = [hashes[0].0, number].map(|number| self.files[number].clone());
+            return Err(DataError::Sizes { paths, sizes: [size, other] });
         }
-        Ok(Decoded { frames: 1, size, labels: self.labels.clone() })
+        let labels = self.labels_without(&broken)?;
+        Ok(Decoded { frames: 1, size, labels, broken, equal: duplicates::find(hashes, |_, _| true) })
     }
 }
 
@@ -183,31 +254,48 @@ fn class_names(split: &Path, wanted: &Wanted) -> Result<Vec<String>, DataError> 
     Ok(names)
 }
 
-/// The files of one class: in its folder and in folders inside it, as Tiny ImageNet's `images`.
-fn files_of(split: &Path, class: &str, wanted: &Wanted) -> Result<Vec<PathBuf>, DataError> {
-    let folder = split.join(class);
-    let mut files = Vec::new();
-    for path in visible(&folder)? {
-        if path.is_dir() {
-            files.extend(visible(&path)?.into_iter().filter(|path| wanted.accepts(path)));
-        } else if wanted.accepts(&path) {
-            files.push(path);
+/// Goes through folders.
+struct Walk<'a> {
+    wanted: &'a Wanted,
+    /// The folder that it is in and all above, without links.
+    within: Vec<PathBuf>,
+    found: Vec<PathBuf>,
+    /// Endings of the names of other files, and how many have them.
+    passed_over: BTreeMap<String, usize>,
+}
+
+impl Walk<'_> {
+    /// Looks at what is in `folder` and below it, in order.
+    fn enter(&mut self, folder: &Path) -> Result<(), DataError> {
+        let real = folder.canonicalize().map_err(DataError::read(folder))?;
+        if self.within.contains(&real) {
+            // A link to a folder that it lies in.
+            return Ok(());
         }
+        self.within.push(real);
+        for path in visible(folder)? {
+            if path.is_dir() {
+                self.enter(&path)?;
+            } else if self.wanted.accepts(&path) {
+                self.found.push(path);
+            } else {
+                self.pass_over(&path);
+            }
+        }
+        self.within.pop();
+        Ok(())
     }
-    if files.is_empty() {
-        return Err(DataError::EmptyClass {
-            path: folder,
-            class: class.into(),
-            what: wanted.what,
-            remedy: wanted.none,
-        });
+
+    fn pass_over(&mut self, path: &Path) {
+        let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
+        *self.passed_over.entry(ending.unwrap_or("without ending".into())).or_default() += 1;
     }
-    Ok(files)
 }
 
 impl Wanted {
+    /// Whether a file is meant; also one that a link leads to in vain, which is then found to be broken.
     fn accepts(&self, path: &Path) -> bool {
-        self.names(path) && path.is_file()
+        self.names(path) && (path.is_file() || !path.exists())
     }
 
     /// Whether a file of this name would be meant.

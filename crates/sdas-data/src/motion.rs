@@ -145,7 +145,7 @@ impl Origin for Mover {
             }
         }
         let labels = [train, test].map(|count| (0..count).map(|number| (number % CLASSES.len()) as u16).collect());
-        Ok(Decoded { frames, size: [self.side; 2], labels })
+        Ok(Decoded { frames, size: [self.side; 2], labels, ..Decoded::default() })
     }
 }
 

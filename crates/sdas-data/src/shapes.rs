@@ -101,7 +101,7 @@ impl Origin for Painter {
             }
         }
         let labels = [train, test].map(|count| (0..count).map(|number| (number % FIGURES.len()) as u16).collect());
-        Ok(Decoded { frames: 1, size: [self.side; 2], labels })
+        Ok(Decoded { frames: 1, size: [self.side; 2], labels, ..Decoded::default() })
     }
 }
 

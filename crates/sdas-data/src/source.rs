@@ -6,21 +6,27 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::cifar::{Cifar, Version};
 use crate::dataset::{Dataset, Sample, Store};
+use crate::duplicates::Duplicates;
 use crate::error::DataError;
 use crate::folder::Folder;
 use crate::input::{Input, with_flow};
 use crate::motion::{Motion, Mover};
 use crate::packs::Building;
+use crate::random::fnv1a;
+use crate::remarks::{Listed, Remarks};
 use crate::shapes::{Painter, Shapes};
-use crate::video::{Checked, Clips, Prepared, Skipped, bytes_of};
+use crate::video::{Checked, Clips, Prepared, bytes_of};
 
 /// The largest side pictures can be brought to, in pixels.
 pub(crate) const MOST: usize = 4096;
+/// The most pixels that a picture may be allowed: those of the largest JPEG, and a few more.
+const MOST_PIXELS: u64 = 1 << 32;
 
 /// Where pictures or clips come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,23 +79,36 @@ pub struct Source {
     /// What becomes of clips that the lists name and that are not there.
     #[serde(default)]
     pub missing: Unusable,
-    /// What becomes of clips that cannot be decoded.
+    /// What becomes of pictures of a folder, or clips, that cannot be decoded.
     #[serde(default)]
     pub broken: Unusable,
+    /// What becomes of samples that are in both splits; `shapes`, `motion` and CIFAR ignore it.
+    #[serde(default)]
+    pub duplicates: Duplicates,
+    /// The most pixels, width times height, of a picture's file: one that has more, or says that it
+    /// has, cannot be decoded. It bounds the memory that a file can ask for.
+    #[serde(default = "usual_pixels")]
+    pub max_pixels: u64,
 }
 
 fn first_split() -> usize {
     1
 }
 
-/// What becomes of clips that cannot be used.
+/// What the largest cameras have, but for a few: at most a gigabyte and a half for each thread that
+/// decodes one.
+fn usual_pixels() -> u64 {
+    120_000_000
+}
+
+/// What becomes of pictures or clips that cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unusable {
     /// They are an error, that counts them all and names the first ten.
     #[default]
     Error,
-    /// They are left out, counted, and the first ten named in [`Splits`].
+    /// They are left out, counted, and the first ten named in [`Remarks`].
     Skip,
 }
 
@@ -111,7 +130,28 @@ impl Source {
             fps: None,
             missing: Unusable::default(),
             broken: Unusable::default(),
+            duplicates: Duplicates::default(),
+            max_pixels: usual_pixels(),
         }
+    }
+
+    /// The folder for caches: the one asked for, or the user's.
+    pub(crate) fn cache_folder(&self) -> Result<PathBuf, DataError> {
+        match &self.cache {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?.cache_dir().join("sdas")),
+        }
+    }
+
+    /// These files, which are `what`; all of them are named in a file among the caches if there are
+    /// many.
+    pub(crate) fn listed(&self, what: &str, files: Vec<(PathBuf, String)>) -> Listed {
+        let path = self.path.as_ref().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        let name = path.as_deref().and_then(Path::file_name).map_or("data".into(), |name| name.to_string_lossy());
+        let hash = fnv1a(format!("{path:?}").as_bytes());
+        // Without a folder for caches the temporary one will do.
+        let folder = self.cache_folder().unwrap_or_else(|_| std::env::temp_dir());
+        Listed::of(files, &folder.join(format!("{name}-{hash:016x}.{what}.txt")))
     }
 }
 
@@ -129,10 +169,11 @@ pub enum Kind {
     /// CIFAR-100, binary version, fine labels: `train.bin` and `test.bin`, in `path` or in
     /// `cifar-100-binary` inside it.
     Cifar100,
-    /// `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, JPEG and PNG. Gray becomes RGB,
-    /// 16 bits become 8, transparent parts become white, and a photo's orientation tag is honoured.
+    /// `train/<class>/**` and `test/<class>/**` or `val/<class>/**`: JPEG, PNG, WebP, BMP and PNM, in
+    /// the class's folder and in all folders below it. Gray becomes RGB, 16 bits become 8,
+    /// transparent parts become white, and a photo's orientation tag is honoured.
     Folder,
-    /// Clips: `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, as ffmpeg can read them.
+    /// Clips: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`, as ffmpeg can read them.
     Clips,
     /// UCF101, or clips with lists of its form: `classInd.txt`, `trainlist0N.txt` and
     /// `testlist0N.txt` in `path` or in `ucfTrainTestlist` inside it; clips `<class>/*` in `path` or
@@ -229,10 +270,8 @@ pub struct Splits {
     pub test: Dataset,
     /// What the data set calls the latter: `test` or `val`.
     pub test_name: String,
-    /// Clips that were left out because they are not there.
-    pub missing: Skipped,
-    /// Clips that were left out because they cannot be decoded.
-    pub broken: Skipped,
+    /// What there is to say besides.
+    pub remarks: Remarks,
 }
 
 /// Told after every few samples how many are made, of how many in both splits; called from one
@@ -261,11 +300,12 @@ pub fn load(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Sp
     if source.kind.is_video() {
         return Clips::find(source)?.load(progress);
     }
-    load_uniform(source, progress)
+    Ok(load_uniform(source, progress)?.0)
 }
 
-/// As [`load`], of a kind whose samples all have one shape: any but clips in files.
-fn load_uniform(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
+/// As [`load`], of a kind whose samples all have one shape: any but clips in files. With the number of
+/// samples that were in the cache before.
+fn load_uniform(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<(Splits, usize), DataError> {
     let stage = |what| {
         let begun = Instant::now();
         move |done, total| {
@@ -273,10 +313,10 @@ fn load_uniform(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Resul
             progress(&Building { what, done, total, seconds, ..Building::default() });
         }
     };
-    let splits = decode(source, &stage(if source.kind.has_clips() { "clips" } else { "pictures" }))?;
+    let (splits, found) = decode(source, &stage(if source.kind.has_clips() { "clips" } else { "pictures" }))?;
     match source.input {
-        Input::Rgb => Ok(splits),
-        Input::Flow => with_flow(splits, &stage("flow")),
+        Input::Rgb => Ok((splits, found)),
+        Input::Flow => Ok((with_flow(splits, &stage("flow"))?, found)),
     }
 }
 
@@ -287,22 +327,26 @@ fn origin(source: &Source) -> Result<Box<dyn Origin>, DataError> {
         Kind::Motion => Box::new(Mover::new(source.motion, source.size)?),
         Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, required(source)?, source.size)?),
         Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, required(source)?, source.size)?),
-        Kind::Folder => Box::new(Folder::find(required(source)?, source.size, source.resize)?),
+        Kind::Folder => Box::new(Folder::find(source)?),
         Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics => unreachable!("these are video"),
     })
 }
 
-/// Decodes, or generates, or opens the cache.
-fn decode(source: &Source, progress: Progress) -> Result<Splits, DataError> {
+/// Decodes, or generates, or opens the cache; with the number of samples that were there before.
+fn decode(source: &Source, progress: Progress) -> Result<(Splits, usize), DataError> {
     let origin = origin(source)?;
-    match &source.cache {
-        Some(folder) => cache::load(source, &*origin, folder, progress),
+    let (store, decoded, was_there) = match &source.cache {
+        Some(folder) => cache::load(source, &*origin, folder, progress)?,
         None => {
             let mut pixels = Vec::new();
             let decoded = origin.decode(&mut pixels, progress)?;
-            assemble(Store::Memory(pixels), decoded, origin.classes(), origin.test_name())
+            (Store::Memory(pixels), decoded, false)
         }
-    }
+    };
+    let splits = assemble(store, decoded, &*origin)?;
+    source.duplicates.check(&splits.remarks.shared)?;
+    let found = if was_there { splits.train.len() + splits.test.len() } else { 0 };
+    Ok((splits, found))
 }
 
 /// Does what [`load`] does for the sake of the cache that it leaves, and tells how far it is.
@@ -315,14 +359,13 @@ pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result
         return Clips::find(source)?.prepare(progress);
     }
     let begun = Instant::now();
-    let splits = load_uniform(source, progress)?;
+    let (splits, found) = load_uniform(source, progress)?;
     Ok(Prepared {
         clips: splits.train.len() + splits.test.len(),
         bytes: bytes_of(&splits),
         seconds: begun.elapsed().as_secs_f64(),
-        found: 0,
-        missing: splits.missing,
-        broken: splits.broken,
+        found,
+        remarks: splits.remarks,
         cache: source.cache.clone(),
     })
 }
@@ -340,25 +383,32 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     // Flow that is kept in memory needs no check.
     let source = Source { input: Input::Rgb, ..source.clone() };
     let begun = Instant::now();
+    let origin = origin(&source)?;
     if let Some(folder) = &source.cache
-        && let Some((path, splits)) = cache::verify(&source, &*origin(&source)?, folder)?
+        && let Some((path, opened)) = cache::verify(&source, &*origin, folder)?
     {
         let mut checked = Checked { seconds: begun.elapsed().as_secs_f64(), ..Checked::default() };
-        match splits {
-            Some(splits) => {
+        match opened {
+            Some((store, decoded)) => {
+                let splits = assemble(store, decoded, &*origin)?;
                 (checked.clips, checked.bytes) = (splits.train.len() + splits.test.len(), bytes_of(&splits));
+                checked.remarks = splits.remarks;
             }
             None => checked.damaged.add(&path, "cut off, altered, or of other files than there are now"),
         }
         return Ok(checked);
     }
-    let Prepared { clips, bytes, seconds, missing, broken, .. } = prepare(&source, &|_| {})?;
-    Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Skipped::default(), missing, broken })
+    let Prepared { clips, bytes, seconds, remarks, .. } = prepare(&source, &|_| {})?;
+    Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Listed::default(), remarks })
 }
 
 /// Refuses what no kind can do, and what this one would pass over in silence.
 pub(crate) fn validate(source: &Source) -> Result<(), DataError> {
-    let Source { kind, size, fps, .. } = *source;
+    let Source { kind, size, fps, max_pixels, .. } = *source;
+    if !(1..=MOST_PIXELS).contains(&max_pixels) {
+        let expected = "a number of pixels from 1 to 4294967296";
+        return Err(DataError::Value { key: "data.max_pixels", value: max_pixels.to_string(), expected });
+    }
     if let Some(size) = size.filter(|size| !(1..=MOST).contains(size)) {
         return Err(DataError::Size { size, least: 1, most: MOST });
     }
@@ -412,6 +462,11 @@ pub(crate) trait Origin {
     /// `test` or `val`.
     fn test_name(&self) -> &'static str;
 
+    /// What there is to say of what was decoded.
+    fn remarks(&self, _: &Decoded) -> Remarks {
+        Remarks::default()
+    }
+
     /// Appends all pictures to train on, then all to test on, to `sink`.
     fn decode(&self, sink: &mut dyn Sink, progress: Progress) -> Result<Decoded, DataError>;
 }
@@ -437,7 +492,7 @@ impl Sink for Vec<u8> {
 }
 
 /// What is known of decoded samples besides their pixels.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Decoded {
     /// Frames of each.
     pub(crate) frames: usize,
@@ -445,19 +500,19 @@ pub(crate) struct Decoded {
     pub(crate) size: [usize; 2],
     /// Labels of the pictures to train on and to test on.
     pub(crate) labels: [Vec<u16>; 2],
+    /// Files that are left out because they cannot be decoded, by number, each with the reason.
+    pub(crate) broken: Vec<(usize, String)>,
+    /// Files of equal samples, by number, each with the first such.
+    pub(crate) equal: Vec<[usize; 2]>,
 }
 
 /// Red, green, blue.
 pub(crate) const CHANNELS: usize = 3;
 
 /// The datasets of samples that lie in `store`, those to train on first.
-pub(crate) fn assemble(
-    store: Store,
-    decoded: Decoded,
-    classes: &[String],
-    test_name: &str,
-) -> Result<Splits, DataError> {
-    let Decoded { frames, size, labels } = decoded;
+fn assemble(store: Store, decoded: Decoded, origin: &dyn Origin) -> Result<Splits, DataError> {
+    let remarks = origin.remarks(&decoded);
+    let Decoded { frames, size, labels, .. } = decoded;
     let store = Arc::new(store);
     let mut offset = 0;
     let mut dataset = |labels: &[u16]| {
@@ -467,13 +522,12 @@ pub(crate) fn assemble(
             sample
         });
         let samples = samples.collect();
-        Dataset::from_samples(vec![store.clone()], samples, classes.to_vec(), CHANNELS)
+        Dataset::from_samples(vec![store.clone()], samples, origin.classes().to_vec(), CHANNELS)
     };
     Ok(Splits {
         train: dataset(&labels[0])?,
         test: dataset(&labels[1])?,
-        test_name: test_name.into(),
-        missing: Skipped::default(),
-        broken: Skipped::default(),
+        test_name: origin.test_name().into(),
+        remarks,
     })
 }

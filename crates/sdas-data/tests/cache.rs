@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use image::{Rgb, RgbImage};
-use sdas_data::{DataError, Dataset, Kind, Resize, Shapes, Source, Splits, check, load};
+use sdas_data::{DataError, Dataset, Kind, Resize, Shapes, Source, Splits, check, load, prepare};
 use tempfile::TempDir;
 
 /// Two classes of one picture each in both splits, and a cache folder that is not there yet.
@@ -60,6 +60,16 @@ fn cached_pictures_are_the_decoded_ones() {
         assert!(same(&cached.train, &plain.train) && same(&cached.test, &plain.test));
         assert_eq!(cached.test_name, "val");
     }
+}
+
+#[test]
+fn pictures_that_were_there_before_are_counted() {
+    let (folder, source) = pictures();
+    let found = |source: &Source| prepare(source, &|_| {}).unwrap().found;
+    assert_eq!([found(&source), found(&source)], [0, 4]);
+    save(&folder.path().join("train/b/2.png"), 99);
+    assert_eq!([found(&source), found(&source)], [0, 5]);
+    assert_eq!(found(&Source { cache: None, ..source }), 0);
 }
 
 #[test]

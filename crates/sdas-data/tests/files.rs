@@ -134,7 +134,9 @@ fn all_files_that_cannot_be_used_are_named() {
     clip(&file("clip.avi"), [2, 32, 32]);
     let bad: Vec<PathBuf> = (0..13).map(|i| file(&format!("bad-{i}.png"))).collect();
     bad[1..].iter().for_each(|file| fs::write(file, "nothing").unwrap());
-    for (kind, words) in [(Kind::Folder, "give pictures, JPEG or PNG"), (Kind::Clips, "give clips, or pictures")] {
+    for (kind, words) in
+        [(Kind::Folder, "give pictures, such as JPEG or PNG"), (Kind::Clips, "give clips, or pictures")]
+    {
         let files = [&[file("good.png"), file("clip.avi")], &bad[..]].concat();
         let error = open_files(&Source::new(kind), &classes(), &files).unwrap_err().to_string();
         let what = if kind == Kind::Folder { "14 of 15 files cannot be used as pictures" } else { "13 of 15 files" };

@@ -212,9 +212,9 @@ fn broken_clips_have_no_flow() {
     assert_eq!(reports(&source).last(), Some(&("flow", 4, 4, 0)));
     assert_eq!(reports(&source), [("clips", 5, 5, 5), ("flow", 4, 4, 4)]);
     let prepared = prepare(&source, &|_| {}).unwrap();
-    assert_eq!((prepared.clips, prepared.broken.count), (4, 1));
+    assert_eq!((prepared.clips, prepared.remarks.broken.count), (4, 1));
     let checked = check(&source).unwrap();
-    assert_eq!((checked.clips, checked.absent, checked.broken.count), (4, 0, 1));
+    assert_eq!((checked.clips, checked.absent, checked.remarks.broken.count), (4, 0, 1));
     // Once it can be decoded, it has.
     write(&broken, &moving(2, [1.0, 0.0]));
     assert_eq!(load(&source, &|_| {}).unwrap().train.frames(0), 1);

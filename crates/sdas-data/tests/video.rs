@@ -86,7 +86,8 @@ fn prepare_counting(source: &Source) -> (Prepared, Building) {
     let reports = reports.into_inner().unwrap();
     assert!(reports.windows(2).all(|pair| pair[0].done < pair[1].done && pair[0].seconds <= pair[1].seconds));
     let last = *reports.last().unwrap();
-    assert_eq!((last.done, last.found), (last.total, prepared.found));
+    // What is known to be broken was found, too, but is no clip.
+    assert!(last.done == last.total && last.found - prepared.found <= prepared.remarks.broken.count);
     (prepared, last)
 }
 
@@ -245,16 +246,17 @@ fn broken_clips_are_an_error_or_skipped() {
 
         source.broken = Unusable::Skip;
         let (prepared, last) = prepare_counting(&source);
-        assert_eq!((prepared.clips, prepared.broken.count, last.total), (5, 3, 8));
-        assert_eq!(prepared.broken.first[0].0, root.join(half));
+        assert_eq!((prepared.clips, prepared.remarks.broken.count, last.total), (5, 3, 8));
+        assert_eq!(prepared.remarks.broken.first[0].0, root.join(half));
         // What is known to be broken is not tried again until its file changes.
-        assert_eq!(prepare_counting(&source).0.found, 8);
+        let (prepared, last) = prepare_counting(&source);
+        assert_eq!((last.found, prepared.clips, prepared.found), (8, 5, 5));
     }
     source.fps = None;
     let splits = load_quietly(&source).unwrap();
-    assert_eq!((splits.train.labels(), splits.broken.count), (&[0, 0, 1][..], 3));
+    assert_eq!((splits.train.labels(), splits.remarks.broken.count), (&[0, 0, 1][..], 3));
     synthesise(&root.join(none), [2, 32, 32], H264);
-    assert_eq!(load_quietly(&source).unwrap().broken.count, 2);
+    assert_eq!(load_quietly(&source).unwrap().remarks.broken.count, 2);
 
     // A class of which nothing is left is an error all the same.
     fs::remove_file(root.join(none)).unwrap();
@@ -289,7 +291,7 @@ fn only_what_has_changed_is_decoded_anew() {
     synthesise(&root.join("train/jump/b.mkv"), [6, 32, 32], H264);
     synthesise(&root.join("train/run/f.mp4"), [2, 32, 32], H264);
     fs::remove_file(root.join("val/run/e.MP4")).unwrap();
-    synthesise(&root.join("val/run/g.mp4"), [2, 32, 32], H264);
+    synthesise(&root.join("val/run/g.mp4"), [9, 32, 32], H264);
     let (prepared, _) = prepare_counting(&source);
     assert_eq!((prepared.clips, prepared.found), (6, 3));
     let new = load_quietly(&source).unwrap();
@@ -377,8 +379,8 @@ fn missing_clips_are_an_error_or_skipped() {
     assert!(error.contains("2 of 5 clips that the lists name are not there") && error.contains("v_2.avi"), "{error}");
     let source = Source { missing: Unusable::Skip, ..source };
     let splits = load_quietly(&source).unwrap();
-    assert_eq!((splits.train.labels(), splits.test.labels(), splits.missing.count), (&[1, 0][..], &[0][..], 2));
-    assert_eq!(splits.missing.first[1].0, clips.join("Run/v_5.avi"));
+    assert_eq!((splits.train.labels(), splits.test.labels(), splits.remarks.missing.count), (&[1, 0][..], &[0][..], 2));
+    assert_eq!(splits.remarks.missing.first[1].0, clips.join("Run/v_5.avi"));
 
     fs::remove_dir_all(clips.join("Run")).unwrap();
     let error = load_quietly(&source).unwrap_err().to_string();
@@ -386,6 +388,18 @@ fn missing_clips_are_an_error_or_skipped() {
     fs::remove_dir_all(clips.join("Jump")).unwrap();
     let error = load_quietly(&source).unwrap_err().to_string();
     assert!(error.contains("expected folders named as the classes, such as `Jump`"), "{error}");
+}
+
+#[test]
+fn clips_lie_at_any_depth_and_other_files_are_counted() {
+    let (_folder, source) = folder_of_clips();
+    let jump = source.path.as_ref().unwrap().join("train/jump");
+    fs::create_dir_all(jump.join("by/day")).unwrap();
+    fs::rename(jump.join("a.avi"), jump.join("by/day/a.avi")).unwrap();
+    fs::write(jump.join("by/subtitles.srt"), "").unwrap();
+    let splits = load_quietly(&source).unwrap();
+    assert_eq!(splits.train.labels(), [0, 0, 1]);
+    assert_eq!(splits.remarks.passed_over.endings, [(".srt".to_owned(), 1)]);
 }
 
 #[test]
@@ -430,7 +444,7 @@ fn lists_in_the_form_of_kinetics_are_followed() {
     let splits = load_quietly(&source).unwrap();
     assert_eq!(splits.train.classes(), ["abseiling", "air drumming"]);
     assert_eq!((splits.train.labels(), splits.test.labels()), (&[1, 0][..], &[1][..]));
-    assert_eq!((splits.test_name.as_str(), splits.missing.count), ("val", 1));
+    assert_eq!((splits.test_name.as_str(), splits.remarks.missing.count), ("val", 1));
     assert_eq!([splits.train.frames(0), splits.train.frames(1), splits.test.frames(0)], [2, 3, 4]);
 }
 

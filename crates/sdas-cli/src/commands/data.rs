@@ -6,7 +6,7 @@ use crate::display::{Loading, note};
 use crate::format::{duration, memory, thousands};
 use anyhow::bail;
 use sdas::recipe::Recipe;
-use sdas_data::{Checked, Prepared, Skipped, Source};
+use sdas_data::{Checked, Prepared, Remark, Source};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,27 +19,26 @@ pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
     })?;
     drop(loading);
     if arguments.json {
-        let Prepared { clips, bytes, seconds, found, missing, broken, cache } = &prepared;
+        let Prepared { clips, bytes, seconds, found, remarks, cache } = &prepared;
         say_json(&serde_json::json!({
             "clips": clips, "bytes": bytes, "seconds": seconds, "found": found, "cache": cache,
-            "missing": missing.count, "broken": broken.count,
+            "missing": remarks.missing.count, "broken": remarks.broken.count, "passed_over": remarks.passed_over.count,
+            "shared": remarks.shared.count, "repeated": remarks.repeated.count,
         }))?;
     } else {
         say(&report(&prepared))?;
     }
-    for (why, skipped) in [("missing", &prepared.missing), ("broken", &prepared.broken)] {
-        tell(why, skipped);
-    }
+    prepared.remarks.all().for_each(|remark| tell(&remark));
     Ok(Outcome::Done)
 }
 
 /// Reads everything in the cache.
 pub(crate) fn check(arguments: &DataArguments) -> anyhow::Result<Outcome> {
-    let Checked { clips, bytes, seconds, absent, damaged, missing, broken } = sdas_data::check(&source(arguments)?)?;
+    let Checked { clips, bytes, seconds, absent, damaged, remarks } = sdas_data::check(&source(arguments)?)?;
     if arguments.json {
         say_json(&serde_json::json!({
             "clips": clips, "bytes": bytes, "seconds": seconds, "absent": absent, "damaged": damaged.count,
-            "missing": missing.count, "broken": broken.count,
+            "missing": remarks.missing.count, "broken": remarks.broken.count,
         }))?;
     } else {
         let rate = bytes as f64 / seconds.max(1e-9);
@@ -51,9 +50,7 @@ pub(crate) fn check(arguments: &DataArguments) -> anyhow::Result<Outcome> {
             thousands(damaged.count),
         ))?;
     }
-    for (why, skipped) in [("damaged", &damaged), ("missing", &missing), ("broken", &broken)] {
-        tell(why, skipped);
-    }
+    damaged.remark("damaged").into_iter().chain(remarks.all()).for_each(|remark| tell(&remark));
     match damaged.count {
         0 => Ok(Outcome::Done),
         _ => bail!("the cache is damaged; `sdas data prepare` makes anew what is named above"),
@@ -84,15 +81,7 @@ fn report(Prepared { clips, bytes, seconds, found, cache, .. }: &Prepared) -> St
     )
 }
 
-/// Names the first of those that cannot be used.
-pub(crate) fn tell(why: &str, skipped: &Skipped) {
-    if skipped.count == 0 {
-        return;
-    }
-    let named = skipped.first.iter().map(|(path, words)| format!("\n  {}: {words}", path.display()));
-    let more = match skipped.count - skipped.first.len() {
-        0 => String::new(),
-        more => format!("\n  and {} more", thousands(more)),
-    };
-    note(&format!("{} {why}:{}{more}", thousands(skipped.count), named.collect::<String>()));
+/// Says what there is to say of samples.
+pub(crate) fn tell(Remark { count, what, which }: &Remark) {
+    note(&format!("{} {what}:{which}", thousands(*count)));
 }

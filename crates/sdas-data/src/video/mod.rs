@@ -8,21 +8,21 @@ mod ucf101;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use etcetera::BaseStrategy;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use crate::dataset::{Dataset, Sample};
-use crate::error::{DataError, NAMED};
+use crate::duplicates;
+use crate::error::DataError;
 use crate::flow::{BOUND, TvL1};
 use crate::folder::{Listing, Wanted, list};
 use crate::input::Input;
-use crate::packs::{Building, Failure, Frames, Header, Item, Known, Packs, Stamp, build};
+use crate::packs::{Building, Failure, Frames, Header, Item, Known, Packs, Place, Stamp, build};
 use crate::random::fnv1a;
+use crate::remarks::{Listed, PassedOver, Remarks};
 use crate::source::{CHANNELS, Kind, Source, Splits, Unusable, required};
 pub(crate) use decoder::{Decoder, Form};
 use lists::{EXTENSIONS, Named};
@@ -39,24 +39,6 @@ pub(crate) fn is_named_as_clip(path: &Path) -> bool {
     FOLDERS.names(path)
 }
 
-/// Clips that were left out.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Skipped {
-    /// How many.
-    pub count: usize,
-    /// The first ten, each with the reason.
-    pub first: Vec<(PathBuf, String)>,
-}
-
-impl Skipped {
-    pub(crate) fn add(&mut self, path: &Path, why: &str) {
-        self.count += 1;
-        if self.first.len() < NAMED {
-            self.first.push((path.into(), why.into()));
-        }
-    }
-}
-
 /// What [`prepare`](crate::prepare) has done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
@@ -66,12 +48,10 @@ pub struct Prepared {
     pub bytes: u64,
     /// Time that it took.
     pub seconds: f64,
-    /// Clips that were in the cache before, that of flow where flow is the input.
+    /// Those of them that were in the cache before, that of flow where flow is the input.
     pub found: usize,
-    /// Clips that the lists name and that are not there.
-    pub missing: Skipped,
-    /// Clips that cannot be decoded.
-    pub broken: Skipped,
+    /// What there is to say besides.
+    pub remarks: Remarks,
     /// The cache's folder, that of flow where flow is the input; none if all is kept in memory.
     pub cache: Option<PathBuf>,
 }
@@ -90,16 +70,14 @@ pub struct Checked {
     pub absent: usize,
     /// Clips whose frames, or flow, are not what was written. They are struck from the cache: whoever
     /// uses it next makes them anew. Of pictures, the cache that is not to be trusted.
-    pub damaged: Skipped,
-    /// Clips that the lists name and that are not there.
-    pub missing: Skipped,
-    /// Clips that could not be decoded.
-    pub broken: Skipped,
+    pub damaged: Listed,
+    /// What there is to say besides, as far as the cache tells.
+    pub remarks: Remarks,
 }
 
 /// Clips that have been found but not decoded.
 pub(crate) struct Clips {
-    kind: Kind,
+    source: Source,
     root: PathBuf,
     classes: Vec<String>,
     test_name: &'static str,
@@ -108,11 +86,11 @@ pub(crate) struct Clips {
     labels: [Vec<u16>; 2],
     /// What each of `items` was cut from, by number; none where the names do not tell.
     sources: Vec<u32>,
-    missing: Skipped,
+    /// What is known before anything is decoded.
+    remarks: Remarks,
+    /// What a list names twice.
+    named_again: Vec<(PathBuf, String)>,
     form: Form,
-    /// What is delivered.
-    input: Input,
-    on_broken: Unusable,
     /// The folder for their frames. That for their flow is called so too, but for the ending.
     cache: PathBuf,
 }
@@ -155,7 +133,7 @@ impl Clips {
     /// there.
     pub(crate) fn find(source: &Source) -> Result<Self, DataError> {
         let root = required(source)?;
-        let mut named = name(source, root)?;
+        let (mut named, passed_over) = name(source, root)?;
         if let Some(names) = &source.classes {
             named.choose(names)?;
         }
@@ -169,10 +147,19 @@ impl Clips {
             .map(|clips| clips.par_iter().map(|(path, _)| Stamp::of(path)).collect::<Result<Vec<_>, _>>());
         let (mut items, mut labels, mut sources) = (Vec::new(), [vec![], vec![]], Vec::new());
         let mut numbers = HashMap::new();
-        let mut missing = Skipped::default();
+        let (mut missing, mut shared, mut named_again) = (vec![], vec![], vec![]);
         let total = named.clips.iter().map(Vec::len).sum();
+        let mut to_train = HashSet::new();
         for ((clips, stamps), labels) in named.clips.iter().zip(stamps).zip(&mut labels) {
+            let mut of_split = HashSet::new();
             for ((path, class), stamp) in clips.iter().zip(stamps?) {
+                if !of_split.insert((path, class)) {
+                    named_again.push((path.clone(), "named twice, taken once".into()));
+                    continue;
+                }
+                if to_train.contains(path) {
+                    shared.push((path.clone(), "named by both lists".into()));
+                }
                 match stamp {
                     Some(stamp) => {
                         items.push(Item { key: key(root, path), path: path.clone(), stamp });
@@ -182,26 +169,28 @@ impl Clips {
                             sources.push(*numbers.entry((class, source)).or_insert(number));
                         }
                     }
-                    None => missing.add(path, "it is not there"),
+                    None => missing.push((path.clone(), "it is not there".into())),
                 }
             }
+            to_train.extend(of_split.into_iter().map(|(path, _)| path));
         }
+        source.duplicates.check(&source.listed("shared", shared))?;
+        let missing = source.listed("missing", missing);
         if missing.count > 0 && source.missing == Unusable::Error {
-            return Err(DataError::Missing { count: missing.count, total, first: missing.first });
+            return Err(DataError::Missing { files: missing, total });
         }
         let form = Form { size: source.size, resize: source.resize, fps: source.fps };
         let found = Self {
-            kind: source.kind,
+            source: source.clone(),
             root: root.into(),
             classes: named.classes,
             test_name: named.test_name,
             items,
             labels,
             sources,
-            missing,
+            remarks: Remarks { missing, passed_over, ..Remarks::default() },
+            named_again,
             form,
-            input: source.input,
-            on_broken: source.broken,
             cache: cache_folder(source, root, &form)?,
         };
         found.no_class_is_empty(&found.labels)?;
@@ -211,9 +200,9 @@ impl Clips {
     /// Makes what the caches lack, and opens them.
     fn build(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Caches, DataError> {
         let mut caches = Caches { frames: self.decode(progress)?, flow: None };
-        if self.input == Input::Flow {
+        if self.source.input == Input::Flow {
             // Before the long part.
-            self.broken(&caches)?;
+            self.remarks(&caches)?;
             self.mend(&mut caches.frames, progress)?;
             caches.flow = Some(self.compute_flow(&caches.frames, progress)?);
         }
@@ -252,7 +241,7 @@ impl Clips {
 
     /// Decodes what the cache of frames lacks, and opens it.
     fn decode(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
-        let again = self.on_broken == Unusable::Error;
+        let again = self.source.broken == Unusable::Error;
         let decoder = OnceLock::new();
         let produce = |item: &Item| {
             // Looked for only where something is to be decoded: a whole cache needs no ffmpeg.
@@ -277,26 +266,54 @@ impl Clips {
     ///
     /// # Errors
     /// If there are any, and that is not allowed.
-    fn broken(&self, caches: &Caches) -> Result<Skipped, DataError> {
-        let mut broken = Skipped::default();
+    fn broken(&self, caches: &Caches) -> Result<Listed, DataError> {
+        let mut broken = vec![];
         for item in &self.items {
-            match caches.find(item) {
-                Some(Known::Packed(_)) => {}
-                Some(Known::Broken(words)) => broken.add(&item.path, words),
+            let words = match caches.find(item) {
+                Some(Known::Packed(_)) => continue,
+                Some(Known::Broken(words)) => words,
                 // Changed or taken away since it was decoded.
-                None => broken.add(&item.path, "it was changed while it was decoded"),
-            }
+                None => "it was changed while it was decoded",
+            };
+            broken.push((item.path.clone(), words.into()));
         }
-        if broken.count > 0 && self.on_broken == Unusable::Error {
-            return Err(DataError::Broken { count: broken.count, total: self.items.len(), first: broken.first });
+        let broken = self.source.listed("broken", broken);
+        if broken.count > 0 && self.source.broken == Unusable::Error {
+            return Err(DataError::Broken { what: "clips", files: broken, total: self.items.len() });
         }
         Ok(broken)
+    }
+
+    /// What there is to say of what was decoded.
+    ///
+    /// # Errors
+    /// If that is not allowed.
+    fn remarks(&self, caches: &Caches) -> Result<Remarks, DataError> {
+        let place = |number: usize| match caches.frames.find(&self.items[number]) {
+            Some(Known::Packed(place)) => Some(place),
+            Some(Known::Broken(_)) | None => None,
+        };
+        let key = |place: &Place| (place.frames, place.height, place.width, place.crc);
+        let keys = (0..self.items.len()).filter_map(|number| Some((number, key(place(number)?))));
+        let pixels = |number| place(number).map(|place| caches.frames.bytes(place));
+        let equal = duplicates::find(keys, |one, other| pixels(one) == pixels(other));
+        let file = |number: usize| &*self.items[number].path;
+        let [shared, repeated] = duplicates::tell(&equal, self.labels[0].len(), file);
+        let shared = self.source.listed("shared", shared);
+        let broken = self.broken(caches)?;
+        self.source.duplicates.check(&shared)?;
+        Ok(Remarks {
+            broken,
+            shared,
+            repeated: self.source.listed("repeated", [&self.named_again[..], &repeated].concat()),
+            ..self.remarks.clone()
+        })
     }
 
     pub(crate) fn load(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
         let caches = self.build(progress)?;
         let mut splits = [vec![], vec![]];
-        let broken = self.broken(&caches)?;
+        let remarks = self.remarks(&caches)?;
         let mut stores = Vec::new();
         let mut numbers = BTreeMap::new();
         let [train, test] = &self.labels;
@@ -321,14 +338,14 @@ impl Clips {
             }
         }
         self.no_class_is_empty(&splits.each_ref().map(|samples| samples.iter().map(|sample| sample.label).collect()))?;
-        let channels = self.input.channels();
+        let channels = self.source.input.channels();
         let [train, test] =
             splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.classes.clone(), channels));
         let train = match self.sources.is_empty() {
             true => train?,
             false => train?.with_sources(train_sources),
         };
-        Ok(Splits { train, test: test?, test_name: self.test_name.into(), missing: self.missing.clone(), broken })
+        Ok(Splits { train, test: test?, test_name: self.test_name.into(), remarks })
     }
 
     /// Every class has clips to train on, and there are some to test on.
@@ -343,7 +360,7 @@ impl Clips {
         if test.is_empty() {
             return Err(DataError::NotADataset {
                 path: self.root.clone(),
-                kind: self.kind.name(),
+                kind: self.source.kind.name(),
                 expected: "clips to test on".into(),
                 found: "none that can be used".into(),
                 remedy: "get them, or set `data.path` (--data) to the folder that holds them",
@@ -354,42 +371,44 @@ impl Clips {
 
     pub(crate) fn prepare(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
         let begun = Instant::now();
-        let found = AtomicUsize::new(0);
-        let splits = self.load(&|building| {
-            found.store(building.found, Ordering::Relaxed);
-            progress(building);
-        })?;
+        let before = self.open()?;
+        let found = self.items.iter().filter(|item| matches!(before.find(item), Some(Known::Packed(_)))).count();
+        drop(before);
+        let splits = self.load(progress)?;
         Ok(Prepared {
             clips: splits.train.len() + splits.test.len(),
             bytes: bytes_of(&splits),
             seconds: begun.elapsed().as_secs_f64(),
-            found: found.into_inner(),
-            missing: splits.missing,
-            broken: splits.broken,
-            cache: Some(match self.input {
+            found,
+            remarks: splits.remarks,
+            cache: Some(match self.source.input {
                 Input::Rgb => self.cache.clone(),
                 Input::Flow => self.flow_folder(),
             }),
         })
     }
 
-    pub(crate) fn check(&self) -> Result<Checked, DataError> {
-        let begun = Instant::now();
-        let caches = Caches {
+    /// Opens the caches as they are.
+    fn open(&self) -> Result<Caches, DataError> {
+        Ok(Caches {
             frames: Packs::open(&self.cache, &frames_header(&self.form))?,
-            flow: match self.input {
+            flow: match self.source.input {
                 Input::Rgb => None,
                 Input::Flow => Some(Packs::open(&self.flow_folder(), &flow_header(&self.form))?),
             },
-        };
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<Checked, DataError> {
+        let begun = Instant::now();
+        let caches = self.open()?;
         let mut checked = Checked {
             clips: 0,
             bytes: 0,
             seconds: 0.0,
             absent: 0,
-            damaged: Skipped::default(),
-            missing: self.missing.clone(),
-            broken: Skipped::default(),
+            damaged: Listed::default(),
+            remarks: self.remarks.clone(),
         };
         let mut damaged = HashSet::new();
         let frames = [(&caches.frames, "its frames are not what was written")];
@@ -406,9 +425,9 @@ impl Clips {
                 _ if damaged.contains(&item.key) => {}
                 Some(Known::Packed(place)) => {
                     checked.clips += 1;
-                    checked.bytes += place.bytes(self.input.channels());
+                    checked.bytes += place.bytes(self.source.input.channels());
                 }
-                Some(Known::Broken(words)) => checked.broken.add(&item.path, words),
+                Some(Known::Broken(words)) => checked.remarks.broken.add(&item.path, words),
                 None => checked.absent += 1,
             }
         }
@@ -423,30 +442,27 @@ pub(crate) fn bytes_of(splits: &Splits) -> u64 {
 }
 
 /// The clips by their lists or folders.
-fn name(source: &Source, root: &Path) -> Result<Named, DataError> {
+fn name(source: &Source, root: &Path) -> Result<(Named, PassedOver), DataError> {
     let lists = source.lists.as_deref();
     let by_split = |find: fn(&Path, Option<&Path>, usize) -> Result<Named, DataError>| match source.split {
         split @ 1..=3 => find(root, lists, split),
         split => Err(DataError::Value { key: "data.split", value: split.to_string(), expected: "1, 2 or 3" }),
     };
-    match source.kind {
-        Kind::Ucf101 => by_split(ucf101::find),
-        Kind::Hmdb51 => by_split(hmdb51::find),
-        Kind::Kinetics => kinetics::find(root, lists),
+    let named = match source.kind {
+        Kind::Ucf101 => by_split(ucf101::find)?,
+        Kind::Hmdb51 => by_split(hmdb51::find)?,
+        Kind::Kinetics => kinetics::find(root, lists)?,
         _ => {
-            let Listing { classes, test_name, files, labels } = list(root, &FOLDERS)?;
+            let Listing { classes, test_name, files, labels, passed_over } = list(root, &FOLDERS)?;
             let [train, test] = files;
             let pair = |(files, labels): (Vec<PathBuf>, &Vec<u16>)| {
                 files.into_iter().zip(labels.iter().map(|&label| label.into())).collect()
             };
-            Ok(Named {
-                classes,
-                at: root.join("train"),
-                test_name,
-                clips: [(train, &labels[0]), (test, &labels[1])].map(pair),
-            })
+            let clips = [(train, &labels[0]), (test, &labels[1])].map(pair);
+            return Ok((Named { classes, at: root.join("train"), test_name, clips }, passed_over));
         }
-    }
+    };
+    Ok((named, PassedOver::default()))
 }
 
 /// What the index calls a clip.
@@ -467,10 +483,7 @@ fn flow_header(form: &Form) -> Header {
 
 /// The folder for the frames of these clips in this form: the same for every choice of clips.
 fn cache_folder(source: &Source, root: &Path, form: &Form) -> Result<PathBuf, DataError> {
-    let all = match &source.cache {
-        Some(folder) => folder.clone(),
-        None => etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?.cache_dir().join("sdas"),
-    };
+    let all = source.cache_folder()?;
     let root = root.canonicalize().map_err(DataError::read(root))?;
     let hash = fnv1a(format!("{root:?} {:?}", frames_header(form)).as_bytes());
     let name = root.file_name().map_or("clips".into(), |name| name.to_string_lossy());

@@ -7,7 +7,7 @@ use crate::search::Order;
 use crate::space::SpaceName;
 use crate::supernet::AlphaSettings;
 use sdas_data::{
-    Augmentation, ClipSettings, Cropping, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
+    Augmentation, ClipSettings, Cropping, Duplicates, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
 };
 use sdas_kernels::Extent;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,12 @@ pub struct DataSettings {
     pub fps: Option<f64>,
     /// Clips that the lists name and that are not there: an `error`, or `skip` them.
     pub missing: Unusable,
-    /// Clips that cannot be decoded: likewise.
+    /// Pictures of a folder, or clips, that cannot be decoded: likewise.
     pub broken: Unusable,
+    /// Samples that are in the training set and in the test set, by name or by content: an `error`, or `warn` of them.
+    pub duplicates: Duplicates,
+    /// The most pixels, width times height, that a picture's file may have.
+    pub max_pixels: u64,
     /// What is seen of clips: their colours, `rgb`, or their optical `flow`.
     pub input: Input,
     /// What the network sees of a clip: frames, their stride, the side of the square that is cut out.
@@ -87,6 +91,8 @@ impl Default for DataSettings {
             fps: None,
             missing: Unusable::default(),
             broken: Unusable::default(),
+            duplicates: Duplicates::default(),
+            max_pixels: Source::new(Kind::Folder).max_pixels,
             input: Input::default(),
             clip: ClipSettings::default(),
             shapes: Shapes::default(),
@@ -99,8 +105,26 @@ impl DataSettings {
     /// What the loader is asked for.
     pub fn source(&self) -> Source {
         let DataSettings { kind, path, size, resize, cache, shapes, motion, .. } = self.clone();
-        let DataSettings { split, lists, classes, fps, missing, broken, input, .. } = self.clone();
-        Source { kind, path, size, resize, cache, shapes, motion, split, lists, classes, fps, missing, broken, input }
+        let DataSettings { split, lists, classes, fps, missing, broken, duplicates, max_pixels, input, .. } =
+            self.clone();
+        Source {
+            kind,
+            path,
+            size,
+            resize,
+            cache,
+            shapes,
+            motion,
+            split,
+            lists,
+            classes,
+            fps,
+            missing,
+            broken,
+            duplicates,
+            max_pixels,
+            input,
+        }
     }
 
     /// Mean and deviation, where the recipe or an earlier resolution gives both.

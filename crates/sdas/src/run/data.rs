@@ -129,10 +129,9 @@ pub fn load_data(recipe: &mut Recipe, seed: u64, observer: &mut dyn Observer) ->
     };
     let splits = load(&recipe.data.source(), &progress)?;
     let observer = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (why, skipped) in [("missing", &splits.missing), ("broken", &splits.broken)] {
-        if skipped.count > 0 {
-            observer.notice(&Event::Skipped { why, skipped });
-        }
+    splits.remarks.all().for_each(|remark| observer.notice(&Event::Remark(&remark)));
+    if let [only] = splits.train.classes() {
+        return Err(RunError::OneClass { class: only.clone() });
     }
     let indices = match recipe.data.limit {
         Some(limit) => split::subset(splits.train.labels(), limit, seed),

@@ -52,13 +52,8 @@ impl std::fmt::Display for Stage {
 pub enum Event<'a> {
     /// Samples are being decoded, or their flow computed.
     Loading(&'a sdas_data::Building),
-    /// Some clips are left out, as the recipe allows.
-    Skipped {
-        /// `missing` or `broken`.
-        why: &'static str,
-        /// How many, and the first of them.
-        skipped: &'a sdas_data::Skipped,
-    },
+    /// There is something to say of the samples: of what is left out, as the recipe allows, and the like.
+    Remark(&'a sdas_data::Remark),
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
         /// Which kind.

@@ -66,6 +66,15 @@ pub enum RunError {
         /// Now.
         now: String,
     },
+    /// Data of one class: whatever a network says of it is right.
+    #[error(
+        "there is only one class, `{class}`, so that there is nothing to tell apart, and any cell would do\n  \
+         remedy: give the data two classes or more: folders in `train` and `test`, or names in `data.classes`"
+    )]
+    OneClass {
+        /// Its name.
+        class: String,
+    },
     /// The training pictures have changed.
     #[error(
         "the training samples are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
