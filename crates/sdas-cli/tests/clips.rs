@@ -12,7 +12,7 @@ fn clip(path: &Path, source: &str, frames: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let input = format!("{source}=duration=1:size=48x32:rate={frames}");
     let made = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", &input]).arg(path).status();
-    assert!(made.expect("ffmpeg is installed").success());
+    assert!(made.expect("this test needs ffmpeg: ./test.sh installs it, or sudo apt-get install ffmpeg").success());
 }
 
 /// A set in UCF101's form: two classes, three clips of each to train on and two to test on.

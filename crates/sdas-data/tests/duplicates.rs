@@ -17,7 +17,7 @@ fn clip(to: &Path, frames: usize) {
         .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", &source, "-c:v", "mpeg4"])
         .arg(to)
         .output()
-        .expect("these tests need ffmpeg: install it");
+        .expect("these tests need ffmpeg: ./test.sh installs it, or sudo apt-get install ffmpeg");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -23,7 +23,7 @@ fn clip(path: &Path, [frames, width, height]: [usize; 3]) {
         .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", &source, "-c:v", "mpeg4"])
         .arg(path)
         .output()
-        .expect("these tests need ffmpeg: install it");
+        .expect("these tests need ffmpeg: ./test.sh installs it, or sudo apt-get install ffmpeg");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -37,7 +37,7 @@ fn write(to: &Path, pixels: &[u8]) {
         .args(["-c:v", "ffv1", "-pix_fmt", "bgr0"])
         .arg(to)
         .output()
-        .expect("these tests need ffmpeg: install it");
+        .expect("these tests need ffmpeg: ./test.sh installs it, or sudo apt-get install ffmpeg");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::remove_file(raw).unwrap();
 }

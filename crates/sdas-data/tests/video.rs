@@ -13,7 +13,7 @@ use tempfile::TempDir;
 fn ffmpeg(arguments: &[&str], to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     let output = Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments).arg(to).output();
-    let output = output.expect("these tests need ffmpeg: install it");
+    let output = output.expect("these tests need ffmpeg: ./test.sh installs it, or sudo apt-get install ffmpeg");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
