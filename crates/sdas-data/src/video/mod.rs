@@ -1,9 +1,11 @@
 //! Clips: which there are, decoded once into a cache of frames, and their optical flow in another.
 
+mod container;
 mod decoder;
 mod hmdb51;
 mod kinetics;
 mod lists;
+mod process;
 mod ucf101;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -170,8 +172,10 @@ impl Clips {
         let (mut items, mut labels, mut sources) = (Vec::new(), [vec![], vec![]], Vec::new());
         let mut numbers = HashMap::new();
         let mut missing = Skipped::default();
+        // Of each class, how many clips to train on are not there, and the first of them.
+        let mut absent: BTreeMap<usize, (usize, PathBuf)> = BTreeMap::new();
         let total = named.clips.iter().map(Vec::len).sum();
-        for ((clips, stamps), labels) in named.clips.iter().zip(stamps).zip(&mut labels) {
+        for (split, ((clips, stamps), labels)) in named.clips.iter().zip(stamps).zip(&mut labels).enumerate() {
             for ((path, class), stamp) in clips.iter().zip(stamps?) {
                 match stamp {
                     Some(stamp) => {
@@ -182,12 +186,23 @@ impl Clips {
                             sources.push(*numbers.entry((class, source)).or_insert(number));
                         }
                     }
-                    None => missing.add(path, "it is not there"),
+                    None => {
+                        missing.add(path, "it is not there");
+                        if split == 0 {
+                            absent.entry(*class).or_insert_with(|| (0, path.clone())).0 += 1;
+                        }
+                    }
                 }
             }
         }
         if missing.count > 0 && source.missing == Unusable::Error {
-            return Err(DataError::Missing { count: missing.count, total, first: missing.first });
+            let Skipped { count, first } = missing;
+            return Err(DataError::Missing { count, total, first, sought: named.sought });
+        }
+        absent.retain(|class, _| !labels[0].contains(&(*class as u16)));
+        if let Some((class, (count, first))) = absent.pop_first() {
+            let class = named.classes.swap_remove(class);
+            return Err(DataError::AbsentClass { class, count, first, sought: named.sought });
         }
         let form = Form { size: source.size, resize: source.resize, fps: source.fps };
         let found = Self {
@@ -444,6 +459,7 @@ fn name(source: &Source, root: &Path) -> Result<Named, DataError> {
                 at: root.join("train"),
                 test_name,
                 clips: [(train, &labels[0]), (test, &labels[1])].map(pair),
+                sought: String::new(),
             })
         }
     }
