@@ -124,6 +124,21 @@ pub enum DataError {
         extra: Vec<String>,
     },
 
+    /// A list of clips to test on has labels that no clip to train on has.
+    #[error(
+        "{} has labels that {} has not: {}\n  \
+         remedy: take both lists from one release of the data set, with labels spelt alike", path.display(),
+        train.file_name().unwrap_or_default().display(), quoted(extra)
+    )]
+    Labels {
+        /// The list of clips to test on.
+        path: PathBuf,
+        /// That of clips to train on.
+        train: PathBuf,
+        /// The labels.
+        extra: Vec<String>,
+    },
+
     /// More classes than labels can tell apart.
     #[error(
         "{} has {classes} classes, more than the {} that are possible\n  remedy: check that this is the right folder",
@@ -308,7 +323,7 @@ pub enum DataError {
 
     /// Clips that the lists name and that are not there.
     #[error(
-        "{} of {total} clips that the lists name are not there:{}\n  \
+        "{} of {total} clips that the lists name are not there:{}{sought}\n  \
          remedy: get them, or set `data.missing` to `skip` to go on without them", files.count, files.lines()
     )]
     Missing {
@@ -316,6 +331,25 @@ pub enum DataError {
         files: Listed,
         /// Of how many.
         total: usize,
+        /// By which names they were looked for, on a line of its own, where the paths do not say all.
+        sought: String,
+    },
+
+    /// A class of lists of which no clip to train on is there, where missing clips are left out.
+    #[error(
+        "class `{class}` has no clips to train on: of the {count} that the lists name, such as {}, none is \
+         there{sought}\n  \
+         remedy: get them, give them these names, or name the other classes in `data.classes`", first.display()
+    )]
+    AbsentClass {
+        /// The class.
+        class: String,
+        /// How many of its clips the lists name.
+        count: usize,
+        /// The first of them.
+        first: PathBuf,
+        /// By which names they were looked for, on a line of its own, where the paths do not say all.
+        sought: String,
     },
 
     /// Pictures or clips that cannot be decoded.

@@ -81,7 +81,7 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
 }
 
 fn open_clip(path: &Path, decoder: &Decoder, form: &Form, input: Input, most: u64) -> Result<Frames, Failure> {
-    let Frames { size, pixels } = if is_picture(path) {
+    let Frames { size, pixels } = if path.is_file() && is_picture(path) {
         let picture = decode(path, most).map_err(Failure::Broken)?;
         let size = form.size_of(picture.size);
         Frames { size, pixels: scale(&picture, picture.size, size) }

@@ -183,8 +183,8 @@ pub enum Kind {
     /// clips `<class>/*` in `path` or in `videos` or `hmdb51_org` inside it.
     Hmdb51,
     /// Kinetics: `train.csv` and `val.csv`, or names that end so, in `path` or in `annotations`
-    /// inside it; clips `<id>_<start>_<end>.mp4` in `path` or in folders inside it, such as of
-    /// splits and classes.
+    /// inside it; clips `<id>_<start>_<end>.mp4` or, of videos with one clip, `<id>.mp4` in `path` or
+    /// in folders inside it, such as of splits and classes.
     Kinetics,
 }
 

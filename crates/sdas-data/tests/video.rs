@@ -236,9 +236,7 @@ fn broken_clips_are_an_error_or_skipped() {
             error.contains("3 of 8 clips cannot be decoded") && error.contains("set `data.broken` to `skip`"),
             "{error}"
         );
-        for (clip, words) in
-            [(half, "of 40 frames can be decoded"), (none, "Invalid data"), (sound, "matches no streams")]
-        {
+        for (clip, words) in [(half, "it is cut off: "), (none, "Invalid data"), (sound, "matches no streams")] {
             let line = error.lines().find(|line| line.contains(clip)).unwrap();
             assert!(line.contains(words), "{line}");
             assert!(!line.contains("0x"), "{line}");
@@ -441,11 +439,22 @@ fn lists_in_the_form_of_kinetics_are_followed() {
         missing: Unusable::Skip,
         ..Source::new(Kind::Kinetics)
     };
+    let error = load_quietly(&Source { missing: Unusable::Error, ..source.clone() }).unwrap_err().to_string();
+    assert!(error.contains("abseiling/gone_000020_000030.mp4: it is not there\n  looked for, in "), "{error}");
+    assert!(error.contains("or `<id>`, as .mp4") && error.contains("clips there with other names: 0\n"), "{error}");
     let splits = load_quietly(&source).unwrap();
     assert_eq!(splits.train.classes(), ["abseiling", "air drumming"]);
     assert_eq!((splits.train.labels(), splits.test.labels()), (&[1, 0][..], &[1][..]));
     assert_eq!((splits.test_name.as_str(), splits.remarks.missing.count), ("val", 1));
     assert_eq!([splits.train.frames(0), splits.train.frames(1), splits.test.frames(0)], [2, 3, 4]);
+
+    // A class of which none is there is told by the names that were looked for.
+    let clips = source.path.as_ref().unwrap().join("train/abseiling");
+    fs::rename(clips.join("b_000020_000030.mkv"), clips.join("other.mkv")).unwrap();
+    let error = load_quietly(&source).unwrap_err().to_string();
+    assert!(error.contains("`abseiling` has no clips to train on: of the 2 that the lists name, such as "), "{error}");
+    assert!(error.contains("abseiling/b_000020_000030.mp4, none is there\n  looked for, in "), "{error}");
+    assert!(error.contains("other names: 1, such as ") && error.contains("abseiling/other.mkv\n  remedy"), "{error}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 
 /// Raised when the format, or what is decoded into it, changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What all frames of a cache have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

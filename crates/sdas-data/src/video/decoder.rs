@@ -4,26 +4,28 @@
 //! So the size after rotation is ffmpeg's word, not our reading of the file, and an output that
 //! ends early is noticed. The whole file is decoded, without seeking: frame t is frame t.
 
-use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ChildStdout;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::container::{Ending, ending};
+use super::process::{Heard, Patience, command, input, run};
 use crate::error::DataError;
 use crate::packs::{Failure, Frames};
 use crate::source::{CHANNELS, MOST, Resize};
 
-/// How long ffmpeg may be silent before it is ended.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long ffmpeg may take before it is ended.
+const PATIENCE: Patience = Patience { silence: Duration::from_secs(120), total: Duration::from_secs(3600) };
 /// The most bytes of frames that one clip may have: they are held in memory.
 const LONGEST: usize = 1 << 31;
-/// How much of ffmpeg's complaints is kept.
-const WORDS: usize = 1 << 12;
+/// The most bytes that ffprobe may tell of a clip.
+const TOLD: usize = 1 << 28;
+/// The most frames at the end of a clip that may be those in which an error was found: some are
+/// decoded before those in front of them are shown.
+const TAIL: usize = 12;
 
 /// What the frames should be like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +80,8 @@ impl Form {
 pub(crate) struct Decoder {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
-    patience: Duration,
+    patience: Patience,
+    longest: usize,
     /// The options that keep ffmpeg from repeating or dropping frames by their times.
     passthrough: [&'static str; 2],
 }
@@ -98,143 +101,141 @@ impl Decoder {
         version(&ffprobe)?;
         let text = version(&ffmpeg)?.stdout;
         let passthrough = if knows_fps_mode(&String::from_utf8_lossy(&text)) { "-fps_mode" } else { "-vsync" };
-        Ok(Self { ffmpeg, ffprobe, patience: PATIENCE, passthrough: [passthrough, "passthrough"] })
+        Ok(Self { ffmpeg, ffprobe, patience: PATIENCE, longest: LONGEST, passthrough: [passthrough, "passthrough"] })
     }
 
     /// All frames of the first video stream that is not a cover picture, turned upright.
     ///
-    /// A file is broken if ffmpeg fails or yields no frame. Complaints alone do not make it broken:
-    /// ffmpeg conceals small errors, as players do. But with complaints and fewer frames than the
-    /// file says it has, it is.
+    /// A file is broken if it was cut off, if ffmpeg fails or yields no frame, or if the frames are of
+    /// several sizes. Complaints alone do not make it broken: ffmpeg conceals small errors, as
+    /// players do. But with complaints and fewer frames than the file shows, it is.
     pub(crate) fn decode(&self, path: &Path, form: &Form) -> Result<Frames, Failure> {
-        let Output { frames, words } = self.run(path, &form.filters())?;
-        if words.is_empty() {
-            return Ok(frames);
+        // What is no file may have no end, or wait for somebody to write to it.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Failure::Broken("it is not a file".into()));
         }
-        let decoded = match form.fps {
-            None => frames.count(CHANNELS),
-            // How many frames were decoded shows only without the filter.
-            Some(_) => self
-                .run(path, &Form { size: Some(16), resize: Resize::Squash, fps: None }.filters())?
-                .frames
-                .count(CHANNELS),
-        };
-        match self.promised(path) {
+        let ending = ending(path).unwrap_or(Ending::Unknown);
+        if let Ending::CutOff(words) = ending {
+            return Err(Failure::Broken(format!("it is cut off: {words}")));
+        }
+        let filters = form.filters();
+        let (frames, heard) = twice(|| self.frames(path, &filters))?;
+        if let Some(words) = heard.resized() {
+            return Err(Failure::Broken(words));
+        }
+        let Some(words) = heard.complaints() else { return Ok(frames) };
+        // With `fps` there may be more frames than were decoded, or fewer.
+        let decoded = heard.decoded.filter(|_| form.fps.is_some()).unwrap_or(frames.count(CHANNELS));
+        match twice(|| self.promised(path))? {
             Some(promised) if decoded < promised => {
                 Err(Failure::Broken(format!("only {decoded} of {promised} frames can be decoded: {words}")))
             }
+            // What was cut off where nothing tells so has an error at its end.
+            Some(_) if ending == Ending::Unknown && twice(|| self.errs_at_its_end(path))? => Err(Failure::Broken(
+                format!("errors in the last of its {decoded} frames, as if it were cut off: {words}"),
+            )),
             Some(_) => Ok(frames),
             None => Err(Failure::Broken(format!("errors after {decoded} frames: {words}"))),
         }
     }
 
-    fn run(&self, path: &Path, filters: &str) -> Result<Output, Failure> {
-        let mut child = command(&self.ffmpeg)
-            .args(["-nostdin", "-v", "error", "-threads", "1", "-filter_threads", "1", "-i"])
-            .arg(input(path))
-            .args(["-map", "0:V:0", "-vf", filters])
-            .args(self.passthrough)
-            .args(["-threads", "1", "-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| Failure::Fatal(DataError::NoFfmpeg { program: self.ffmpeg.clone(), source }))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (mut stdout, stderr) = (BufReader::new(stdout.expect("piped")), stderr.expect("piped"));
-
-        let words = thread::spawn(move || listen(stderr));
-        let (sender, pictures) = sync_channel(2);
-        thread::spawn(move || {
-            // Ends with the output, with the first error, or when nobody listens any more.
-            while let Some(picture) = read_picture(&mut stdout).transpose() {
-                let failed = picture.is_err();
-                if sender.send(picture).is_err() || failed {
-                    break;
-                }
-            }
-        });
-
+    /// The frames, and what ffmpeg said meanwhile.
+    fn frames(&self, path: &Path, filters: &str) -> Result<(Frames, Heard), Failure> {
         let mut frames = Frames { size: [0; 2], pixels: vec![] };
-        // Whether the output has ended by itself, and how it was up to then.
-        let broken: fn(String) -> Failure = Failure::Broken;
-        let (ended, outcome) = loop {
-            match pictures.recv_timeout(self.patience) {
-                Ok(Ok((size, pixels))) => {
-                    if frames.pixels.is_empty() {
-                        frames.size = size;
-                    }
-                    if size != frames.size {
-                        break (
-                            false,
-                            Err((broken, format!("its size changes after {} frames", frames.count(CHANNELS)))),
-                        );
-                    }
-                    if frames.pixels.len() + pixels.len() > LONGEST {
-                        let most = LONGEST >> 30;
-                        let what = format!("more than {most} GiB of frames: set a smaller `size`, or cut it");
-                        break (false, Err((broken, what)));
-                    }
-                    frames.pixels.extend_from_slice(&pixels);
-                }
-                Ok(Err(error)) => {
-                    break (true, Err((broken, format!("ffmpeg's output ends inside a frame: {error}"))));
-                }
-                Err(RecvTimeoutError::Disconnected) => break (true, Ok(())),
-                Err(RecvTimeoutError::Timeout) => {
-                    let what = format!("ffmpeg did nothing for {} s", self.patience.as_secs_f32());
-                    break (false, Err((Failure::Passing, what)));
-                }
+        let heard = self.ffmpeg(path, filters, read_picture, |(size, pixels)| {
+            if frames.pixels.is_empty() {
+                frames.size = size;
             }
-        };
-        drop(pictures);
-        let status = if ended { wait(&mut child, self.patience) } else { None };
-        if status.is_none() {
-            // Fails only if it has ended meanwhile.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let words = words.join().unwrap_or_default();
-        let said = |kind: fn(String) -> Failure, what: String| {
-            Err(kind(if words.is_empty() { what } else { format!("{what}: {words}") }))
-        };
-        match (outcome, status) {
-            // If it failed, that is why its output was not whole. Without a code, somebody has killed it.
-            (_, Some(status)) if !status.success() => {
-                let kind = if status.code().is_some() { broken } else { Failure::Passing };
-                said(kind, format!("ffmpeg failed ({status})"))
+            if size != frames.size {
+                return Err(format!("its size changes after {} frames", frames.count(CHANNELS)));
             }
-            (Err((kind, what)), _) => said(kind, what),
-            (Ok(()), None) => said(Failure::Passing, "ffmpeg did not end".into()),
-            (Ok(()), Some(_)) if frames.pixels.is_empty() => said(broken, "it has no frame".into()),
-            (Ok(()), Some(_)) => Ok(Output { frames, words }),
+            if frames.pixels.len() + pixels.len() > self.longest {
+                let most = self.longest as f64 / f64::from(1 << 30);
+                return Err(format!("more than {most} GiB of frames: set a smaller `size`, or cut it"));
+            }
+            frames.pixels.extend_from_slice(&pixels);
+            Ok(())
+        })?;
+        match frames.pixels.is_empty() {
+            true => Err(Failure::Broken(because("it has no frame".into(), &heard))),
+            false => Ok((frames, heard)),
         }
     }
 
-    /// The number of frames by what the file says of itself: their number, or else 95 % of the
-    /// duration (sound may be longer) times the rate. None if it says neither.
-    fn promised(&self, path: &Path) -> Option<usize> {
-        let entries = "stream=nb_frames,avg_frame_rate,duration:format=duration";
-        let output = command(&self.ffprobe)
-            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json", "-show_entries", entries])
-            .arg(input(path))
-            .output()
-            .ok()?;
-        let probe: Probe = serde_json::from_slice(&output.stdout).ok()?;
-        let stream = probe.streams.first()?;
-        if let Some(count) = stream.nb_frames.as_ref().and_then(|count| count.parse().ok()) {
-            return Some(count);
+    /// Whether ffmpeg finds errors in the last frames.
+    fn errs_at_its_end(&self, path: &Path) -> Result<bool, Failure> {
+        let small = Form { size: Some(16), resize: Resize::Squash, fps: None }.filters();
+        let heard = self.ffmpeg(path, &format!("{small},showinfo"), read_some, |_| Ok(()))?;
+        Ok(heard.before_last + TAIL.min(heard.shown / 2) >= heard.shown)
+    }
+
+    /// Runs ffmpeg on the video of `path`; `next` and `take` have the pictures that it writes.
+    fn ffmpeg<T: Send + 'static>(
+        &self,
+        path: &Path,
+        filters: &str,
+        next: impl FnMut(&mut BufReader<ChildStdout>) -> io::Result<Option<T>> + Send + 'static,
+        take: impl FnMut(T) -> Result<(), String>,
+    ) -> Result<Heard, Failure> {
+        let mut ffmpeg = command(&self.ffmpeg);
+        ffmpeg
+            .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose"])
+            .args(["-threads", "1", "-filter_threads", "1"])
+            .args(input(path))
+            .args(["-map", "0:V:0", "-vf", filters])
+            .args(self.passthrough)
+            .args(["-threads", "1", "-f", "image2pipe", "-c:v", "ppm", "pipe:1"]);
+        let (outcome, heard) = run(ffmpeg, self.patience, next, take).map_err(Failure::Fatal)?;
+        match (outcome, &heard.refused) {
+            (Ok(()), _) => Ok(heard),
+            (Err(_), Some(format)) => Err(Failure::Broken(format!(
+                "it is no container of clips, but what ffmpeg calls `{format}`; playlists and scripts, which name \
+                 other files, are not followed"
+            ))),
+            (Err(Failure::Broken(what)), None) => Err(Failure::Broken(because(what, &heard))),
+            (Err(Failure::Passing(what)), None) => Err(Failure::Passing(because(what, &heard))),
+            (Err(error), None) => Err(error),
         }
-        let seconds: f64 = stream.duration.as_ref().or(probe.format.duration.as_ref())?.parse().ok()?;
-        let (frames, per) = stream.avg_frame_rate.as_ref()?.split_once('/')?;
-        let rate = frames.parse::<f64>().ok()? / per.parse::<f64>().ok()?;
-        rate.is_finite().then_some((seconds * rate * 0.95) as usize)
+    }
+
+    /// The number of frames that are shown, by the file's packets: edit lists hide some. Only where
+    /// it counts its frames are these exactly as many; else 95 % must do, since a clip that was cut
+    /// out without encoding it may begin with some that need others, and some packets hold no frame.
+    /// None if ffprobe cannot tell.
+    fn promised(&self, path: &Path) -> Result<Option<usize>, Failure> {
+        let mut ffprobe = command(&self.ffprobe);
+        ffprobe
+            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json"])
+            .args(["-show_entries", "stream=nb_frames:packet=flags"])
+            .args(input(path));
+        let mut text = Vec::new();
+        let (outcome, _) = run(ffprobe, self.patience, read_some, |bytes| {
+            text.extend(bytes);
+            if text.len() > TOLD { Err("ffprobe tells too much".into()) } else { Ok(()) }
+        })
+        .map_err(Failure::Fatal)?;
+        match outcome {
+            Err(Failure::Broken(_)) => return Ok(None),
+            outcome => outcome?,
+        }
+        let Ok(probe) = serde_json::from_slice::<Probe>(&text) else { return Ok(None) };
+        let shown = probe.packets.iter().filter(|packet| !packet.flags.contains('D')).count();
+        let counts = probe.streams.first().is_some_and(|stream| stream.nb_frames.is_some());
+        Ok(Some(if counts { shown } else { shown * 95 / 100 }))
     }
 }
 
-struct Output {
-    frames: Frames,
-    /// What ffmpeg complained about.
-    words: String,
+/// Tries again what fails in passing.
+fn twice<T>(attempt: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    match attempt() {
+        Err(Failure::Passing(_)) => attempt(),
+        outcome => outcome,
+    }
+}
+
+/// What happened, and ffmpeg's words.
+fn because(what: String, heard: &Heard) -> String {
+    heard.complaints().map_or(what.clone(), |words| format!("{what}: {words}"))
 }
 
 #[derive(Deserialize)]
@@ -242,39 +243,18 @@ struct Probe {
     #[serde(default)]
     streams: Vec<Stream>,
     #[serde(default)]
-    format: Format,
+    packets: Vec<Packet>,
 }
 
 #[derive(Deserialize)]
 struct Stream {
     nb_frames: Option<String>,
-    avg_frame_rate: Option<String>,
-    duration: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-struct Format {
-    duration: Option<String>,
-}
-
-/// The program, to be run apart from the terminal: Ctrl-C is for us, and ffmpeg ended by it would
-/// look like a broken clip. It ends with us all the same, since nobody reads its pipe any more.
-fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    // CREATE_NEW_PROCESS_GROUP.
-    #[cfg(windows)]
-    std::os::windows::process::CommandExt::creation_flags(&mut command, 0x200);
-    command
-}
-
-/// The file as ffmpeg takes it; without `file:` a colon in its name would mean a protocol.
-fn input(path: &Path) -> OsString {
-    let mut input = OsString::from("file:");
-    input.push(path);
-    input
+#[derive(Deserialize)]
+struct Packet {
+    #[serde(default)]
+    flags: String,
 }
 
 /// `-fps_mode` took `-vsync`'s place in 5.1; versions that are not numbers are from after that.
@@ -310,43 +290,18 @@ fn read_picture(from: &mut impl BufRead) -> io::Result<Option<([usize; 2], Vec<u
     Ok(Some(([height, width], pixels)))
 }
 
-/// The first lines of ffmpeg's complaints, on one line; the rest is read too, or else it would
-/// wait.
-fn listen(mut stderr: ChildStderr) -> String {
-    let mut words = Vec::new();
-    let _ = stderr.by_ref().take(WORDS as u64).read_to_end(&mut words);
-    let _ = io::copy(&mut stderr, &mut io::sink());
-    let words = String::from_utf8_lossy(&words);
-    let lines: Vec<_> = words.lines().map(without_address).filter(|line| !line.is_empty()).collect();
-    let mut text = lines.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("; ");
-    if lines.len() > 3 {
-        text += "; …";
-    }
-    text
-}
-
-/// `[h264 @ 0x55c247426880] words` as `[h264] words`.
-fn without_address(line: &str) -> String {
-    match (line.find(" @ 0x"), line.find(']')) {
-        (Some(from), Some(to)) if from < to => format!("{}{}", &line[..from], &line[to..]),
-        _ => line.trim().into(),
-    }
-}
-
-/// How the process ended; none if it has not after `patience`.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
-            Ok(None) | Err(_) => return None,
-        }
-    }
+/// Some bytes of the output; none at its end.
+fn read_some(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let bytes = from.fill_buf()?.to_vec();
+    from.consume(bytes.len());
+    Ok((!bytes.is_empty()).then_some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Instant;
+
     use super::*;
 
     const AS_IT_IS: Form = Form { size: None, resize: Resize::Crop, fps: None };
@@ -383,14 +338,18 @@ mod tests {
         assert_eq!(AS_IT_IS.filters(), format!("scale=w=iw:h=ih:{flags},format=rgb24"));
     }
 
-    /// What becomes of a clip if ffmpeg does what this script does.
+    /// What becomes of a clip if ffmpeg, and ffprobe, do what this script does, and may do nothing for
+    /// so many milliseconds.
     #[cfg(unix)]
-    fn decode_by(script: &str) -> Result<Frames, Failure> {
+    fn decode_by(script: &str, silence: u64) -> Result<Frames, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("ffmpeg");
         // Written by another process: one of ours, begun meanwhile by another test, could inherit
         // the open file, and what is open for writing cannot be run.
-        let text = format!("#!/bin/sh\nif [ \"$1\" = -version ]; then echo ffmpeg version 6.0; exit; fi\n{script}\n");
+        let text = format!(
+            "#!/bin/sh\nif [ \"$1\" = -version ]; then echo ffmpeg version 6.0; exit; fi\ncd {}\n{script}\n",
+            folder.path().display()
+        );
         let written = Command::new("sh")
             .args(["-c", "printf '%s' \"$1\" > \"$0\" && chmod +x \"$0\""])
             .arg(&program)
@@ -398,21 +357,34 @@ mod tests {
             .status();
         assert!(written.unwrap().success());
         let mut decoder = Decoder::with(program.clone(), program).unwrap();
-        decoder.patience = Duration::from_millis(300);
+        decoder.patience =
+            Patience { silence: Duration::from_millis(silence), total: Duration::from_millis(5 * silence) };
+        decoder.longest = 6 * 1000;
         decoder.decode(Path::new("clip.avi"), &AS_IT_IS)
+    }
+
+    #[cfg(unix)]
+    const FRAME: &str = r"printf 'P6\n2 1\n255\nabcdef'";
+
+    #[cfg(unix)]
+    fn pixels_by(script: &str, silence: u64) -> Vec<u8> {
+        match decode_by(script, silence) {
+            Ok(frames) => frames.pixels,
+            Err(Failure::Broken(told) | Failure::Passing(told)) => panic!("{script}: {told}"),
+            Err(Failure::Fatal(error)) => panic!("{script}: {error}"),
+        }
     }
 
     #[cfg(unix)]
     #[test]
     fn whatever_ffmpeg_does_is_noticed() {
-        let frame = r"printf 'P6\n2 1\n255\nabcdef'";
-        let pixels = |script: &str| decode_by(script).ok().unwrap().pixels;
-        assert_eq!(pixels(&format!("{frame}; {frame}")), b"abcdefabcdef");
+        let frame = FRAME;
+        assert_eq!(pixels_by(&format!("{frame}; {frame}"), 5000), b"abcdefabcdef");
         for (script, words) in [
             ("exec sleep 60".into(), "ffmpeg did nothing for 0.3 s"),
             (format!("{frame}; exec >&-; exec sleep 60"), "ffmpeg did not end"),
             ("exit 0".into(), "it has no frame"),
-            ("echo '[avi @ 0x55d0] no header' >&2; exit 7".into(), "7): [avi] no header"),
+            ("echo '[avi @ 0x55d0] [error] no header' >&2; exit 7".into(), "7): [avi] no header"),
             (format!("{frame}; echo lost >&2; exit 1"), "1): lost"),
             (format!("{frame}; printf 'P6\\n2 1\\n255\\nabc'"), "ends inside a frame"),
             (format!("{frame}; printf 'P6\\n2 '"), "ends inside a frame"),
@@ -420,9 +392,13 @@ mod tests {
             ("printf hello; kill -9 $$".into(), "signal: 9"),
             // Complaints, and nobody says how many frames there should be.
             (format!("case $* in *quiet*) ;; *) {frame}; echo lost >&2;; esac"), "errors after 1 frames: lost"),
+            // Without an end: too many frames, too slow a drip, nothing but words.
+            (format!("while {frame}; do :; done"), "more than 0.000005"),
+            (format!("while {frame}; do sleep 0.1; done"), "it has no end: ffmpeg was not through after 1.5 s"),
+            ("while echo lost >&2; do :; done".into(), "ffmpeg did nothing for 0.3 s: lost; lost; lost; …"),
         ] {
             let begun = Instant::now();
-            let (told, passes) = match decode_by(&script) {
+            let (told, passes) = match decode_by(&script, 300) {
                 Err(Failure::Broken(told)) => (told, false),
                 Err(Failure::Passing(told)) => (told, true),
                 Err(Failure::Fatal(error)) => panic!("{error}"),
@@ -437,9 +413,34 @@ mod tests {
             );
             assert!(begun.elapsed() < Duration::from_secs(20));
         }
-        // Complaints, and as many frames as promised: concealed.
-        let probe = r#"{"streams": [{"nb_frames": "1"}]}"#;
-        let script = format!("case $* in *quiet*) echo '{probe}';; *) {frame}; echo lost >&2;; esac");
-        assert_eq!(pixels(&script), b"abcdef");
+        // Complaints, and as many frames as promised: concealed. Frames that are not shown are not promised.
+        let probe = r#"{"streams": [{"nb_frames": "9"}], "packets": [{"flags": "KD"}, {"flags": "__"}]}"#;
+        let script = |before: usize, after: usize| {
+            let shown = |frames| "echo '[Parsed_showinfo_1 @ 0x5] [info] n: 0'; ".repeat(frames);
+            let says = format!("{{ {} echo '[error] lost'; {} }} >&2", shown(before), shown(after));
+            format!("case $* in *quiet*) echo '{probe}';; *) {frame}; {says};; esac")
+        };
+        assert_eq!(pixels_by(&script(0, 13), 5000), b"abcdef");
+        let Err(Failure::Broken(told)) = decode_by(&script(13, 3), 5000) else { panic!("an error at the end passes") };
+        assert!(told.contains("errors in the last of its 1 frames, as if it were cut off: lost"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_fails_in_passing_is_tried_again() {
+        for failing in ["kill -9 $$", "exec sleep 60"] {
+            let script = format!("if mkdir tried 2>&-; then {failing}; fi; {FRAME}");
+            assert_eq!(pixels_by(&script, 1000), b"abcdef");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pause_of_this_process_is_no_silence_of_ffmpeg() {
+        // Stops this very process for longer than it is patient, and delivers then. A second attempt
+        // would have two frames.
+        let stop = "kill -STOP $PPID; sleep 1.4; kill -CONT $PPID";
+        let script = format!("if ! mkdir tried 2>&-; then {FRAME}; fi; {stop}; {FRAME}");
+        assert_eq!(pixels_by(&script, 1000), b"abcdef");
     }
 }

@@ -49,7 +49,7 @@ fn read(folder: &Path, split: usize) -> Result<Named, DataError> {
         }
         classes.push(class);
     }
-    Ok(Named { classes, at: folder.into(), test_name: "test", clips })
+    Ok(Named { classes, at: folder.into(), test_name: "test", clips, sought: String::new() })
 }
 
 #[cfg(test)]

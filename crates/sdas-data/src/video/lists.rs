@@ -19,6 +19,8 @@ pub(super) struct Named {
     pub(super) test_name: &'static str,
     /// Clips to train on and to test on: the file and the class's number.
     pub(super) clips: [Vec<(PathBuf, usize)>; 2],
+    /// By which names clips were looked for, for messages; empty where their paths say all.
+    pub(super) sought: String,
 }
 
 impl Named {
@@ -150,6 +152,7 @@ mod tests {
             at: "lists".into(),
             test_name: "val",
             clips: [vec![("a".into(), 0), ("b".into(), 2), ("c".into(), 1)], vec![("d".into(), 2)]],
+            sought: String::new(),
         }
     }
 

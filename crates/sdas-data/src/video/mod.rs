@@ -1,9 +1,11 @@
 //! Clips: which there are, decoded once into a cache of frames, and their optical flow in another.
 
+mod container;
 mod decoder;
 mod hmdb51;
 mod kinetics;
 mod lists;
+mod process;
 mod ucf101;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -148,9 +150,11 @@ impl Clips {
         let (mut items, mut labels, mut sources) = (Vec::new(), [vec![], vec![]], Vec::new());
         let mut numbers = HashMap::new();
         let (mut missing, mut shared, mut named_again) = (vec![], vec![], vec![]);
+        // Of each class, how many clips to train on are not there, and the first of them.
+        let mut absent: BTreeMap<usize, (usize, PathBuf)> = BTreeMap::new();
         let total = named.clips.iter().map(Vec::len).sum();
         let mut to_train = HashSet::new();
-        for ((clips, stamps), labels) in named.clips.iter().zip(stamps).zip(&mut labels) {
+        for (split, ((clips, stamps), labels)) in named.clips.iter().zip(stamps).zip(&mut labels).enumerate() {
             let mut of_split = HashSet::new();
             for ((path, class), stamp) in clips.iter().zip(stamps?) {
                 if !of_split.insert((path, class)) {
@@ -169,7 +173,12 @@ impl Clips {
                             sources.push(*numbers.entry((class, source)).or_insert(number));
                         }
                     }
-                    None => missing.push((path.clone(), "it is not there".into())),
+                    None => {
+                        missing.push((path.clone(), "it is not there".into()));
+                        if split == 0 {
+                            absent.entry(*class).or_insert_with(|| (0, path.clone())).0 += 1;
+                        }
+                    }
                 }
             }
             to_train.extend(of_split.into_iter().map(|(path, _)| path));
@@ -177,7 +186,12 @@ impl Clips {
         source.duplicates.check(&source.listed("shared", shared))?;
         let missing = source.listed("missing", missing);
         if missing.count > 0 && source.missing == Unusable::Error {
-            return Err(DataError::Missing { files: missing, total });
+            return Err(DataError::Missing { files: missing, total, sought: named.sought });
+        }
+        absent.retain(|class, _| !labels[0].contains(&(*class as u16)));
+        if let Some((class, (count, first))) = absent.pop_first() {
+            let class = named.classes.swap_remove(class);
+            return Err(DataError::AbsentClass { class, count, first, sought: named.sought });
         }
         let form = Form { size: source.size, resize: source.resize, fps: source.fps };
         let found = Self {
@@ -459,7 +473,10 @@ fn name(source: &Source, root: &Path) -> Result<(Named, PassedOver), DataError> 
                 files.into_iter().zip(labels.iter().map(|&label| label.into())).collect()
             };
             let clips = [(train, &labels[0]), (test, &labels[1])].map(pair);
-            return Ok((Named { classes, at: root.join("train"), test_name, clips }, passed_over));
+            return Ok((
+                Named { classes, at: root.join("train"), test_name, clips, sought: String::new() },
+                passed_over,
+            ));
         }
     };
     Ok((named, PassedOver::default()))

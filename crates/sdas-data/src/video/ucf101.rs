@@ -45,7 +45,7 @@ fn read(lists: &Path, split: usize) -> Result<Named, DataError> {
             clips.push((PathBuf::from(file), class));
         }
     }
-    Ok(Named { classes, at, test_name: "test", clips })
+    Ok(Named { classes, at, test_name: "test", clips, sought: String::new() })
 }
 
 /// The classes, by their numbers.

@@ -1,0 +1,248 @@
+//! Which files pass for whole clips: those that are, and no others. ffmpeg makes them and breaks
+//! them here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sdas_data::{Kind, Source, open_files};
+use tempfile::TempDir;
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output().expect("these tests need ffmpeg: install it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// A file in `folder` made by ffmpeg; `arguments` are in one text.
+fn make(folder: &TempDir, arguments: &str, name: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let arguments = arguments.split_ascii_whitespace().chain([path.to_str().unwrap()]);
+    run("ffmpeg", &["-nostdin", "-v", "error", "-y"].into_iter().chain(arguments).collect::<Vec<_>>());
+    path
+}
+
+/// Two seconds of noise at 25 frames per second.
+const NOISE: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=2,noise=alls=20:allf=t";
+/// Groups of frames whose first need the group before.
+const OPEN: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=5,noise=alls=20:allf=t \
+    -c:v libx264 -x264-params open-gop=1:keyint=25:bframes=3:scenecut=0 -pix_fmt yuv420p -bf 3 -threads 1";
+const TONE: &str = "-f lavfi -i sine=d=2";
+
+/// How many frames the clip is taken to have, or why it is not taken.
+fn frames_of(path: &Path) -> Result<usize, String> {
+    let opened = open_files(&Source::new(Kind::Clips), &["a".into()], &[path.into()]);
+    opened.map(|clips| clips.frames(0)).map_err(|error| error.to_string())
+}
+
+/// Writes `bytes` beside `path` and asks of it.
+fn frames_with(path: &Path, bytes: &[u8]) -> Result<usize, String> {
+    let other = path.with_file_name(format!("other-{}", path.file_name().unwrap().to_str().unwrap()));
+    fs::write(&other, bytes).unwrap();
+    frames_of(&other)
+}
+
+#[test]
+fn a_clip_that_is_cut_off_is_broken_in_every_container() {
+    const H264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2";
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sound, codec) in [
+        ("sound.avi", true, "-c:v mpeg4 -q:v 5 -c:a pcm_s16le"),
+        ("silent.avi", false, "-c:v mpeg4 -q:v 5"),
+        // With an empty chunk for the frame that comes late.
+        ("reordered.avi", true, &format!("{H264} -c:a mp3")),
+        ("silent.mp4", false, H264),
+        ("faststart.mp4", true, &format!("{H264} -movflags faststart")),
+        ("fragments.mp4", true, &format!("{H264} -g 10 -movflags frag_keyframe+empty_moov")),
+        ("x.mov", true, "-c:v mpeg4 -q:v 5"),
+        ("x.mkv", true, H264),
+        ("x.webm", true, "-c:v libvpx -b:v 200k -c:a libopus"),
+        ("x.ts", true, H264),
+        ("x.mts", false, &format!("{H264} -f mpegts -mpegts_m2ts_mode 1")),
+        ("x.mpg", true, "-c:v mpeg1video -q:v 5"),
+        ("silent.mpg", false, "-c:v mpeg2video -q:v 5 -f vob"),
+        ("x.ogv", true, "-c:v libtheora -q:v 5 -c:a libvorbis"),
+        ("silent.ogv", false, "-c:v libtheora -q:v 5"),
+        ("x.gif", false, ""),
+        ("x.flv", true, "-c:v flv1 -q:v 5 -c:a mp3 -ar 44100"),
+        ("x.wmv", true, "-c:v wmv2 -q:v 5 -c:a wmav2"),
+    ] {
+        let whole = make(&folder, &format!("{NOISE} {} {codec}", if sound { TONE } else { "" }), name);
+        assert_eq!(frames_of(&whole), Ok(50), "{name}");
+        let bytes = fs::read(&whole).unwrap();
+        let cuts = [0.2, 0.37, 0.5, 0.55, 0.71, 0.9].map(|part| {
+            // No multiple of a packet's size, or a disk's.
+            let length = (bytes.len() as f64 * part) as usize | 1;
+            let cut = folder.path().join(format!("{length}-{name}"));
+            fs::write(&cut, &bytes[..length]).unwrap();
+            cut
+        });
+        let error = open_files(&Source::new(Kind::Clips), &["a".into()], &cuts).unwrap_err().to_string();
+        let refused = error.lines().filter(|line| line.contains(&format!("-{name}: it is cut off: "))).count();
+        assert_eq!(refused, cuts.len(), "{error}");
+    }
+}
+
+#[test]
+fn a_cut_that_no_size_tells_of_is_heard_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, &format!("{NOISE} -c:v mpeg1video -q:v 5"), "x.mpg");
+    let bytes = fs::read(&whole).unwrap();
+    // ffmpeg's packets are 2048 bytes long here.
+    let length = bytes.len() / 2 / 2048 * 2048;
+    let error = frames_with(&whole, &bytes[..length]).unwrap_err();
+    assert!(error.contains("errors in the last of its ") && error.contains("as if it were cut off"), "{error}");
+    // The same error in the middle is concealed.
+    let mut changed = bytes.clone();
+    changed[length / 2..][..9].fill(0x55);
+    assert_eq!(frames_with(&whole, &changed), Ok(50));
+}
+
+#[test]
+fn the_message_counts_frames_where_the_header_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, &format!("{NOISE} {TONE} -c:v mpeg4 -q:v 5 -c:a pcm_s16le"), "x.avi");
+    let bytes = fs::read(&whole).unwrap();
+    let places = |name: &[u8]| -> Vec<_> { (0..bytes.len()).filter(|&at| bytes[at..].starts_with(name)).collect() };
+    let (frames, index) = (places(b"movi")[0], places(b"idx1")[0]);
+    let frames: Vec<_> = places(b"00dc").into_iter().filter(|&at| at > frames && at < index).collect();
+    assert_eq!(frames.len(), 50);
+    // In the sound behind the thirtieth frame.
+    let error = frames_with(&whole, &bytes[..frames[30] - 9]).unwrap_err();
+    assert!(error.contains("30 of the 50 frames that it announces are there"), "{error}");
+    // Only a part of the index is missing.
+    assert_eq!(frames_with(&whole, &bytes[..index + 100]), Ok(50));
+    // All is there, but for frames that the header has and nobody wrote.
+    let mut promising = bytes.clone();
+    promising[places(b"strh")[0] + 8 + 32] = 60;
+    let error = frames_with(&whole, &promising).unwrap_err();
+    assert!(error.contains("50 of the 60 frames that it announces are there"), "{error}");
+}
+
+#[test]
+fn what_lies_behind_a_whole_clip_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, codec) in [
+        ("x.mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"),
+        ("x.mkv", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"),
+        ("x.avi", "-c:v mpeg4 -q:v 5"),
+        ("x.gif", ""),
+        ("x.wmv", "-c:v wmv2 -q:v 5"),
+    ] {
+        let whole = make(&folder, &format!("{NOISE} {codec}"), name);
+        let mut bytes = fs::read(&whole).unwrap();
+        bytes.extend(b"<html>what a server had to say</html>\0\0\0\0");
+        assert_eq!(frames_with(&whole, &bytes), Ok(50), "{name}");
+    }
+}
+
+/// What ffprobe says of the first stream's packets: where they are, how long, and whether they are hidden.
+fn packets(path: &Path) -> Vec<(usize, usize, bool)> {
+    let arguments =
+        ["-v", "quiet", "-select_streams", "V:0", "-of", "csv=p=0", "-show_entries", "packet=pos,size,flags"];
+    let output = run("ffprobe", &[&arguments[..], &[path.to_str().unwrap()]].concat());
+    let line = |line: &str| {
+        let fields: Vec<_> = line.split(',').collect();
+        (fields[1].parse().unwrap(), fields[0].parse().unwrap(), fields[2].contains('D'))
+    };
+    String::from_utf8(output.stdout).unwrap().lines().map(line).collect()
+}
+
+/// Whether ffmpeg has something to complain about.
+fn has_errors(path: &Path) -> bool {
+    let output = run("ffmpeg", &["-nostdin", "-v", "error", "-i", path.to_str().unwrap(), "-f", "null", "-"]);
+    !output.stderr.is_empty()
+}
+
+#[test]
+fn what_an_edit_list_hides_is_not_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, OPEN, "whole.mp4");
+    let open = make(&folder, &format!("-ss 1.9 -i {} -t 2 -c copy", whole.display()), "open.mp4");
+    let hidden = packets(&open).iter().filter(|(_, _, hidden)| *hidden).count();
+    assert!(hidden > 0 && has_errors(&open));
+    assert_eq!(frames_of(&open), Ok(packets(&open).len() - hidden));
+
+    // One bad byte in what is hidden, and one in what is not.
+    let codec = "-c:v libx264 -g 50 -pix_fmt yuv420p -bf 0 -crf 10";
+    let whole = make(&folder, &format!("{NOISE} {codec}"), "closed.mp4");
+    let trimmed = make(&folder, &format!("-ss 1.0 -i {} -c copy", whole.display()), "trimmed.mp4");
+    let all = packets(&trimmed);
+    let shown = all.iter().filter(|(_, _, hidden)| !hidden).count();
+    assert!(shown < all.len());
+    assert_eq!(frames_of(&trimmed), Ok(shown));
+    let bytes = fs::read(&trimmed).unwrap();
+    for packet in [all.len() - shown - 3, all.len() - 5] {
+        let (at, size, _) = all[packet];
+        let mut changed = bytes.clone();
+        changed[at + size / 3] ^= 0xff;
+        assert_eq!(frames_with(&trimmed, &changed), Ok(shown));
+        assert!(has_errors(&folder.path().join("other-trimmed.mp4")));
+    }
+}
+
+#[test]
+fn a_clip_cut_out_without_encoding_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, OPEN, "whole.ts");
+    for name in ["x.ts", "x.mkv"] {
+        for (seconds, frames) in [(1, 20..=26), (2, 45..=51)] {
+            let part = make(&folder, &format!("-ss 1.9 -i {} -t {seconds} -c copy", whole.display()), name);
+            assert!(has_errors(&part), "{name}");
+            let found = frames_of(&part).unwrap();
+            assert!(frames.contains(&found), "{name}: {found}");
+        }
+    }
+}
+
+#[test]
+fn playlists_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = make(&folder, &format!("{NOISE} -c:v mpeg2video -f mpegts"), "private.ts");
+    let clip = clip.display();
+    for (name, what, text) in [
+        (
+            "list.mp4",
+            "hls",
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1.0,\nfile://{clip}\n#EXT-X-ENDLIST\n"),
+        ),
+        ("near.mp4", "hls", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1.0,\nprivate.ts\n#EXT-X-ENDLIST\n".into()),
+        ("script.avi", "concat", "ffconcat version 1.0\nfile private.ts\n".into()),
+    ] {
+        let list = folder.path().join(name);
+        fs::write(&list, text).unwrap();
+        let error = frames_of(&list).unwrap_err();
+        assert!(
+            error.contains(&format!("{name}: it is no container of clips, but what ffmpeg calls `{what}`")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_resolution_that_changes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |size: &str| {
+        let path =
+            make(&folder, &format!("-f lavfi -i testsrc2=s={size}:r=25:d=1 -c:v mpeg2video -f mpegts"), "part.ts");
+        fs::read(path).unwrap()
+    };
+    let both = folder.path().join("both.ts");
+    fs::write(&both, [part("160x120"), part("80x60")].concat()).unwrap();
+    for size in [None, Some(32)] {
+        let source = Source { size, ..Source::new(Kind::Clips) };
+        let error = open_files(&source, &["a".into()], std::slice::from_ref(&both)).unwrap_err().to_string();
+        assert!(error.contains("its resolution changes from 160×120 to 80×60"), "{error}");
+    }
+    fs::write(&both, [part("160x120"), part("160x120")].concat()).unwrap();
+    assert!(frames_of(&both).is_ok_and(|frames| frames >= 48), "{:?}", frames_of(&both));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.mp4");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(frames_of(&pipe).unwrap_err().contains("it is not a file"));
+}
