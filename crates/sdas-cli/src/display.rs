@@ -1,7 +1,8 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere.
 
-use crate::commands::{STEPPING, tell};
+use crate::commands::tell;
 use crate::format::{duration, memory, percent, thousands};
+use crate::interrupt::STEPPING;
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::Outcome;
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};

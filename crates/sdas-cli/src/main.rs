@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod display;
 mod format;
+mod interrupt;
 
 use arguments::Arguments;
 use clap::Parser;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Wrong usage or configuration; clap uses the same code.
 const MISUSED: u8 = 2;
-/// Ctrl-C.
+/// Stopped by Ctrl-C, SIGTERM or SIGHUP.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {

@@ -1,9 +1,10 @@
 //! `sdas predict`.
 
-use super::{Outcome, STOP, say, say_json};
+use super::{Outcome, say, say_json};
 use crate::arguments::PredictArguments;
 use crate::display::Display;
 use crate::format::percent;
+use crate::interrupt::STOP;
 use sdas::evaluate::Prediction;
 use sdas::run::Context;
 
