@@ -135,6 +135,9 @@ impl Observer for Display {
                 }
             }
             Event::Skipped { why, skipped } => tell(why, skipped),
+            Event::FellBack { fault, instead } => {
+                self.line(&format!("warning: {fault}; taking {} instead", instead.display()));
+            }
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);
                 self.length = (*epochs, *steps);

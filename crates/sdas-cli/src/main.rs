@@ -59,8 +59,9 @@ fn is_misuse(error: &anyhow::Error) -> bool {
         )
     };
     let of_run = |error: &RunError| match error {
-        RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
-        RunError::OtherRecipe { .. } | RunError::Busy { .. } => true,
+        RunError::Recipe(_) | RunError::Genotype(_) => true,
+        RunError::Setting { .. } | RunError::TooLarge { .. } => true,
+        RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
         RunError::Data(error) => of_data(error),
         _ => false,

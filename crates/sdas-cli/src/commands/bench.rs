@@ -29,7 +29,7 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
             portable: arguments.portable,
         },
         &device,
-    );
+    )?;
     if arguments.json {
         say_json(&times)?;
     } else {

@@ -1,5 +1,6 @@
 //! What is told while a run goes on.
 
+use super::CheckpointError;
 use crate::compare::Outcome;
 use crate::draw::Picture;
 use crate::schedule::Decision;
@@ -58,6 +59,13 @@ pub enum Event<'a> {
         why: &'static str,
         /// How many, and the first of them.
         skipped: &'a sdas_data::Skipped,
+    },
+    /// A checkpoint is damaged, and an older one is taken instead.
+    FellBack {
+        /// What is wrong with it.
+        fault: &'a CheckpointError,
+        /// The one that is taken.
+        instead: &'a Path,
     },
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
