@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use sdas::bench::Width;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Searches, trains and evaluates networks for pictures and clips.
 #[derive(Debug, Parser)]
@@ -52,8 +53,9 @@ pub(crate) enum Command {
                             The same command again goes on where it stopped; with more seeds, or with more methods\n\
                             beside those before, it adds to what is there.")]
     Compare(CompareArguments),
-    /// Draw a cell, as text or as SVG
-    #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg")]
+    /// Draw a cell, as text, SVG or PNG
+    #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
+                            sdas draw genotypes.py:PDARTS -o cell.png")]
     Draw(DrawArguments),
     /// Count the parameters and multiply-adds of the network that a cell gives
     #[command(after_help = "Examples:\n  sdas params darts_v2\n  \
@@ -128,7 +130,7 @@ pub(crate) struct SearchArguments {
 /// `sdas train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The cell: a genotype file, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     pub(crate) genotype: Option<String>,
     /// A built-in recipe or a recipe file [default: the recipe of the run the cell is from, else shapes]
@@ -236,17 +238,47 @@ pub(crate) struct DataArguments {
 /// `sdas draw`.
 #[derive(Debug, Args)]
 pub(crate) struct DrawArguments {
-    /// The cell: a genotype file, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
     pub(crate) genotype: String,
-    /// Write an SVG file instead of printing text
-    #[arg(short, long, value_name = "FILE.svg")]
-    pub(crate) output: Option<PathBuf>,
+    /// Write an SVG or a PNG file, by its ending, instead of printing text
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<Drawing>,
+}
+
+/// A drawing's file.
+#[derive(Debug, Clone)]
+pub(crate) struct Drawing {
+    pub(crate) file: PathBuf,
+    pub(crate) form: DrawingForm,
+}
+
+/// What a drawing can be written as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DrawingForm {
+    Svg,
+    Png,
+}
+
+impl FromStr for Drawing {
+    type Err = String;
+
+    /// A name without an ending, such as `/dev/stdout`, gets SVG.
+    fn from_str(file: &str) -> Result<Self, String> {
+        let file = PathBuf::from(file);
+        let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let form = match ending.as_deref() {
+            None | Some("svg") => DrawingForm::Svg,
+            Some("png") => DrawingForm::Png,
+            Some(other) => return Err(format!("a drawing can be a .svg or a .png, not a .{other}")),
+        };
+        Ok(Drawing { file, form })
+    }
 }
 
 /// `sdas params`.
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArguments {
-    /// The cell: a genotype file, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
     pub(crate) genotype: String,
     /// Channels of the first cells
     #[arg(long, default_value = "36")]

@@ -1,7 +1,8 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere.
 
-use crate::commands::{STEPPING, tell};
+use crate::commands::tell;
 use crate::format::{duration, memory, percent, thousands};
+use crate::interrupt::STEPPING;
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::Outcome;
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
@@ -134,6 +135,9 @@ impl Observer for Display {
                 }
             }
             Event::Remark(remark) => tell(remark),
+            Event::FellBack { fault, instead } => {
+                self.line(&format!("warning: {fault}; taking {} instead", instead.display()));
+            }
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);
                 self.length = (*epochs, *steps);

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod display;
 mod format;
+mod interrupt;
 
 use arguments::Arguments;
 use clap::Parser;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Wrong usage or configuration; clap uses the same code.
 const MISUSED: u8 = 2;
-/// Ctrl-C.
+/// Stopped by Ctrl-C, SIGTERM or SIGHUP.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -58,8 +59,9 @@ fn is_misuse(error: &anyhow::Error) -> bool {
         )
     };
     let of_run = |error: &RunError| match error {
-        RunError::Recipe(_) | RunError::Genotype(_) | RunError::Setting { .. } => true,
-        RunError::OtherRecipe { .. } | RunError::Busy { .. } => true,
+        RunError::Recipe(_) | RunError::Genotype(_) => true,
+        RunError::Setting { .. } | RunError::TooLarge { .. } => true,
+        RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
         RunError::Data(error) => of_data(error),
         _ => false,

@@ -27,6 +27,65 @@ fn draw_prints_text_or_writes_a_picture() {
     let file = place.path().join("cell.svg");
     printed(&["draw", "darts_v2", "-o", file.to_str().unwrap()]);
     assert!(std::fs::read_to_string(file).unwrap().starts_with("<svg"));
+    let file = place.path().join("cell.PNG");
+    printed(&["draw", "darts_v2", "-o", file.to_str().unwrap()]);
+    assert!(std::fs::read(file).unwrap().starts_with(b"\x89PNG\r\n"));
+    let file = place.path().join("cell.pdf");
+    let text = refused(&["draw", "darts_v2", "-o", file.to_str().unwrap()], 2);
+    assert!(text.contains("a drawing can be a .svg or a .png, not a .pdf") && !file.exists(), "{text}");
+}
+
+#[test]
+fn one_of_several_cells_is_named_behind_its_file() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("genotypes.py");
+    let cell = |operation: &str| {
+        let edges = format!("('{operation}', 0), ('skip_connect', 1), ").repeat(4);
+        format!("Genotype(normal=[{edges}], normal_concat=range(2, 6), reduce=[{edges}], reduce_concat=range(2, 6))")
+    };
+    std::fs::write(&file, format!("A = {}\nB = {}\n", cell("sep_conv_5x5"), cell("dil_conv_3x3"))).unwrap();
+    let file = file.to_str().unwrap();
+    assert!(
+        printed(&["draw", &format!("{file}:B")]).contains("node 0 = dil_conv_3x3(c_{k-2}) + skip_connect(c_{k-1})")
+    );
+    let text = refused(&["draw", file], 2);
+    assert!(text.contains("it holds 2 cells") && text.contains("A (line 1), B (line 2)"), "{text}");
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_built() {
+    let start = std::time::Instant::now();
+    let text = refused(&["params", "darts_v2", "--channels", "99999999999"], 1);
+    assert!(text.contains("beyond 18,446,744,073,709,551,615"), "{text}");
+    // Three cells more are one in each part, whose sizes do not depend on how many there are.
+    let parameters = |layers: &str| {
+        let text = printed(&["params", "darts_v2", "--layers", layers, "--json"]);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["parameters"].as_u64().unwrap()
+    };
+    let (few, more) = (parameters("20"), parameters("23"));
+    assert_eq!(parameters("3000000020"), few + 1_000_000_000 * (more - few));
+
+    // Where the system tells how much memory there is.
+    if cfg!(target_os = "linux") {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("run");
+        let out = ["--out", out.to_str().unwrap(), "--set", "data.shapes.train=80", "--set", "data.shapes.test=20"];
+        for (command, keys) in [
+            ("search", ["search.cells=100000000", "search.batch=4"]),
+            ("search", ["search.channels=99999999999", "search.batch=4"]),
+            ("train darts_v2", ["train.cells=1000000000", "train.batch=4"]),
+        ] {
+            let command: Vec<&str> = command.split(' ').collect();
+            let sets = keys.iter().flat_map(|key| ["--set", key]);
+            let text = refused(&[command.as_slice(), &out, &sets.collect::<Vec<_>>()].concat(), 2);
+            let (key, value) = keys[0].split_once('=').unwrap();
+            assert!(text.contains(&format!("{key}: is {value}, but a step would hold at least ")), "{text}");
+            assert!(!place.path().join("run").exists());
+        }
+        let text = refused(&["bench", "step", "--size", "9999999999"], 2);
+        assert!(text.contains("--size: is 9999999999, but a step would hold"), "{text}");
+    }
+    assert!(start.elapsed().as_secs() < 60);
 }
 
 #[test]

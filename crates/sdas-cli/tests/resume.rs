@@ -1,5 +1,6 @@
 //! A run that cannot be lost: killed at several moments, then resumed, it ends exactly as if it had never stopped.
 
+use sdas::genotype::published;
 use sdas::run::Checkpoint;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -48,10 +49,7 @@ fn outcome(folder: &Path) -> (Checkpoint, Vec<u8>, Vec<u8>) {
 }
 
 fn last_checkpoint(folder: &Path) -> Checkpoint {
-    let mut checkpoints: Vec<PathBuf> =
-        std::fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    checkpoints.sort();
-    let mut last = Checkpoint::read(checkpoints.last().expect("a run has checkpoints")).unwrap();
+    let mut last = Checkpoint::read(checkpoints(folder).last().expect("a run has checkpoints")).unwrap();
     // Times differ from run to run; the numbers do not.
     last.state.clear();
     last
@@ -108,17 +106,109 @@ fn a_killed_search_resumes_bit_for_bit() {
     assert!(killed >= 4, "only {killed} runs were killed");
 }
 
+fn checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries.collect();
+    paths.sort();
+    paths
+}
+
+/// What resuming says when it is refused, and how.
+fn refused(command: &str, folder: &Path) -> (Option<i32>, String) {
+    let output = sdas().args([command, "--resume"]).arg(folder).stderr(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
 #[test]
-fn a_cut_off_checkpoint_falls_back_to_the_one_before() {
+fn a_damaged_checkpoint_falls_back_to_the_one_before_and_that_is_said() {
     let scratch = tempfile::tempdir().unwrap();
-    let (whole, cut) = (scratch.path().join("whole"), scratch.path().join("cut"));
+    let (whole, run) = (scratch.path().join("whole"), scratch.path().join("run"));
     assert!(start(&whole).wait().unwrap().success());
-    assert!(kill_when(start(&cut), || lines(&cut.join("metrics.jsonl")) > 2) || lines(&cut.join("metrics.jsonl")) == 3);
-    let newest = std::fs::read_dir(cut.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
-    let bytes = std::fs::read(&newest).unwrap();
-    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
-    resume(&cut);
-    assert!(outcome(&cut) == outcome(&whole));
+    assert!(start(&run).wait().unwrap().success());
+    let [before, newest] = &checkpoints(&run)[..] else { panic!("the newest two are kept") };
+    let bytes = std::fs::read(newest).unwrap();
+    let mut turned = bytes.clone();
+    // In the last weights.
+    turned[bytes.len() - 7] ^= 1;
+    for (damaged, reason) in [(&bytes[..bytes.len() / 2], "is damaged"), (&turned, "its checksum is another")] {
+        std::fs::write(newest, damaged).unwrap();
+        let output = sdas().args(["search", "--resume"]).arg(&run).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success());
+        let told = String::from_utf8(output.stderr).unwrap();
+        let instead = format!("taking {} instead", before.display());
+        assert!(told.contains(reason) && told.contains(&instead) && told.contains("warning: "), "{told}");
+        assert!(outcome(&run) == outcome(&whole));
+    }
+    // Also where it is only read.
+    std::fs::write(newest, &turned).unwrap();
+    let output = sdas().args(["eval"]).arg(&run).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success() && String::from_utf8(output.stderr).unwrap().contains("its checksum is another"));
+    std::fs::write(before, &bytes[..100]).unwrap();
+    let (code, told) = refused("search", &run);
+    assert!(code == Some(1) && told.contains("cannot go on: ") && told.contains("config.toml is the recipe"), "{told}");
+}
+
+#[test]
+fn what_was_changed_by_hand_is_noticed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [search, train] = ["search", "train"].map(|name| scratch.path().join(name));
+    assert!(start(&search).wait().unwrap().success());
+    let mut command = sdas();
+    command.arg("train").arg(&search).arg("--out").arg(&train);
+    let tiny = ["train.epochs=1", "train.channels=2", "train.cells=3", "train.batch=10"];
+    assert!(with_settings(&mut command, &tiny).status().unwrap().success());
+    for (run, section, changes) in [
+        (
+            &search,
+            "search",
+            [("channels = 2", "channels = 3"), ("batch = 10", "batch = 20"), ("cells = 3", "cells = 4")],
+        ),
+        (&train, "train", [("channels = 2", "channels = 4"), ("batch = 10", "batch = 5"), ("cells = 3", "cells = 5")]),
+    ] {
+        let config = run.join("config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let (before, own) = text.split_once(&format!("[{section}]\n")).unwrap();
+        for (from, to) in changes {
+            assert!(own.contains(from), "{own}");
+            std::fs::write(&config, format!("{before}[{section}]\n{}", own.replacen(from, to, 1))).unwrap();
+            let (code, told) = refused(section, run);
+            let [(key, was), (_, is)] = [from, to].map(|text| text.split_once(" = ").unwrap());
+            let expected = format!("{section}.{key} is {is}, but the run was made with {was}\n");
+            assert!(code == Some(2) && told.contains(&expected), "{told}");
+            // Measuring needs the network's sizes alone.
+            let output = sdas().arg("eval").arg(run).stderr(Stdio::piped()).output().unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.success(), told.contains(&expected)), (key == "batch", key != "batch"), "{told}");
+        }
+        std::fs::write(&config, text).unwrap();
+        go_on(section, run);
+    }
+    published("darts_v1").unwrap().write(train.join("genotype.json")).unwrap();
+    let (_, told) = refused("train", &train);
+    assert!(told.contains("is of another network") && told.contains("genotype.json"), "{told}");
+}
+
+#[test]
+fn checkpoints_that_are_gone_or_cannot_be_written_are_noticed_first() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = scratch.path().join("run");
+    assert!(start(&run).wait().unwrap().success());
+    let metrics = std::fs::read(run.join("metrics.jsonl")).unwrap();
+    let folder = run.join("checkpoints");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (code, told) = refused("search", &run);
+    assert!(code == Some(1) && told.contains("metrics.jsonl has 3 epochs, but it has no checkpoints"), "{told}");
+    assert_eq!(std::fs::read(run.join("metrics.jsonl")).unwrap(), metrics, "what there is is kept");
+    // Nothing was computed yet that could be lost: it begins again, and makes the folder.
+    std::fs::remove_file(run.join("metrics.jsonl")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    resume(&run);
+    assert_eq!(lines(&run.join("metrics.jsonl")), 3);
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let (code, told) = refused("search", &run);
+    assert!(code == Some(1) && told.contains("checkpoints"), "{told}");
 }
 
 #[test]
@@ -151,22 +241,56 @@ fn a_killed_training_resumes_bit_for_bit() {
     }
 }
 
-/// The first Ctrl-C writes a checkpoint and leaves with 130.
+/// Waits until the search has taken three decisions.
+#[cfg(unix)]
+fn await_decisions(child: &mut Child, folder: &Path) {
+    while lines(&folder.join("decisions.jsonl")) < 3 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(unix)]
+fn send(signal: &str, to: &Child) {
+    assert!(Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap().success());
+}
+
+/// The first Ctrl-C writes a checkpoint and leaves with 130; so does what a scheduler or a closed terminal sends, however
+/// often.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_search_resumes_bit_for_bit() {
     let scratch = tempfile::tempdir().unwrap();
-    let (whole, stopped) = (scratch.path().join("whole"), scratch.path().join("stopped"));
+    let whole = scratch.path().join("whole");
     assert!(start(&whole).wait().unwrap().success());
-    let mut child = start(&stopped);
-    while lines(&stopped.join("decisions.jsonl")) < 3 && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
+    // Where it is not known whether a hang-up is to be ignored, it is left to the system.
+    let hangs_up: &[&str] = if Path::new("/proc/self/status").exists() { &["-HUP", "-HUP"] } else { &["-TERM"] };
+    for (index, signals) in [&["-INT"][..], &["-TERM", "-TERM"], hangs_up].into_iter().enumerate() {
+        let stopped = scratch.path().join(format!("stopped-{index}"));
+        let mut child = start(&stopped);
+        await_decisions(&mut child, &stopped);
+        signals.iter().for_each(|signal| send(signal, &child));
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signals:?}");
+        let kept = std::fs::read_dir(stopped.join("checkpoints")).unwrap().count();
+        assert_eq!(kept, 1, "{signals:?}, within the first epoch");
+        resume(&stopped);
+        assert!(outcome(&stopped) == outcome(&whole), "{signals:?}");
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(std::fs::read_dir(stopped.join("checkpoints")).unwrap().count(), 1, "within the first epoch");
-    resume(&stopped);
-    assert!(outcome(&stopped) == outcome(&whole));
+}
+
+/// As under `nohup`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_sdas"), "search", "--out"]).arg(&folder);
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = with_settings(&mut shell, &TINY).spawn().unwrap();
+    await_decisions(&mut child, &folder);
+    send("-HUP", &child);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lines(&folder.join("metrics.jsonl")), 3);
 }
 
 /// Where there is nothing to write, the first Ctrl-C leaves at once.

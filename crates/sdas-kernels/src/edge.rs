@@ -126,6 +126,12 @@ impl Edge {
         self.layout(input).multiply_adds
     }
 
+    /// Values that the way back of one sample of size `input` needs and that cannot be had again but by going there once
+    /// more: the results of 1×1 and dense convolutions.
+    pub fn kept(&self, input: Extent) -> usize {
+        self.layout(input).kept
+    }
+
     /// Size of the output for an input of size `input`.
     ///
     /// # Panics

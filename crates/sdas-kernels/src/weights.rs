@@ -37,12 +37,14 @@ pub enum WeightKind {
 }
 
 impl WeightKind {
-    /// Number of elements.
+    /// Number of elements; of sizes that nothing can have, the largest number there is.
     pub fn len(&self) -> usize {
         match *self {
-            WeightKind::Depthwise { kernel, channels } => volume(kernel) * channels,
-            WeightKind::Pointwise { inputs, outputs } => inputs * outputs,
-            WeightKind::Dense { kernel, inputs, outputs } => volume(kernel) * inputs * outputs,
+            WeightKind::Depthwise { kernel, channels } => volume(kernel).saturating_mul(channels),
+            WeightKind::Pointwise { inputs, outputs } => inputs.saturating_mul(outputs),
+            WeightKind::Dense { kernel, inputs, outputs } => {
+                volume(kernel).saturating_mul(inputs).saturating_mul(outputs)
+            }
             WeightKind::Scale(channels) | WeightKind::Shift(channels) => channels,
         }
     }
@@ -126,15 +128,17 @@ pub struct Statistic {
     pub operation: usize,
 }
 
-/// What an edge holds, in its order, and the multiply-adds of its convolutions for one sample.
+/// What an edge holds, in its order, and the multiply-adds of its convolutions for one sample and the values that they
+/// give. Counts stop at the largest number instead of starting again from 0.
 pub(crate) struct Layout {
     pub(crate) weights: Vec<Weight>,
     pub(crate) statistics: Vec<Statistic>,
     pub(crate) multiply_adds: usize,
+    pub(crate) kept: usize,
 }
 
 pub(crate) fn volume(extent: Extent) -> usize {
-    extent.iter().product()
+    extent.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// Walks an edge's operations and lists what they hold; `extent` (of the input) matters for the multiply-adds only.
@@ -143,7 +147,7 @@ pub(crate) fn layout(edge: &Edge, extent: Extent) -> Layout {
         norm: edge.norm,
         operation: 0,
         prefix: String::new(),
-        layout: Layout { weights: Vec::new(), statistics: Vec::new(), multiply_adds: 0 },
+        layout: Layout { weights: Vec::new(), statistics: Vec::new(), multiply_adds: 0, kept: 0 },
     };
     for (index, expression) in edge.operations.iter().enumerate() {
         walk.operation = index;
@@ -222,12 +226,16 @@ impl Walk {
     fn weight(&mut self, name: &str, kind: WeightKind, out: Extent) {
         let start = self.layout.weights.last().map_or(0, |weight| weight.range.end);
         if kind.fan_in().is_some() {
-            self.layout.multiply_adds += kind.len() * volume(out);
+            let all = &mut self.layout.multiply_adds;
+            *all = all.saturating_add(kind.len().saturating_mul(volume(out)));
+        }
+        if let WeightKind::Pointwise { outputs, .. } | WeightKind::Dense { outputs, .. } = kind {
+            self.layout.kept = self.layout.kept.saturating_add(outputs.saturating_mul(volume(out)));
         }
         self.layout.weights.push(Weight {
             name: format!("{}{name}", self.prefix),
             kind,
-            range: start..start + kind.len(),
+            range: start..start.saturating_add(kind.len()),
             operation: self.operation,
         });
     }
@@ -243,7 +251,7 @@ impl Walk {
         let start = self.layout.statistics.last().map_or(0, |statistic| statistic.range.end);
         self.layout.statistics.push(Statistic {
             name: format!("{}{name}", self.prefix),
-            range: start..start + 2 * channels,
+            range: start..channels.saturating_mul(2).saturating_add(start),
             operation: self.operation,
         });
     }

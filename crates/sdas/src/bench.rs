@@ -2,16 +2,17 @@
 
 use crate::batch::DeviceBatch;
 use crate::genotype::published;
-use crate::network::{Network, NetworkShape, Stem};
+use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
-use crate::run::{Phase, peak_memory};
+use crate::run::{Phase, RunError, StepSize, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Space, SpaceName};
 use crate::supernet::{Alpha, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
+use sdas_kernels::Extent;
 use serde::{Serialize, Serializer};
 use std::time::Instant;
 
@@ -69,12 +70,17 @@ pub struct StepTimes {
 
 /// Times steps on `device`.
 ///
+/// # Errors
+///
+/// [`RunError::TooLarge`] for a step that the machine cannot have the memory for.
+///
 /// # Panics
 ///
 /// If the shape is none that a network can have (fewer than 3 cells, no samples, a training step on clips), or the machine
 /// does not have the width.
-pub fn step(settings: StepSettings, device: &Device) -> StepTimes {
-    settings.width.within(|| measured(settings, device))
+pub fn step(settings: StepSettings, device: &Device) -> Result<StepTimes, RunError> {
+    check_room(settings, device)?;
+    Ok(settings.width.within(|| measured(settings, device)))
 }
 
 fn measured(settings: StepSettings, device: &Device) -> StepTimes {
@@ -96,6 +102,37 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     }
 }
 
+fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
+    let StepSettings { channels, layers: cells, batch, size, frames, .. } = settings;
+    let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
+    let size = StepSize { keys, channels, cells, batch, extent: [frames, size, size] };
+    size.check(device, |channels, cells, extent| Counts::of(cells, extent, |cells| network(settings, channels, cells)))
+}
+
+/// The network whose step is timed.
+fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
+    match settings.phase {
+        Phase::Search => {
+            let (space, stem_stride) = space(settings.frames);
+            Network::supernet(&Space::whole(space), channels, cells, CLASSES, 3, stem_stride)
+        }
+        Phase::Train => {
+            let genotype = published("darts_v2").expect("DARTS V2 is published");
+            let shape =
+                NetworkShape { channels, cells, classes: CLASSES, inputs: 3, stem: Stem::Cifar, auxiliary: false };
+            Network::derived(&genotype, shape)
+        }
+    }
+}
+
+/// What is searched on samples of so many frames, and the stride of the stem.
+fn space(frames: usize) -> (SpaceName, Extent) {
+    match frames {
+        1 => (SpaceName::Image, [1, 1, 1]),
+        _ => (SpaceName::Video, [1, 2, 2]),
+    }
+}
+
 struct Times {
     seconds: Vec<f64>,
     operations: f64,
@@ -109,10 +146,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
     let multiply_adds: usize;
     let mut one: Box<dyn FnMut(usize)> = match phase {
         Phase::Search => {
-            let (space, stem_stride) = match frames {
-                1 => (SpaceName::Image, [1, 1, 1]),
-                _ => (SpaceName::Video, [1, 2, 2]),
-            };
+            let (space, stem_stride) = space(frames);
             let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
             let supernet = Supernet::new(Space::whole(space), shape);
             multiply_adds = supernet.network.counts(extent).multiply_adds;
@@ -132,10 +166,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
         }
         Phase::Train => {
             assert_eq!(frames, 1, "a training step is timed on pictures");
-            let genotype = published("darts_v2").expect("DARTS V2 is published");
-            let shape =
-                NetworkShape { channels, cells, classes: CLASSES, inputs: 3, stem: Stem::Cifar, auxiliary: false };
-            let network = Network::derived(&genotype, shape);
+            let network = network(settings, channels, cells);
             multiply_adds = network.counts(extent).multiply_adds;
             let mut state = TrainState::new(network, 1, device);
             let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };

@@ -84,7 +84,7 @@ pub fn evaluate(runs: &[Weighed], data: Option<&Path>, mut context: Context<'_>)
 /// # Errors
 ///
 /// If there is no run, or a file cannot be read.
-pub fn predict(folder: &Path, files: &[PathBuf], context: &Context<'_>) -> Result<Vec<Prediction>, RunError> {
+pub fn predict(folder: &Path, files: &[PathBuf], mut context: Context<'_>) -> Result<Vec<Prediction>, RunError> {
     let folder = Folder::open(folder)?;
     let recipe = folder.recipe()?;
     let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
@@ -92,8 +92,8 @@ pub fn predict(folder: &Path, files: &[PathBuf], context: &Context<'_>) -> Resul
         message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again".to_owned(),
     })?;
     let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
-    let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), context)?;
-    let probabilities = judge.probabilities(&samples, &seen, recipe.eval, context)?;
+    let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), &mut context)?;
+    let probabilities = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
     let prediction = |(file, row): (&PathBuf, &[f64])| {
         let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
         classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -113,7 +113,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn open(folder: &Folder, recipe: &Recipe, inputs: usize, context: &Context<'_>) -> Result<Self, RunError> {
+    fn open(folder: &Folder, recipe: &Recipe, inputs: usize, context: &mut Context<'_>) -> Result<Self, RunError> {
         Ok(match folder.phase()? {
             Phase::Search => {
                 let (state, classes) = search::load_state(recipe, inputs, folder, context)?;

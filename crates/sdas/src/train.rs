@@ -3,19 +3,20 @@
 use crate::batch::{DeviceBatch, Tally, cross_entropy};
 use crate::draw;
 use crate::genotype::Genotype;
-use crate::network::{DropPath, Dropout, Network, NetworkShape, Pass};
+use crate::network::{Counts, DropPath, Dropout, Network, NetworkShape, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, extent, forget_peak_memory,
-    load_data, loader, peak_memory,
+    Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, StepSize,
+    extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
 use burn::tensor::Device;
 use sdas_data::random::stream;
 use sdas_data::{Loader, Views, split};
+use sdas_kernels::Extent;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -41,12 +42,12 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
-    let state = initial(&recipe, genotype, Sizes::of(&data), &context)?;
+    let state = initial(&recipe, genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
     check_auxiliary(&state.network, extent(&loaders.training))?;
     // Last: a run that cannot begin leaves no folder.
     let files = [("genotype.json", genotype.to_json()), ("cell.svg", draw::cell_pair(genotype, &recipe.recipe))];
     let folder = Folder::create(folder, &recipe, &files)?;
-    let progress = Progress::begin(Phase::Train, &data);
+    let progress = Progress::begin(Phase::Train, &recipe, &data);
     Training::new(recipe, genotype.clone(), loaders, folder, state, progress, context).run()
 }
 
@@ -59,17 +60,24 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let folder = Folder::resume(folder, Phase::Train)?;
     let mut recipe = folder.recipe()?;
     let genotype = Genotype::read(folder.file("genotype.json"))?;
+    let last = folder.last(context.observer)?;
+    let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
+    progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
     let seed = recipe.train.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
-    let mut state = initial(&recipe, &genotype, Sizes::of(&data), &context)?;
-    let mut progress = Progress::begin(Phase::Train, &data);
-    if let Some((path, checkpoint)) = folder.newest()? {
-        progress = checkpoint.state(&path)?;
-        progress.check(&data)?;
-        state.restore(checkpoint, &context);
-    }
-    folder.cut("metrics.jsonl", progress.epoch)?;
+    progress.iter().try_for_each(|progress| progress.check(&data))?;
     let loaders = Loaders::new(&recipe, &data)?;
+    let (state, progress) = match last.zip(progress) {
+        Some(((path, checkpoint), progress)) => {
+            let network = Network::derived(&genotype, shape(&recipe, Sizes::of(&data)));
+            (TrainState::restore(network, (&path, checkpoint), &context.device)?, progress)
+        }
+        None => {
+            let state = initial(&recipe, &genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
+            (state, Progress::begin(Phase::Train, &recipe, &data))
+        }
+    };
+    folder.cut("metrics.jsonl", progress.epoch)?;
     Training::new(recipe, genotype, loaders, folder, state, progress, context).run()
 }
 
@@ -78,27 +86,45 @@ pub(crate) fn load_state(
     recipe: &Recipe,
     inputs: usize,
     folder: &Folder,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<(TrainState, Vec<String>), RunError> {
     let genotype = Genotype::read(folder.file("genotype.json"))?;
-    let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
-    let classes = checkpoint.state::<Progress>(&path)?.data.classes;
-    let mut state = initial(recipe, &genotype, Sizes { classes: classes.len(), inputs }, context)?;
-    state.restore(checkpoint, context);
-    Ok((state, classes))
+    let (path, checkpoint) = folder.last(context.observer)?.ok_or_else(|| folder.without_checkpoint())?;
+    let progress: Progress = checkpoint.state(&path)?;
+    progress.check_network(recipe)?;
+    let classes = progress.data.classes;
+    let network = Network::derived(&genotype, shape(recipe, Sizes { classes: classes.len(), inputs }));
+    Ok((TrainState::restore(network, (&path, checkpoint), &context.device)?, classes))
 }
 
-fn initial(recipe: &Recipe, genotype: &Genotype, sizes: Sizes, context: &Context<'_>) -> Result<TrainState, RunError> {
+fn shape(recipe: &Recipe, sizes: Sizes) -> NetworkShape {
     let settings = &recipe.train;
-    let shape = NetworkShape {
+    NetworkShape {
         channels: settings.channels,
         cells: settings.cells,
         classes: sizes.classes,
         inputs: sizes.inputs,
         stem: settings.stem,
         auxiliary: settings.auxiliary > 0.0,
-    };
-    Ok(TrainState::new(Network::derived(genotype, shape), settings.seed, &context.device))
+    }
+}
+
+/// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
+fn initial(
+    recipe: &Recipe,
+    genotype: &Genotype,
+    sizes: Sizes,
+    extent: Extent,
+    context: &Context<'_>,
+) -> Result<TrainState, RunError> {
+    let (shape, TrainSettings { channels, cells, batch, seed, .. }) = (shape(recipe, sizes), &recipe.train);
+    let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
+    let size = StepSize { keys, channels: *channels, cells: *cells, batch: *batch, extent };
+    size.check(&context.device, |channels, cells, extent| {
+        let build = |cells| Network::derived(genotype, NetworkShape { channels, cells, ..shape });
+        Counts::of(cells, extent, build)
+    })?;
+    Ok(TrainState::new(Network::derived(genotype, shape), *seed, &context.device))
 }
 
 /// Whether the auxiliary head, if there is one, has anything left to look at.
@@ -154,11 +180,18 @@ impl TrainState {
         WeightStep { tally, gradient_norm }
     }
 
-    fn restore(&mut self, mut checkpoint: Checkpoint, context: &Context<'_>) {
-        let mut take = |prefix: &str| checkpoint.take(prefix, self.network.slots, &context.device);
-        self.weights = take("weights");
-        self.sgd.momentum = take("momentum");
-        self.statistics = take("statistics");
+    /// Those of a checkpoint.
+    fn restore(
+        network: Network,
+        (path, mut checkpoint): (&Path, Checkpoint),
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let (weights, statistics) = (network.weight_counts(), network.statistic_counts());
+        let mut take = |prefix: &str, counts: &[usize]| checkpoint.take(prefix, counts, path, device);
+        let (momentum, weights) = (take("momentum", &weights)?, take("weights", &weights)?);
+        let statistics = take("statistics", &statistics)?;
+        checkpoint.finish(path)?;
+        Ok(TrainState { network, weights, statistics, sgd: Sgd { momentum } })
     }
 }
 
@@ -267,8 +300,7 @@ impl<'a> Training<'a> {
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
         }
-        self.end_epoch(rate)?;
-        Ok(true)
+        self.end_epoch(rate)
     }
 
     fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
@@ -287,9 +319,13 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
+    /// Measures the held-out samples and closes the epoch; false if stopped before, all its steps done.
+    fn end_epoch(&mut self, rate: f64) -> Result<bool, RunError> {
         let mut validation = Tally::default();
         for batch in self.loaders.held_out.iter().flat_map(|loader| loader.epoch(0, 0)) {
+            if self.context.stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
             let batch = DeviceBatch::new(batch, &self.context.device);
             let pass = Pass::evaluation(&self.state.weights, &self.state.statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;
@@ -306,7 +342,7 @@ impl<'a> Training<'a> {
         self.progress.end_epoch(record.clone());
         self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
-        Ok(())
+        Ok(true)
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {

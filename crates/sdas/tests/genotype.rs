@@ -224,7 +224,7 @@ fn darts_text_tells_the_space_by_its_names() {
 fn darts_text_of_another_form_is_refused_by_place() {
     let error = |text: &str| Genotype::from_darts_text(text).unwrap_err().to_string();
     assert_eq!(error(""), "line 1, column 1: expected \"Genotype(\", found the end");
-    assert_eq!(error("G = Genome()"), "line 1, column 5: expected \"Genotype(\", found Genome");
+    assert_eq!(error("G = Genome()"), "line 1, column 13: expected \"Genotype(\", found the end");
     assert_eq!(
         error("Genotype(\n  normal=[(sep_conv_3x3, 0)])"),
         "line 2, column 12: expected an operation's name in quotes, found sep_conv_3x3"
@@ -247,7 +247,7 @@ fn darts_text_of_another_form_is_refused_by_place() {
     );
     assert_eq!(
         error("Genotype(normal=[], reduce=[], normal_concat=[2])"),
-        "line 1, column 50: expected reduce_concat=[…] in the genotype, found none"
+        "line 1, column 49: expected reduce_concat=[…] in the genotype, found \")\""
     );
     assert_eq!(
         error("Genotype(normal=[], normal_concat=range(2, 6), reduce=[], reduce_concat=range(2, 6))"),
@@ -259,6 +259,117 @@ fn darts_text_of_another_form_is_refused_by_place() {
     assert!(
         Genotype::parse("hello").unwrap_err().to_string().starts_with("neither a genotype file (JSON: {\"format\"")
     );
+}
+
+/// A cell that is no other's, as DARTS prints it.
+fn printed(name: &str) -> (String, Genotype) {
+    let genotype = Genotype { origin: None, ..published(name).unwrap() };
+    (genotype.to_darts_text(), genotype)
+}
+
+#[test]
+fn darts_text_is_read_where_it_stands() {
+    let (text, expected) = printed("sgas_cri2");
+    let list = text.replace("[2, 3, 4, 5]", "list(range(2, 6))");
+    assert_ne!(list, text);
+    for text in [
+        format!("2019-12-31 02:51:20,249 genotype = {text}\n"),
+        format!("03/05 11:22:33 AM epoch #3 {text}\n03/05 11:22:33 AM tensor([[0.1, 'x\n"),
+        format!("\u{feff}{text}"),
+        format!("\u{feff}CELL = {text}\r\n\r\n"),
+        list,
+        text.replace("[2, 3, 4, 5]", "tuple([2, 3, 4, 5])"),
+        format!("# OLD = {text}\nCELLS = {{'new': {text}}}"),
+        format!("from collections import namedtuple\nGenotype = namedtuple('Genotype', 'normal reduce')\n{text};"),
+        format!("CELL = {text}  # don't\nOTHER = CELL # the same"),
+    ] {
+        assert_eq!(Genotype::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}")), expected);
+    }
+    let json = format!("\u{feff}{}", expected.to_json());
+    assert_eq!(Genotype::parse(&json).unwrap(), expected);
+    let nested = text.replace("[2, 3, 4, 5]", &"list(".repeat(1_000_000));
+    assert!(Genotype::parse(&nested).unwrap_err().to_string().contains("expected a list of states, found list"));
+}
+
+#[test]
+fn of_several_cells_one_is_chosen_by_name_or_line() {
+    let [(first, v1), (second, v2), (third, cri1), (_, cri2)] =
+        ["darts_v1", "darts_v2", "sgas_cri1", "sgas_cri2"].map(printed);
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("genotypes.py");
+    let resolve = |name: &str| Genotype::resolve(&format!("{}{name}", file.display()));
+    // As in DARTS: a cell that is none of ours between others, and another name at the end.
+    let text = format!(
+        "NASNet = Genotype(\n  normal = [('conv_7x1_1x7', 0)],\n  normal_concat = [4, 5, 6])\n\
+         V1 = {first}\nV2 = {second}\nDARTS = V2\nDARTS_AGAIN = DARTS\n"
+    );
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(resolve(":V1").unwrap(), v1);
+    for which in [":V2", ":DARTS", ":DARTS_AGAIN", ":5"] {
+        assert_eq!(resolve(which).unwrap(), v2, "{which}");
+    }
+    assert!(resolve(":NASNet").unwrap_err().to_string().contains("line 3, column 28: expected reduce="));
+    let listed = "NASNet (line 1), V1 (line 4), V2 (line 5), DARTS (line 6), DARTS_AGAIN (line 7)";
+    let message = |which: &str| resolve(which).unwrap_err().to_string().replace(place.path().to_str().unwrap(), "");
+    assert_eq!(
+        message(""),
+        format!("/genotypes.py: it holds 3 cells; choose one by its name or line, as in FILE:NAME: {listed}")
+    );
+    assert_eq!(
+        message(":V3"),
+        format!("/genotypes.py: no cell is called V3 or stands in a line of that number; there are: {listed}")
+    );
+
+    // A search's log: of one name the last counts, as in Python, and each has its line.
+    std::fs::write(&file, format!("12:00 genotype = {first}\n12:01 {second}\n12:02 genotype = {third}\n")).unwrap();
+    assert_eq!(resolve(":genotype").unwrap(), cri1);
+    assert_eq!((resolve(":1").unwrap(), resolve(":2").unwrap()), (v1, v2));
+    assert!(
+        message("")
+            .ends_with("genotype (lines 1 to 3, 2 times; the name stands for the last), one without a name (line 2)")
+    );
+
+    std::fs::write(&file, cri2.to_json()).unwrap();
+    assert_eq!(resolve("").unwrap(), cri2);
+    assert!(message(":V1").ends_with("holds one cell, without a name: leave out \":V1\""));
+    assert!(
+        Genotype::resolve("absent.py:V1").unwrap_err().to_string().contains("is neither a file nor a published cell")
+    );
+}
+
+#[test]
+fn a_file_of_a_windows_shell_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("genotype.txt");
+    let (text, expected) = printed("pdarts");
+    let units: Vec<u16> = format!("\u{feff}{text}\r\n").encode_utf16().collect();
+    for bytes in
+        [u16::to_le_bytes, u16::to_be_bytes].map(|bytes| units.iter().copied().flat_map(bytes).collect::<Vec<_>>())
+    {
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(Genotype::read(&file).unwrap(), expected);
+    }
+}
+
+/// Megabytes, of whatever is repeated, are read in a time that nobody notices, where the square of it would be hours.
+#[test]
+fn long_texts_are_read_in_linear_time() {
+    let (text, _) = printed("pdarts");
+    let edges = "('sep_conv_3x3', 0), ".repeat(150_000);
+    let start = std::time::Instant::now();
+    for text in [
+        text.replacen("normal=[", &format!("normal=[{edges}"), 1),
+        text.replacen("Genotype(", &format!("Genotype({}", " ".repeat(3_000_000)), 1),
+        format!("{text}\n").repeat(8_000),
+        text.repeat(8_000),
+        format!("{}{text}", "Genotype(".repeat(300_000)),
+        format!("Genotype(normal={}", "[".repeat(3_000_000)),
+        format!("{}\nC = B{text}", "A = B\nB = A\n".repeat(250_000)),
+    ] {
+        assert!(text.len() > 2_000_000);
+        assert!(Genotype::parse(&text).is_err() || text.contains("   "));
+    }
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
             width: arguments.width.unwrap_or_else(Width::current),
         },
         &device,
-    );
+    )?;
     if arguments.json {
         say_json(&times)?;
     } else {

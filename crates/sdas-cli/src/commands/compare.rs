@@ -1,8 +1,9 @@
 //! `sdas compare`.
 
-use super::{Outcome, STOP, catch_interrupts, data_overrides, note, program, say, say_json};
+use super::{Outcome, data_overrides, note, program, say, say_json};
 use crate::arguments::CompareArguments;
 use crate::display::Display;
+use crate::interrupt::{self, STOP};
 use sdas::compare::{Comparison, Method};
 use sdas::recipe::Recipe;
 use sdas::run::{Context, Ending};
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
     let comparison = Comparison::new(recipe, methods, arguments.seeds)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
-    catch_interrupts()?;
+    interrupt::catch()?;
     let ending = comparison.run(&folder, context)?;
     drop(display);
     match ending {

@@ -1,9 +1,9 @@
 //! `sdas draw`.
 
 use super::{Outcome, say};
-use crate::arguments::DrawArguments;
+use crate::arguments::{DrawArguments, Drawing, DrawingForm};
 use anyhow::Context as _;
-use sdas::draw::{cell_pair, to_text};
+use sdas::draw::{Picture, png, svg, to_text};
 use sdas::genotype::Genotype;
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,13 @@ use std::path::Path;
 pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
     let genotype = Genotype::resolve(&arguments.genotype)?;
     match &arguments.output {
-        Some(file) => {
-            let svg = cell_pair(&genotype, &title(&arguments.genotype));
-            fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+        Some(Drawing { file, form }) => {
+            let picture = Picture::of(&genotype, &title(&arguments.genotype));
+            let bytes = match form {
+                DrawingForm::Svg => svg(&picture).into_bytes(),
+                DrawingForm::Png => png(&picture),
+            };
+            fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
             say(&format!("drawn to {}\n", file.display()))?;
         }
         None => say(&to_text(&genotype))?,

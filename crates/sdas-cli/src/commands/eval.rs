@@ -1,9 +1,10 @@
 //! `sdas eval`.
 
-use super::{Outcome, STOP, say, say_json};
+use super::{Outcome, say, say_json};
 use crate::arguments::EvalArguments;
 use crate::display::Display;
 use crate::format::{percent, thousands};
+use crate::interrupt::STOP;
 use sdas::evaluate::{Evaluation, Weighed};
 use sdas::run::{Context, RunError};
 

@@ -12,7 +12,6 @@ mod train;
 
 pub(crate) use data::tell;
 
-use crate::INTERRUPTED;
 use crate::arguments::{BenchCommand, Command, DataCommand, RunArguments};
 use crate::display::note;
 use crate::format::{duration, memory, percent, thousands};
@@ -21,21 +20,13 @@ use sdas::recipe::BUILTIN;
 use sdas::run::{Ending, RunResult};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Set by the first Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Whether a run takes steps, so that there is something to write before leaving.
-pub(crate) static STEPPING: AtomicBool = AtomicBool::new(false);
 
 /// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All done.
     Done,
-    /// Stopped by Ctrl-C after a checkpoint.
+    /// Stopped from outside, after a checkpoint.
     Interrupted,
 }
 
@@ -95,24 +86,6 @@ fn summary(result: &RunResult) -> String {
     let peak = result.peak_memory.map_or(String::new(), |bytes| format!(", at most {} of memory", memory(bytes)));
     rows.push(("took", format!("{} for {} epochs{peak}", duration(result.seconds), result.epochs)));
     rows.into_iter().map(|(name, text)| format!("{name:9} {text}\n")).collect()
-}
-
-/// The first Ctrl-C asks the run to stop after a checkpoint, the second leaves at once; so does the first where there is
-/// nothing to write: while samples are decoded, or a test set is measured.
-fn catch_interrupts() -> anyhow::Result<()> {
-    let handler = || {
-        let (is_first, is_stepping) = (!STOP.swap(true, Ordering::SeqCst), STEPPING.load(Ordering::SeqCst));
-        match (is_first, is_stepping) {
-            (true, true) => {
-                note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once");
-                return;
-            }
-            (true, false) => note("interrupted; the same command begins again, with what was kept"),
-            (false, _) => {}
-        }
-        process::exit(INTERRUPTED.into());
-    };
-    ctrlc::set_handler(handler).context("cannot catch Ctrl-C")
 }
 
 /// Tells how a run ended: how to go on with one that was interrupted, or its result, as JSON or as `report` words it.

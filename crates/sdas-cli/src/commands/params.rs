@@ -3,6 +3,7 @@
 use super::{Outcome, say, say_json};
 use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
+use anyhow::bail;
 use sdas::genotype::Genotype;
 use sdas::network::{Counts, Network, NetworkShape, Stem};
 use std::num::NonZeroUsize;
@@ -25,7 +26,11 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
     };
     let size = arguments.size.get();
     let frames = arguments.frames.map_or(if stem == Stem::Video { 16 } else { 1 }, NonZeroUsize::get);
-    let counts = Network::derived(&genotype, shape).counts([frames, size, size]);
+    let build = |cells| Network::derived(&genotype, NetworkShape { cells, ..shape });
+    let counts = Counts::of(shape.cells, [frames, size, size], build);
+    if !counts.are_exact() {
+        bail!("the counts of a network of these sizes are beyond {}; make it smaller", thousands(usize::MAX));
+    }
     if arguments.json {
         say_json(&counts)?;
     } else {
@@ -35,7 +40,7 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
 }
 
 fn report(counts: &Counts) -> String {
-    let Counts { parameters, auxiliary_parameters, multiply_adds } = *counts;
+    let Counts { parameters, auxiliary_parameters, multiply_adds, .. } = *counts;
     let rows = [("parameters", parameters), ("auxiliary head", auxiliary_parameters), ("multiply-adds", multiply_adds)];
     let rows = rows.map(|(name, number)| (name, thousands(number)));
     let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or(0);

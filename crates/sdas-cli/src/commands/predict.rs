@@ -1,9 +1,10 @@
 //! `sdas predict`.
 
-use super::{Outcome, STOP, say, say_json};
+use super::{Outcome, say, say_json};
 use crate::arguments::PredictArguments;
 use crate::display::Display;
 use crate::format::percent;
+use crate::interrupt::STOP;
 use sdas::evaluate::Prediction;
 use sdas::run::Context;
 
@@ -12,7 +13,7 @@ pub(crate) fn run(arguments: &PredictArguments) -> anyhow::Result<Outcome> {
     let device = sdas::device::choose(arguments.device.name())?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
-    let mut predictions = sdas::evaluate::predict(&arguments.run, &arguments.files, &context)?;
+    let mut predictions = sdas::evaluate::predict(&arguments.run, &arguments.files, context)?;
     drop(display);
     predictions.iter_mut().for_each(|prediction| prediction.classes.truncate(arguments.top.get()));
     if arguments.json {

@@ -1,8 +1,9 @@
 //! `sdas search`.
 
-use super::{Outcome, STOP, catch_interrupts, conclude, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::SearchArguments;
 use crate::display::Display;
+use crate::interrupt::{self, STOP};
 use anyhow::Context as _;
 use sdas::draw::to_text;
 use sdas::recipe::Recipe;
@@ -17,14 +18,14 @@ pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
         Some(folder) => {
-            catch_interrupts()?;
+            interrupt::catch()?;
             (folder.clone(), sdas::search::resume(folder, context)?)
         }
         None => {
             let recipe = Recipe::resolve(recipe.as_deref().unwrap_or("shapes"), &overrides(&run, "search")?)?;
             let default = || free_folder(&PathBuf::from(format!("runs/{}-seed{}", recipe.recipe, recipe.search.seed)));
             let folder = run.out.clone().unwrap_or_else(default);
-            catch_interrupts()?;
+            interrupt::catch()?;
             let ending = sdas::search::search(recipe, &folder, context)?;
             (folder, ending)
         }

@@ -1,8 +1,9 @@
 //! `sdas train`.
 
-use super::{Outcome, STOP, catch_interrupts, conclude, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
+use crate::interrupt::{self, STOP};
 use anyhow::Context as _;
 use sdas::genotype::{Genotype, PUBLISHED};
 use sdas::recipe::Recipe;
@@ -17,7 +18,7 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
         Some(folder) => {
-            catch_interrupts()?;
+            interrupt::catch()?;
             (folder.clone(), sdas::train::resume(folder, context)?)
         }
         None => {
@@ -26,7 +27,7 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
             let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
             let recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
-            catch_interrupts()?;
+            interrupt::catch()?;
             let ending = sdas::train::train(recipe, &genotype, &folder, context)?;
             (folder, ending)
         }

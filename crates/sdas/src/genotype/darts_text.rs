@@ -2,8 +2,10 @@
 //! reduce_concat=…)`.
 //!
 //! Read as Python would read it, and a little more: the four parts in any order, lists or tuples, either quote,
-//! `range(a, b)`, trailing commas, `#` comments, line breaks anywhere, and a `NAME = ` in front.
+//! `range(a, b)` and `list(range(a, b))`, trailing commas, `#` comments, line breaks anywhere. It may stand anywhere in a
+//! longer text, such as a `genotypes.py` or a search's log; [`Cells`] finds it there.
 
+use super::cells::Cells;
 use super::{CellFault, Draft, Genes, Genotype, GenotypeError};
 use crate::space::{CellKind, EDGES, NODES, SpaceName};
 use std::fmt::Write;
@@ -38,14 +40,19 @@ impl Genotype {
         text + ")"
     }
 
-    /// Reads the text that the DARTS family prints. The space is the one that knows the operations' names; a text of
-    /// `skip_connect` alone, which both know, is of the image space.
+    /// Reads the text that the DARTS family prints, wherever it stands in `text`. The space is the one that knows the
+    /// operations' names; a text of `skip_connect` alone, which both know, is of the image space.
     ///
     /// # Errors
     ///
-    /// Text of another form, with what was expected where, and cells that cannot be.
+    /// Text of another form, with what was expected where, text with several cells, and cells that cannot be.
     pub fn from_darts_text(text: &str) -> Result<Genotype, GenotypeError> {
-        let [normal, reduction] = Reader { tokens: tokens(text)?, next: 0 }.genotype()?;
+        Genotype::of_darts_cell(text, None)
+    }
+
+    /// The cell of that name or line in `text`; without either, the only one.
+    pub(super) fn of_darts_cell(text: &str, which: Option<&str>) -> Result<Genotype, GenotypeError> {
+        let [normal, reduction] = Reader::new(Cells::of(text).choose(which)?).genotype()?;
         let space = recognise([&normal, &reduction]);
         let genes = |parts: Parts, kind: CellKind| -> Result<Genes, GenotypeError> {
             if parts.edges.len() != 2 * NODES {
@@ -79,10 +86,23 @@ struct Parts {
     concat: Vec<i64>,
 }
 
+/// A place in a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The text from there on.
+    pub(super) rest: &'a str,
+    /// Line, from 1.
+    pub(super) line: usize,
+    /// Column in characters, from 1.
+    pub(super) column: usize,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     Name(String),
     Text(String),
+    /// A quote without its second on the same line.
+    Quote(char),
     Number(i64),
     Sign(char),
     End,
@@ -95,91 +115,102 @@ struct Token {
     column: usize,
 }
 
+/// Characters of what was found that an error shows.
+const SHOWN: usize = 40;
+
 impl Token {
     fn error(&self, expected: impl Into<String>) -> TextError {
+        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
         let found = match &self.kind {
-            Kind::Name(name) => name.clone(),
-            Kind::Text(text) => format!("'{text}'"),
+            Kind::Name(name) => shown(name),
+            Kind::Text(text) => format!("'{}'", shown(text)),
+            Kind::Quote(quote) => return self.fault(format!("a closing {quote} on the same line"), "none"),
             Kind::Number(number) => number.to_string(),
             Kind::Sign(sign) => format!("\"{sign}\""),
             Kind::End => "the end".to_owned(),
         };
-        TextError { line: self.line, column: self.column, expected: expected.into(), found }
+        self.fault(expected, found)
+    }
+
+    fn fault(&self, expected: impl Into<String>, found: impl Into<String>) -> TextError {
+        TextError { line: self.line, column: self.column, expected: expected.into(), found: found.into() }
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, TextError> {
-    let mut tokens = Vec::new();
-    let mut last = 1;
-    for (line, content) in text.lines().enumerate() {
-        last = line + 1;
-        let mut chars = content.chars().peekable();
-        let length = content.chars().count();
-        while let Some(&first) = chars.peek() {
-            let column = length - chars.clone().count() + 1;
-            let token = |kind| Token { kind, line: line + 1, column };
+/// Takes a text apart as far as it is read, counting lines and columns on the way.
+struct Tokens<'a> {
+    chars: Peekable<Chars<'a>>,
+    line: usize,
+    column: usize,
+}
+
+impl Tokens<'_> {
+    fn take(&mut self) -> Token {
+        let is_digit = |c: char| c.is_ascii_digit() || c == '-';
+        while let Some(first) = self.chars.peek().copied() {
+            let Tokens { line, column, .. } = *self;
+            let token = |kind| Token { kind, line, column };
             match first {
-                '#' => break,
-                _ if first.is_whitespace() => {
-                    chars.next();
+                '#' => drop(self.run(|c| c != '\n')),
+                _ if first.is_whitespace() => drop(self.run(char::is_whitespace)),
+                '\'' | '"' => {
+                    self.run_of(1, |_| true);
+                    let text = self.run(|c| c != first && c != '\n');
+                    return token(match self.run_of(1, |c| c == first).is_empty() {
+                        true => Kind::Quote(first),
+                        false => Kind::Text(text),
+                    });
                 }
-                '\'' | '"' => tokens.push(token(quoted(&mut chars).ok_or_else(|| TextError {
-                    line: line + 1,
-                    column,
-                    expected: format!("a closing {first} on the same line"),
-                    found: "none".to_owned(),
-                })?)),
-                '0'..='9' | '-' => {
-                    let digits = run(&mut chars, |c| c.is_ascii_digit() || c == '-');
-                    let number = digits.parse().map_err(|_| token(Kind::Name(digits)).error("a state's number"))?;
-                    tokens.push(token(Kind::Number(number)));
+                _ if is_digit(first) => {
+                    let digits = self.run(is_digit);
+                    return token(digits.parse().map_or(Kind::Name(digits), Kind::Number));
                 }
                 _ if first.is_alphanumeric() || first == '_' => {
-                    let name = run(&mut chars, |c| c.is_alphanumeric() || c == '_' || c == '.');
-                    tokens.push(token(Kind::Name(name)));
+                    return token(Kind::Name(self.run(|c| c.is_alphanumeric() || c == '_' || c == '.')));
                 }
                 _ => {
-                    chars.next();
-                    tokens.push(token(Kind::Sign(first)));
+                    self.run_of(1, |_| true);
+                    return token(Kind::Sign(first));
                 }
             }
         }
+        Token { kind: Kind::End, line: self.line, column: self.column }
     }
-    let column = text.lines().last().map_or(1, |line| line.chars().count() + 1);
-    tokens.push(Token { kind: Kind::End, line: last, column });
-    Ok(tokens)
-}
 
-fn run(chars: &mut Peekable<Chars>, belongs: impl Fn(char) -> bool) -> String {
-    let mut run = String::new();
-    while let Some(c) = chars.next_if(|&c| belongs(c)) {
-        run.push(c);
+    /// The characters that belong, from here on.
+    fn run(&mut self, belongs: impl Fn(char) -> bool) -> String {
+        self.run_of(usize::MAX, belongs)
     }
-    run
+
+    /// At most `most` of them.
+    fn run_of(&mut self, most: usize, belongs: impl Fn(char) -> bool) -> String {
+        let mut run = String::new();
+        for _ in 0..most {
+            let Some(c) = self.chars.next_if(|&c| belongs(c)) else { break };
+            (self.line, self.column) = if c == '\n' { (self.line + 1, 1) } else { (self.line, self.column + 1) };
+            run.push(c);
+        }
+        run
+    }
 }
 
-/// The string that starts here, or nothing if its closing quote is missing.
-fn quoted(chars: &mut Peekable<Chars>) -> Option<Kind> {
-    let quote = chars.next()?;
-    let text = run(chars, |c| c != quote);
-    chars.next().map(|_| Kind::Text(text))
+struct Reader<'a> {
+    tokens: Tokens<'a>,
+    next: Token,
 }
 
-struct Reader {
-    tokens: Vec<Token>,
-    next: usize,
-}
+impl<'a> Reader<'a> {
+    fn new(Place { rest, line, column }: Place<'a>) -> Self {
+        let mut tokens = Tokens { chars: rest.chars().peekable(), line, column };
+        Reader { next: tokens.take(), tokens }
+    }
 
-impl Reader {
     fn peek(&self) -> &Token {
-        &self.tokens[self.next]
+        &self.next
     }
 
     fn take(&mut self) -> Token {
-        let token = self.peek().clone();
-        // The end stays: whoever reads on sees it again.
-        self.next = (self.next + 1).min(self.tokens.len() - 1);
-        token
+        std::mem::replace(&mut self.next, self.tokens.take())
     }
 
     fn take_if(&mut self, sign: char) -> bool {
@@ -211,18 +242,14 @@ impl Reader {
     }
 
     fn genotype(mut self) -> Result<[Parts; 2], TextError> {
-        const START: &str = "\"Genotype(\"";
-        let (mut name, mut token) = self.name(START)?;
-        if self.take_if('=') {
-            (name, token) = self.name(START)?;
-        }
-        if name.rsplit('.').next() != Some("Genotype") {
-            return Err(token.error(START));
-        }
+        self.name("\"Genotype(\"")?;
         self.expect('(', "\"(\" after Genotype")?;
         let mut edges: [Option<Vec<(String, i64)>>; 2] = [None, None];
         let mut concats: [Option<Vec<i64>>; 2] = [None, None];
-        while !self.take_if(')') {
+        let close = loop {
+            if self.peek().kind == Kind::Sign(')') {
+                break self.take();
+            }
             let (name, token) = self.name("normal, normal_concat, reduce, reduce_concat or \")\"")?;
             self.expect('=', &format!("\"=\" after {name}"))?;
             let repeated = match name.as_str() {
@@ -238,13 +265,9 @@ impl Reader {
             if !self.take_if(',') && self.peek().kind != Kind::Sign(')') {
                 return Err(self.peek().error("\",\" or \")\""));
             }
-        }
-        let end = self.peek();
-        if end.kind != Kind::End {
-            return Err(end.error("nothing after the genotype's \")\""));
-        }
-        let missing =
-            |part: &str| TextError { found: "none".to_owned(), ..end.error(format!("{part} in the genotype")) };
+        };
+        self.leave(close.line)?;
+        let missing = |part: &str| close.error(format!("{part} in the genotype"));
         let [normal, reduce] = edges;
         let [normal_concat, reduce_concat] = concats;
         Ok([
@@ -259,12 +282,21 @@ impl Reader {
         ])
     }
 
+    /// What may follow on the genotype's last line: what closes a list, a call or a string that it stands in.
+    fn leave(&mut self, line: usize) -> Result<(), TextError> {
+        while self.peek().line == line {
+            let token = self.take();
+            match token.kind {
+                Kind::End => break,
+                Kind::Quote(_) | Kind::Sign(',' | ';' | ')' | ']' | '}') => {}
+                _ => return Err(token.error("nothing after the genotype's \")\"")),
+            }
+        }
+        Ok(())
+    }
+
     /// A list or a tuple.
-    fn sequence<T>(
-        &mut self,
-        of: &str,
-        item: impl Fn(&mut Reader) -> Result<T, TextError>,
-    ) -> Result<Vec<T>, TextError> {
+    fn sequence<T>(&mut self, of: &str, item: impl Fn(&mut Self) -> Result<T, TextError>) -> Result<Vec<T>, TextError> {
         let close = if self.take_if('[') {
             ']'
         } else {
@@ -299,8 +331,21 @@ impl Reader {
         Ok((operation, from))
     }
 
-    /// A list of states, or `range(a, b)`.
+    /// A list of states or a range of them, which `list(…)` or `tuple(…)` may stand around.
     fn states(&mut self) -> Result<Vec<i64>, TextError> {
+        match &self.peek().kind {
+            Kind::Name(name) if matches!(name.as_str(), "list" | "tuple") => {
+                self.take();
+                self.expect('(', "\"(\"")?;
+                let states = self.plain_states()?;
+                self.expect(')', "\")\"")?;
+                Ok(states)
+            }
+            _ => self.plain_states(),
+        }
+    }
+
+    fn plain_states(&mut self) -> Result<Vec<i64>, TextError> {
         if self.peek().kind != Kind::Name("range".to_owned()) {
             return self.sequence("states", Reader::number);
         }

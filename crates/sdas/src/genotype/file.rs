@@ -103,9 +103,7 @@ impl Genotype {
     ///
     /// A file that cannot be read, and those of [`Genotype::parse`] with the path.
     pub fn read(path: impl AsRef<Path>) -> Result<Genotype, GenotypeError> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| GenotypeError::Read { path: path.to_owned(), error })?;
-        Genotype::parse(&text).map_err(|fault| GenotypeError::In { path: path.to_owned(), fault: Box::new(fault) })
+        read_cell(path.as_ref(), None)
     }
 
     /// Writes a genotype file: beside, then renamed, so that a file of that name is whole at every moment.
@@ -119,7 +117,8 @@ impl Genotype {
     }
 
     /// The published cell of that name, else the genotype in the file of that name; a run's folder stands for the
-    /// `genotype.json` in it. A file called like a published cell is reached as `./darts_v2`.
+    /// `genotype.json` in it, and `FILE:NAME` for one of several cells in a file, by its name or its line. A file called like
+    /// a published cell is reached as `./darts_v2`.
     ///
     /// # Errors
     ///
@@ -130,12 +129,35 @@ impl Genotype {
         }
         let path = Path::new(file_or_name);
         if path.is_dir() {
-            Genotype::read(path.join(IN_RUN))
-        } else if path.exists() {
-            Genotype::read(path)
-        } else {
-            Err(GenotypeError::Unknown { name: file_or_name.to_owned() })
+            return Genotype::read(path.join(IN_RUN));
         }
+        if path.exists() {
+            return Genotype::read(path);
+        }
+        match file_or_name.rsplit_once(':') {
+            Some((file, name)) if Path::new(file).is_file() => read_cell(Path::new(file), Some(name)),
+            _ => Err(GenotypeError::Unknown { name: file_or_name.to_owned() }),
+        }
+    }
+}
+
+fn read_cell(path: &Path, which: Option<&str>) -> Result<Genotype, GenotypeError> {
+    let text =
+        fs::read(path).and_then(decoded).map_err(|error| GenotypeError::Read { path: path.to_owned(), error })?;
+    Genotype::parse_cell(&text, which)
+        .map_err(|fault| GenotypeError::In { path: path.to_owned(), fault: Box::new(fault) })
+}
+
+/// The text of a file: UTF-8, or UTF-16 with a byte order mark, as a Windows shell's `>` writes it.
+fn decoded(bytes: Vec<u8>) -> io::Result<String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).map_err(io::Error::other)
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => String::from_utf8(bytes).map_err(io::Error::other),
     }
 }
 

@@ -9,6 +9,7 @@
 //! no published cell in [`PUBLISHED`] has it, but the field's networks run it (NASNet's cell in the DARTS repository
 //! does), so it is read, written, built and drawn.
 
+mod cells;
 mod darts_text;
 mod file;
 mod published;
@@ -121,12 +122,17 @@ impl Genotype {
     /// [`GenotypeError::Neither`] where it looks like neither, otherwise those of [`Genotype::from_json`] or of
     /// [`Genotype::from_darts_text`].
     pub fn parse(text: &str) -> Result<Genotype, GenotypeError> {
-        if text.trim_start().starts_with('{') {
-            Genotype::from_json(text)
-        } else if text.contains("Genotype") {
-            Genotype::from_darts_text(text)
-        } else {
-            Err(GenotypeError::Neither)
+        Genotype::parse_cell(text, None)
+    }
+
+    /// The same of text that may hold several cells, by name or line.
+    fn parse_cell(text: &str, which: Option<&str>) -> Result<Genotype, GenotypeError> {
+        let text = text.trim_start_matches('\u{feff}');
+        match (text.trim_start().starts_with('{'), which) {
+            (true, None) => Genotype::from_json(text),
+            (true, Some(name)) => Err(GenotypeError::OneCell { name: name.to_owned() }),
+            (false, _) if text.contains("Genotype") => Genotype::of_darts_cell(text, which),
+            (false, _) => Err(GenotypeError::Neither),
         }
     }
 }
@@ -161,6 +167,28 @@ pub enum GenotypeError {
     /// Not what the DARTS family prints.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// More cells than one.
+    #[error("it holds {count} cells; choose one by its name or line, as in FILE:NAME: {cells}")]
+    Several {
+        /// How many.
+        count: usize,
+        /// Their names and lines.
+        cells: String,
+    },
+    /// No cell of that name or line.
+    #[error("no cell is called {name} or stands in a line of that number; there are: {cells}")]
+    NoCell {
+        /// What was asked for.
+        name: String,
+        /// The names and lines that there are.
+        cells: String,
+    },
+    /// A name for a cell in a file that holds one without a name.
+    #[error("a genotype file in JSON holds one cell, without a name: leave out \":{name}\"")]
+    OneCell {
+        /// What was asked for.
+        name: String,
+    },
     /// A cell that cannot be.
     #[error("{place}: {fault}")]
     Cell {

@@ -123,7 +123,7 @@ impl Linear {
 
     /// Number of elements in its slot.
     pub fn weight_count(&self) -> usize {
-        (self.inputs + 1) * self.outputs
+        self.inputs.saturating_add(1).saturating_mul(self.outputs)
     }
 
     /// Initial weights as PyTorch's linear layer has them.

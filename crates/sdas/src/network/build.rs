@@ -142,7 +142,7 @@ impl Builder {
     }
 
     fn supernet_stem(&mut self, inputs: usize, stride: Extent) {
-        let outputs = 3 * self.channels;
+        let outputs = self.channels.saturating_mul(3);
         let block = self.stem_block("stem", 0, [inputs, outputs], stride, false);
         self.stem.push(block);
         (self.before, self.last) = (outputs, outputs);
@@ -166,7 +166,7 @@ impl Builder {
     /// Kind of the cell that comes next, of `cells`; a reduction cell doubles the channels.
     fn next_cell(&mut self, cells: usize) -> CellKind {
         if reduction_cells(cells).contains(&self.cells.len()) {
-            self.channels *= 2;
+            self.channels = self.channels.saturating_mul(2);
             CellKind::Reduction
         } else {
             CellKind::Normal
@@ -224,7 +224,7 @@ impl Builder {
             CellKind::Normal => UNIT,
             CellKind::Reduction => self.space.reduction_stride(),
         };
-        (self.before, self.last) = (self.last, cell.concat.len() * self.channels);
+        (self.before, self.last) = (self.last, self.channels.saturating_mul(cell.concat.len()));
         self.cells.push(cell);
     }
 

@@ -1,7 +1,9 @@
-//! Exact counts from the structure alone, without building any tensor.
+//! Exact counts from the structure alone, without building any tensor. Beyond what 64 bits hold they stop at the largest
+//! number.
 
-use super::{Block, Cell, Network};
-use sdas_kernels::Extent;
+use super::{Cell, Network};
+use crate::space::{INPUTS, NODES};
+use sdas_kernels::{Edge, Extent};
 
 /// What a network costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -13,59 +15,107 @@ pub struct Counts {
     /// Multiply-adds of all convolutions and linear layers for one sample, without the auxiliary head. Norms, pools,
     /// additions and activations are not counted.
     pub multiply_adds: usize,
+    /// Values of one sample that a training step has to keep for the way back, at the least: the results of convolutions
+    /// and the states of cells.
+    pub activations: usize,
+}
+
+/// Cells up to which a network is built for its counts. Of a deeper one they follow from two of these.
+const BUILT: usize = 24;
+
+impl Counts {
+    /// Counts of the network of `cells` cells that `build` makes, for samples of size `input`. All cells between two
+    /// reductions are the same but for the first two, and three cells more are one more in each of the three parts: so every
+    /// count grows evenly.
+    pub fn of(cells: usize, input: Extent, build: impl Fn(usize) -> Network) -> Counts {
+        if cells < BUILT {
+            return build(cells).counts(input);
+        }
+        let few = BUILT - 6 + cells % 3;
+        let [one, other] = [few, few + 3].map(|cells| build(cells).counts(input));
+        let grown = |count: fn(&Counts) -> usize| {
+            let [one, other] = [&one, &other].map(count);
+            ((cells - few) / 3).saturating_mul(other - one).saturating_add(one)
+        };
+        Counts {
+            parameters: grown(|counts| counts.parameters),
+            auxiliary_parameters: grown(|counts| counts.auxiliary_parameters),
+            multiply_adds: grown(|counts| counts.multiply_adds),
+            activations: grown(|counts| counts.activations),
+        }
+    }
+
+    /// Whether all are as they are, and not the largest number that there is in their place.
+    pub fn are_exact(&self) -> bool {
+        ![self.parameters, self.auxiliary_parameters, self.multiply_adds, self.activations].contains(&usize::MAX)
+    }
+}
+
+fn volume(extent: Extent) -> usize {
+    extent.into_iter().fold(1, usize::saturating_mul)
+}
+
+fn sum(counts: impl Iterator<Item = usize>) -> usize {
+    counts.fold(0, usize::saturating_add)
 }
 
 impl Network {
     /// Counts for samples of size `input` (frames, height, width).
     pub fn counts(&self, input: Extent) -> Counts {
-        let mut multiply_adds = self.classifier.inputs * self.classifier.outputs;
-        let mut run = |blocks: &[Block], extent: Extent| {
-            blocks.iter().fold(extent, |extent, block| {
-                multiply_adds += block.edge.multiply_adds(extent);
-                block.edge.output_extent(extent)
-            })
-        };
-        let mut before = run(&self.stem, input);
-        let mut last = run(&self.second_stem, before);
-        for cell in &self.cells {
-            let (output, cost) = cell_cost(cell, before, last);
-            multiply_adds += cost;
-            (before, last) = (last, output);
+        let mut multiply_adds = self.classifier.inputs.saturating_mul(self.classifier.outputs);
+        let mut activations = 0usize;
+        let extents = self.walk(input, |edge, extent| {
+            multiply_adds = multiply_adds.saturating_add(edge.multiply_adds(extent));
+            activations = activations.saturating_add(edge.kept(extent));
+        });
+        for (cell, [input, output]) in self.cells.iter().zip(extents) {
+            let channels = cell.preprocess[0].edge.outputs;
+            let values = |states: usize, extent| states.saturating_mul(channels).saturating_mul(volume(extent));
+            // Both inputs; the nodes, of which nobody reads the last; and those of the output once more, side by side.
+            let states = sum([values(INPUTS, input), values(NODES - 1 + cell.concat.len(), output)].into_iter());
+            activations = activations.saturating_add(states);
         }
-        let all: usize = self.blocks().map(|block| block.edge.weight_count()).sum::<usize>()
-            + self.linears().map(|linear| linear.weight_count()).sum::<usize>();
+        let blocks = self.stem.iter().chain(&self.second_stem).chain(self.cells.iter().flat_map(Cell::blocks));
+        let weights = blocks.map(|block| block.edge.weight_count()).chain([self.classifier.weight_count()]);
+        let parameters = sum(weights);
         let auxiliary_parameters = self.auxiliary.as_ref().map_or(0, |head| {
             let convolutions = head.convolutions.iter().map(|block| block.edge.weight_count());
-            convolutions.sum::<usize>() + head.classifier.weight_count()
+            sum(convolutions.chain([head.classifier.weight_count()]))
         });
-        Counts { parameters: all - auxiliary_parameters, auxiliary_parameters, multiply_adds }
+        Counts { parameters, auxiliary_parameters, multiply_adds, activations }
     }
 
     /// Size of the output of cell `index` for samples of size `input`.
     pub fn cell_extent(&self, index: usize, input: Extent) -> Extent {
-        let run = |blocks: &[Block], extent: Extent| {
-            blocks.iter().fold(extent, |extent, block| block.edge.output_extent(extent))
-        };
-        let mut before = run(&self.stem, input);
-        let mut last = run(&self.second_stem, before);
-        for cell in &self.cells[..=index] {
-            (before, last) = (last, cell_cost(cell, before, last).0);
-        }
-        last
+        self.walk(input, |_, _| {})[index][1]
     }
-}
 
-/// Size of a cell's output and its multiply-adds, for inputs of sizes `before` and `last`.
-fn cell_cost(cell: &Cell, before: Extent, last: Extent) -> (Extent, usize) {
-    let [first, second] = &cell.preprocess;
-    let mut cost = first.edge.multiply_adds(before) + second.edge.multiply_adds(last);
-    let input = second.edge.output_extent(last);
-    let output =
-        cell.edges.iter().find(|edge| edge.from < 2).map_or(input, |edge| edge.block.edge.output_extent(input));
-    for edge in &cell.edges {
-        cost += edge.block.edge.multiply_adds(if edge.from < 2 { input } else { output });
+    /// Shows every edge but those of the auxiliary head with the size of its input; gives the sizes of each cell's inputs,
+    /// once preprocessed, and of its output.
+    fn walk(&self, input: Extent, mut visit: impl FnMut(&Edge, Extent)) -> Vec<[Extent; 2]> {
+        let mut run = |extent: Extent, edge: &Edge| {
+            visit(edge, extent);
+            edge.output_extent(extent)
+        };
+        let mut before = self.stem.iter().fold(input, |extent, block| run(extent, &block.edge));
+        let mut last = self.second_stem.iter().fold(before, |extent, block| run(extent, &block.edge));
+        let mut extents = Vec::with_capacity(self.cells.len());
+        for Cell { preprocess: [first, second], edges, .. } in &self.cells {
+            run(before, &first.edge);
+            let input = run(last, &second.edge);
+            let mut output = input;
+            // Those that read an input come first in every node, so that its size is known when others read nodes.
+            for edge in edges.iter().filter(|edge| edge.from < INPUTS) {
+                output = run(input, &edge.block.edge);
+            }
+            for edge in edges.iter().filter(|edge| edge.from >= INPUTS) {
+                run(output, &edge.block.edge);
+            }
+            (before, last) = (last, output);
+            extents.push([input, output]);
+        }
+        extents
     }
-    (output, cost)
 }
 
 #[cfg(test)]
@@ -110,6 +160,64 @@ mod tests {
     fn multiply_adds_are_those_of_pytorch() {
         assert_eq!(derived("darts_v2", Stem::Cifar).multiply_adds, 528_359_040);
         assert_eq!(derived("darts_v2", Stem::Imagenet).multiply_adds, 529_911_552);
+    }
+
+    #[test]
+    fn deep_networks_are_counted_without_being_built() {
+        let space = Space::whole(SpaceName::Video);
+        let genotype = published("darts_v2").expect("a published cell");
+        for cells in [BUILT - 1, BUILT, BUILT + 1, BUILT + 2, 64] {
+            let supernet = |cells| Network::supernet(&space, 3, cells, 5, 3, [1, 2, 2]);
+            assert_eq!(Counts::of(cells, [5, 33, 47], supernet), supernet(cells).counts([5, 33, 47]), "{cells} cells");
+            let shape = |cells| NetworkShape {
+                channels: 7,
+                cells,
+                classes: 3,
+                inputs: 3,
+                stem: Stem::Imagenet,
+                auxiliary: true,
+            };
+            let derived = |cells| Network::derived(&genotype, shape(cells));
+            assert_eq!(Counts::of(cells, [1, 99, 75], derived), derived(cells).counts([1, 99, 75]), "{cells} cells");
+        }
+    }
+
+    #[test]
+    fn counts_stop_at_the_largest_number() {
+        let genotype = published("darts_v2").expect("a published cell");
+        let counts = |channels, cells, side| {
+            let shape =
+                |cells| NetworkShape { channels, cells, classes: 10, inputs: 3, stem: Stem::Cifar, auxiliary: true };
+            Counts::of(cells, [1, side, side], |cells| Network::derived(&genotype, shape(cells)))
+        };
+        assert!(counts(36, 20, 32).are_exact());
+        // DARTS V2's cell is 3,349,342 parameters with 20 cells: with a million times as many, about as many millions.
+        let deep = counts(36, 20_000_000, 32);
+        assert!(deep.are_exact() && (2e12..5e12).contains(&(deep.parameters as f64)), "{deep:?}");
+        assert_eq!(counts(usize::MAX / 2, 20, 32).parameters, usize::MAX);
+        assert_eq!(counts(36, usize::MAX, 32).parameters, usize::MAX);
+        assert_eq!(counts(36, 20, usize::MAX).multiply_adds, usize::MAX);
+    }
+
+    /// By hand, for 4 × 4 pixels, a normal cell of 4 channels and reductions to 2 × 2 and 1 of 8 and 16.
+    #[test]
+    fn activations_are_results_of_convolutions_and_states() {
+        let genotype = crate::genotype::Genotype::parse(
+            "Genotype(normal=[('skip_connect', 0), ('skip_connect', 1), ('skip_connect', 0), ('skip_connect', 1), \
+             ('skip_connect', 0), ('skip_connect', 1), ('sep_conv_3x3', 0), ('max_pool_3x3', 1)], \
+             normal_concat=[2, 3, 4, 5], reduce=[('skip_connect', 0), ('skip_connect', 1), ('skip_connect', 2), \
+             ('max_pool_3x3', 1), ('max_pool_3x3', 0), ('dil_conv_3x3', 3), ('dil_conv_3x3', 0), ('skip_connect', 3)], \
+             reduce_concat=[2, 3, 4, 5])",
+        )
+        .expect("a genotype");
+        let shape = NetworkShape { channels: 4, cells: 3, classes: 2, inputs: 3, stem: Stem::Cifar, auxiliary: false };
+        let stem = 12 * 16;
+        // In each cell: two layers before it and their results; its convolutions; the other seven states.
+        let normal = 4 * (2 * 16 + 2 * 16 + 2 * 16 + 7 * 16);
+        // Skips of stride 2 are convolutions.
+        let first = 8 * (2 * 16 + 2 * 16 + 4 * 4 + 7 * 4);
+        let second = 16 * (2 * 4 + 2 * 4 + 4 + 7);
+        assert_eq!(Network::derived(&genotype, shape).counts([1, 4, 4]).activations, stem + normal + first + second);
     }
 
     #[test]

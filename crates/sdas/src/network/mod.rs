@@ -135,6 +135,21 @@ impl Network {
         Parameters::from_host(slots, device)
     }
 
+    /// Learnt numbers in every slot.
+    pub fn weight_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.slots];
+        self.blocks().for_each(|block| counts[block.slot] = block.edge.weight_count());
+        self.linears().for_each(|linear| counts[linear.slot] = linear.weight_count());
+        counts
+    }
+
+    /// Running statistics in every slot.
+    pub fn statistic_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.slots];
+        self.blocks().for_each(|block| counts[block.slot] = block.edge.statistic_count());
+        counts
+    }
+
     /// A name for every slot, as PyTorch would name the module.
     pub fn slot_names(&self) -> Vec<String> {
         let mut names = vec![String::new(); self.slots];

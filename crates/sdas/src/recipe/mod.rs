@@ -58,6 +58,12 @@ impl Recipe {
         self
     }
 
+    /// The value of a dotted key as TOML; `None` where it is not said.
+    pub(crate) fn value(&self, key: &str) -> Option<String> {
+        let all = Value::try_from(self).expect("a recipe is TOML");
+        key.split('.').try_fold(&all, |value, part| value.get(part)).map(Value::to_string)
+    }
+
     /// The first key whose value differs, with both values as TOML.
     pub(crate) fn difference(&self, other: &Recipe) -> Option<(String, [String; 2])> {
         let [own, other] = [self, other].map(|recipe| Value::try_from(recipe).expect("a recipe is TOML"));

@@ -1,5 +1,6 @@
 //! What is told while a run goes on.
 
+use super::CheckpointError;
 use crate::compare::Outcome;
 use crate::draw::Picture;
 use crate::schedule::Decision;
@@ -54,6 +55,13 @@ pub enum Event<'a> {
     Loading(&'a sdas_data::Building),
     /// There is something to say of the samples: of what is left out, as the recipe allows, and the like.
     Remark(&'a sdas_data::Remark),
+    /// A checkpoint is damaged, and an older one is taken instead.
+    FellBack {
+        /// What is wrong with it.
+        fault: &'a CheckpointError,
+        /// The one that is taken.
+        instead: &'a Path,
+    },
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
         /// Which kind.

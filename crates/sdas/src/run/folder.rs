@@ -1,7 +1,7 @@
 //! A run's folder. Whatever is complete in it stays valid: files are written beside and renamed, and lines that a
 //! checkpoint does not know of are cut off when the run goes on.
 
-use super::{Checkpoint, CheckpointError, Phase, RunResult, Stage};
+use super::{Checkpoint, CheckpointError, Event, Observer, Phase, RunResult, Stage};
 use crate::genotype::GenotypeError;
 use crate::recipe::{Recipe, RecipeError};
 use sdas_data::DataError;
@@ -55,6 +55,29 @@ pub enum RunError {
     OtherPhase {
         /// What it is.
         phase: Phase,
+    },
+    /// There is nothing whole left to go on from.
+    #[error(
+        "the run in {} cannot go on: {why}\n  remedy: put its checkpoints back as they were, or begin it again elsewhere: its \
+         config.toml is the recipe", path.display()
+    )]
+    NoCheckpoint {
+        /// The run's folder.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// The sizes in the folder's recipe are not those that the run began with.
+    #[error(
+        "{key} is {now}, but the run was made with {before}\n  remedy: put config.toml back as it was, or begin another run"
+    )]
+    OtherSizes {
+        /// The recipe's key.
+        key: &'static str,
+        /// Its value when the run was made.
+        before: String,
+        /// Its value now.
+        now: String,
     },
     /// The classes have changed.
     #[error(
@@ -120,6 +143,23 @@ pub enum RunError {
         /// What would be right.
         message: String,
     },
+    /// Sizes for which the memory cannot be enough.
+    #[error(
+        "{key}: is {value}, but a step would hold at least {needs} at once, and this process can have {has} ({by})\n  \
+         remedy: make it smaller"
+    )]
+    TooLarge {
+        /// The recipe's key that is furthest from the usual.
+        key: &'static str,
+        /// Its value.
+        value: usize,
+        /// What a step would hold.
+        needs: String,
+        /// What there can be.
+        has: String,
+        /// What sets that.
+        by: &'static str,
+    },
     /// The loss or a gradient is not a number any more.
     #[error(
         "{what} is not finite at step {step} (epoch {epoch}); checkpoints written before stay valid\n  remedy: a smaller {key}, for example half of it, or a smaller clip"
@@ -144,6 +184,13 @@ pub struct Folder {
     _lock: Option<File>,
 }
 
+/// A checkpoint, and those after it, which are damaged.
+struct Newest {
+    path: PathBuf,
+    checkpoint: Checkpoint,
+    damaged: Vec<CheckpointError>,
+}
+
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
 
@@ -162,9 +209,8 @@ impl Folder {
         Folder::check_free(path)?;
         // The recipe comes last: it is what makes this the folder of a run.
         let recipe = ("config.toml", recipe.to_toml());
-        let checkpoints = folder.file("checkpoints");
         let write = || {
-            std::fs::create_dir_all(&checkpoints).map_err(folder.fault("make", &checkpoints))?;
+            folder.make_checkpoints()?;
             files.iter().chain([&recipe]).try_for_each(|(name, text)| folder.write(name, text.as_bytes()))
         };
         write().inspect_err(|_| {
@@ -194,12 +240,26 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// If it holds none, or one of the other kind, or another process works in it.
+    /// If it holds none, or one of the other kind, or another process works in it, or checkpoints cannot be written there.
     pub fn resume(path: &Path, phase: Phase) -> Result<Folder, RunError> {
         match Folder::open(path)?.phase()? {
-            own if own == phase => Folder::claim(path),
+            own if own == phase => {
+                let folder = Folder::claim(path)?;
+                folder.make_checkpoints()?;
+                Ok(folder)
+            }
             phase => Err(RunError::OtherPhase { phase }),
         }
+    }
+
+    /// Makes the folder of the checkpoints where it is not there, and sees that it can be written to, before anything is
+    /// computed that could then not be kept.
+    fn make_checkpoints(&self) -> Result<(), RunError> {
+        let checkpoints = self.file("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(self.fault("make", &checkpoints))?;
+        let probe = checkpoints.join("probe.tmp");
+        let probed = File::create(&probe).and_then(|_| std::fs::remove_file(&probe));
+        probed.map_err(self.fault("write into", &checkpoints))
     }
 
     /// Makes a folder, if it is not there, and keeps other processes out of it until it is dropped.
@@ -293,14 +353,16 @@ impl Folder {
         text.lines().map(line).collect()
     }
 
-    /// Which kind of run it is, by its newest checkpoint; before the first, a training has its cell already.
+    /// Which kind of run it is, by its newest checkpoint; without any, only a search has taken decisions, and only a training
+    /// begins with its cell.
     ///
     /// # Errors
     ///
     /// If no checkpoint can be read.
     pub fn phase(&self) -> Result<Phase, RunError> {
-        let Some((path, checkpoint)) = self.newest()? else {
-            return Ok(if self.file("genotype.json").exists() { Phase::Train } else { Phase::Search });
+        let Some(Newest { path, checkpoint, .. }) = self.newest()? else {
+            let [decisions, cell] = ["decisions.jsonl", "genotype.json"].map(|name| self.file(name).exists());
+            return Ok(if cell && !decisions { Phase::Train } else { Phase::Search });
         };
         #[derive(serde::Deserialize)]
         struct Kind {
@@ -357,6 +419,9 @@ impl Folder {
     /// Writes the checkpoint after `step` steps and removes all but the newest two.
     pub(crate) fn save(&self, step: usize, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
         let name = format!("checkpoints/step-{step:09}.safetensors");
+        // Whatever has become of the folder since the run began.
+        let folder = self.file("checkpoints");
+        std::fs::create_dir_all(&folder).map_err(self.fault("make", &folder))?;
         self.write(&name, &checkpoint.to_bytes())?;
         let all = self.checkpoints()?;
         for old in &all[..all.len().saturating_sub(KEPT)] {
@@ -365,16 +430,43 @@ impl Folder {
         Ok(self.file(&name))
     }
 
+    /// The newest checkpoint that is whole and where it lies; `observer` is told of those after it that are not. There is
+    /// none where the run has not come to its first.
+    ///
+    /// # Errors
+    ///
+    /// If none is whole, or there are none any more.
+    pub(crate) fn last(&self, observer: &mut dyn Observer) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
+        let Some(Newest { path, checkpoint, damaged }) = self.newest()? else {
+            let metrics = self.file("metrics.jsonl");
+            let epochs = std::fs::read(metrics).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count());
+            // An epoch's line is written just before its checkpoint.
+            return match epochs {
+                0 | 1 => Ok(None),
+                _ => {
+                    Err(self.no_checkpoint(format!("its metrics.jsonl has {epochs} epochs, but it has no checkpoints")))
+                }
+            };
+        };
+        damaged.iter().for_each(|fault| observer.notice(&Event::FellBack { fault, instead: &path }));
+        Ok(Some((path, checkpoint)))
+    }
+
     /// The newest checkpoint that is whole; an older one where the newest is damaged.
-    pub(crate) fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
-        let mut fault = None;
+    fn newest(&self) -> Result<Option<Newest>, RunError> {
+        let mut damaged = Vec::new();
         for path in self.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
-                Ok(checkpoint) => return Ok(Some((path, checkpoint))),
-                Err(error) => fault = fault.or(Some(error)),
+                Ok(checkpoint) => return Ok(Some(Newest { path, checkpoint, damaged })),
+                Err(error) => damaged.push(error),
             }
         }
-        fault.map_or(Ok(None), |error| Err(error.into()))
+        let faults: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+        if faults.is_empty() { Ok(None) } else { Err(self.no_checkpoint(faults.join("; "))) }
+    }
+
+    fn no_checkpoint(&self, why: String) -> RunError {
+        RunError::NoCheckpoint { path: self.path.clone(), why }
     }
 
     pub(crate) fn without_checkpoint(&self) -> RunError {

@@ -11,8 +11,8 @@ pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
 pub use data::{RunData, Seen, load_data};
 pub use event::{Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::{Folder, RunError};
-pub(crate) use memory::forget_peak_memory;
 pub use memory::peak_memory;
+pub(crate) use memory::{StepSize, forget_peak_memory};
 
 use crate::genotype::Genotype;
 use burn::tensor::Device;
@@ -25,7 +25,7 @@ pub struct Context<'a> {
     pub device: Device,
     /// Who is told of its progress.
     pub observer: &'a mut dyn Observer,
-    /// Set from outside (Ctrl-C): finish the step, write a checkpoint, leave.
+    /// Set from outside (Ctrl-C, SIGTERM, SIGHUP): finish the step, write a checkpoint, leave.
     pub stop: &'a AtomicBool,
 }
 

@@ -2,8 +2,9 @@
 
 pub(crate) mod progress;
 mod run;
+mod state;
 mod step;
 
-pub(crate) use run::load_state;
 pub use run::{resume, search};
+pub(crate) use state::load_state;
 pub use step::{AlphaGradient, Order, SearchState, WeightStep};

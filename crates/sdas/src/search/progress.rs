@@ -2,11 +2,13 @@
 
 use super::WeightStep;
 use crate::batch::Tally;
+use crate::recipe::Recipe;
 use crate::run::{
     DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, forget_peak_memory, peak_memory,
 };
 use crate::schedule::Plan;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Where a run stands.
@@ -15,6 +17,9 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// What it has seen.
     pub(crate) data: DataIdentity,
+    /// The settings that it cannot go on without, by key; checkpoints of before have none.
+    #[serde(default)]
+    pub(crate) sizes: BTreeMap<String, String>,
     /// Epochs completed, and so lines of `metrics.jsonl`.
     pub(crate) epoch: usize,
     /// Steps done since the start.
@@ -50,12 +55,48 @@ pub(crate) struct Times {
     pub(crate) steps: (usize, f64),
 }
 
+/// Settings that make a network what it is.
+fn network_keys(phase: Phase) -> &'static [&'static str] {
+    match phase {
+        Phase::Search => &["search.channels", "search.cells", "search.stem_stride", "space.name", "space.operations"],
+        Phase::Train => &["train.stem", "train.channels", "train.cells"],
+    }
+}
+
+/// Settings that make a step what it is: what it sees, and how much of it, from which it also follows how many steps an
+/// epoch has.
+fn step_keys(phase: Phase) -> [&'static str; 8] {
+    let batch = match phase {
+        Phase::Search => "search.batch",
+        Phase::Train => "train.batch",
+    };
+    [
+        batch,
+        "data.size",
+        "data.resize",
+        "data.input",
+        "data.clip.frames",
+        "data.clip.stride",
+        "data.clip.stack",
+        "data.clip.crop",
+    ]
+}
+
+fn size(recipe: &Recipe, key: &str) -> String {
+    recipe.value(key).unwrap_or_else(|| "not given".to_owned())
+}
+
 impl Progress {
     /// Where a run on `data` begins.
-    pub(crate) fn begin(phase: Phase, data: &RunData) -> Self {
+    pub(crate) fn begin(phase: Phase, recipe: &Recipe, data: &RunData) -> Self {
         Progress {
             phase,
             data: data.identity(),
+            sizes: network_keys(phase)
+                .iter()
+                .chain(&step_keys(phase))
+                .map(|key| (key.to_string(), size(recipe, key)))
+                .collect(),
             epoch: 0,
             step: 0,
             step_in_epoch: 0,
@@ -68,6 +109,29 @@ impl Progress {
             times: Times::default(),
             last: None,
         }
+    }
+
+    /// Checks that the recipe has the sizes that the run began with, as going on with it needs.
+    pub(crate) fn check_sizes(&self, recipe: &Recipe) -> Result<(), RunError> {
+        self.check_network(recipe)?;
+        self.check_keys(&step_keys(self.phase), recipe)
+    }
+
+    /// Checks those of the network, as measuring it needs.
+    pub(crate) fn check_network(&self, recipe: &Recipe) -> Result<(), RunError> {
+        self.check_keys(network_keys(self.phase), recipe)
+    }
+
+    fn check_keys(&self, keys: &[&'static str], recipe: &Recipe) -> Result<(), RunError> {
+        for &key in keys {
+            // Checkpoints of before have no sizes.
+            let Some(before) = self.sizes.get(key) else { continue };
+            let now = size(recipe, key);
+            if now != *before {
+                return Err(RunError::OtherSizes { key, before: before.clone(), now });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that this is the progress of a run on these pictures.

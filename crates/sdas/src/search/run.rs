@@ -2,18 +2,18 @@
 
 use super::SearchState;
 use super::progress::{Clock, Progress};
+use super::state::{initial, restore, supernet};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{COLLAPSED, Genes, Genotype, Origin};
-use crate::optimizer::Sgd;
 use crate::recipe::Recipe;
 use crate::run::{
     Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
     extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::schedule::{Criterion, DECISIONS, Decision, EdgeState, Moment, Scores, others};
-use crate::space::{CellKind, OperationKind, Space, edge};
-use crate::supernet::{Alpha, Remains, Supernet, SupernetShape};
+use crate::space::{CellKind, OperationKind, edge};
+use crate::supernet::Remains;
 use sdas_data::random::stream;
 use sdas_data::{Loader, LoaderSettings, Views, split};
 use std::path::Path;
@@ -31,11 +31,12 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
     Folder::check_free(folder)?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
-    let state = initial(&recipe, Sizes::of(&data), &context)?;
     let loaders = Loaders::new(&recipe, &data)?;
+    let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &context)?;
+    let progress = Progress::begin(Phase::Search, &recipe, &data);
     // Last: a run that cannot begin leaves no folder.
     let folder = Folder::create(folder, &recipe, &[])?;
-    Search::new(recipe, loaders, folder, state, Progress::begin(Phase::Search, &data), context).run()
+    Search::new(recipe, loaders, folder, state, progress, context).run()
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -46,71 +47,27 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let folder = Folder::resume(folder, Phase::Search)?;
     let mut recipe = folder.recipe()?;
+    let last = folder.last(context.observer)?;
+    let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
+    progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
-    let fresh = initial(&recipe, Sizes::of(&data), &context)?;
-    let (state, progress) = match folder.newest()? {
-        Some((path, checkpoint)) => {
-            let progress: Progress = checkpoint.state(&path)?;
-            progress.check(&data)?;
-            (restore(fresh.supernet, &progress, checkpoint, &context), progress)
+    progress.iter().try_for_each(|progress| progress.check(&data))?;
+    let loaders = Loaders::new(&recipe, &data)?;
+    let (state, progress) = match last.zip(progress) {
+        Some(((path, checkpoint), progress)) => {
+            let state = restore(supernet(&recipe, Sizes::of(&data))?, &progress, (&path, checkpoint), &context)?;
+            (state, progress)
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
-        None => (fresh, Progress::begin(Phase::Search, &data)),
+        None => {
+            let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &context)?;
+            (state, Progress::begin(Phase::Search, &recipe, &data))
+        }
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
     folder.cut("decisions.jsonl", progress.decisions)?;
-    let loaders = Loaders::new(&recipe, &data)?;
     Search::new(recipe, loaders, folder, state, progress, context).run()
-}
-
-fn initial(recipe: &Recipe, sizes: Sizes, context: &Context<'_>) -> Result<SearchState, RunError> {
-    let space = Space::subset(recipe.space.name, &recipe.space.operations)
-        .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
-    let shape = SupernetShape {
-        channels: recipe.search.channels,
-        cells: recipe.search.cells,
-        classes: sizes.classes,
-        inputs: sizes.inputs,
-        stem_stride: recipe.search.stem_stride,
-    };
-    let supernet = Supernet::new(space, shape);
-    let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
-    let statistics = supernet.network.initial_statistics(&context.device);
-    let alpha = Alpha::new(supernet.space.len(), recipe.search.seed);
-    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha })
-}
-
-/// The state of a search's newest checkpoint, for measuring it.
-pub(crate) fn load_state(
-    recipe: &Recipe,
-    inputs: usize,
-    folder: &Folder,
-    context: &Context<'_>,
-) -> Result<(SearchState, Vec<String>), RunError> {
-    let (path, checkpoint) = folder.newest()?.ok_or_else(|| folder.without_checkpoint())?;
-    let progress: Progress = checkpoint.state(&path)?;
-    let classes = progress.data.classes.clone();
-    let fresh = initial(recipe, Sizes { classes: classes.len(), inputs }, context)?;
-    Ok((restore(fresh.supernet, &progress, checkpoint, context), classes))
-}
-
-fn restore(fresh: Supernet, progress: &Progress, mut checkpoint: Checkpoint, context: &Context<'_>) -> SearchState {
-    let supernet = fresh.with_plans(progress.plans.clone());
-    let slots = supernet.network.slots;
-    let mut take = |prefix: &str| checkpoint.take(prefix, slots, &context.device);
-    let (weights, momentum, statistics) = (take("weights"), take("momentum"), take("statistics"));
-    let mut pair = |name: &str| {
-        ["normal", "reduction"].map(|kind| checkpoint.tensors.remove(&format!("{name}.{kind}")).unwrap_or_default())
-    };
-    let alpha = Alpha {
-        values: pair("alpha"),
-        first: pair("alpha_first"),
-        second: pair("alpha_second"),
-        steps: progress.alpha_steps,
-        operations: supernet.space.len(),
-    };
-    SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha }
 }
 
 /// The halves of the training set as batches.
@@ -268,8 +225,7 @@ impl<'a> Search<'a> {
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
         }
-        self.end_epoch(rate)?;
-        Ok(true)
+        self.end_epoch(rate)
     }
 
     fn check(&self, finite: bool, what: &'static str, key: &'static str) -> Result<(), RunError> {
@@ -370,9 +326,13 @@ impl<'a> Search<'a> {
         draw::Picture { title, cells: cells.into() }
     }
 
-    fn end_epoch(&mut self, rate: f64) -> Result<(), RunError> {
+    /// Measures the held-out samples and closes the epoch; false if stopped before, all its steps done.
+    fn end_epoch(&mut self, rate: f64) -> Result<bool, RunError> {
         let mut validation = Tally::default();
         for batch in self.loaders.evaluation.epoch(0, 0) {
+            if self.context.stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
             let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
@@ -400,7 +360,7 @@ impl<'a> Search<'a> {
         self.progress.end_epoch(record.clone());
         self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
-        Ok(())
+        Ok(true)
     }
 
     /// The cell of this kind that the search would come to if it ended now.
