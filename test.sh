@@ -13,7 +13,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
         exit 1
     fi
     as_root=()
-    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "test.sh: as root, type first: apt-get install ${missing[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
     "${as_root[@]}" apt-get update
     "${as_root[@]}" apt-get install --yes --no-install-recommends "${missing[@]}"
 fi

@@ -77,6 +77,9 @@ fn decode_bytes(bytes: &[u8], most: u64) -> Result<DynamicImage, String> {
     let mut decoder = reader.into_decoder().map_err(words)?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(format!("it says that it is {width}×{height}, so that it has no pixels"));
+    }
     if pixels > most {
         return Err(format!(
             "it says that it is {width}×{height}, which is {pixels} pixels, more than {LIMIT} = {most} allows"
@@ -180,6 +183,14 @@ mod tests {
         let mut bytes = Vec::new();
         picture.write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Jpeg).unwrap();
         bytes
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.ppm");
+        std::fs::write(&path, "P6\n0 0\n255\n").unwrap();
+        assert!(decode(&path, 1 << 20).is_err_and(|words| words.contains("no pixels")));
     }
 
     #[test]
