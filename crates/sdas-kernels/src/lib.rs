@@ -10,6 +10,8 @@ mod crew;
 mod edge;
 mod expression;
 mod fused;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod lanes;
 mod peak;
 mod portable;
@@ -20,7 +22,7 @@ mod width;
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
-pub use fused::{Descending, Descent, norm, release_memory};
+pub use fused::{Descending, Descent, approach, norm, release_memory};
 pub use peak::{peak_bandwidth, peak_operations};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

@@ -1,0 +1,319 @@
+//! The way back through windows: every pixel of an input gathers from the rows that read it, so that nothing is added
+//! to by two at once.
+
+use super::super::table::{UNITS, kind, piece};
+use super::forward::factor;
+use super::place::*;
+use super::rows::*;
+use super::sums::write_pair;
+use cubecl::prelude::*;
+
+/// The output coordinate whose tap lies on an input coordinate, or -1: `at` is the input's plus the padding, minus the
+/// tap's distance.
+#[cube]
+fn origin(at: i32, stride: i32, size: i32) -> i32 {
+    let mut output = at;
+    if stride > 1 {
+        output = at / stride;
+        if output * stride != at {
+            output = -1;
+        }
+    }
+    select(at >= 0 && output < size, output, -1)
+}
+
+/// What `per` pixels, `strands` apart, gather from one piece. Depthwise rows are weighed by the taps; of dense ones every
+/// tap has its own part; of pools, averages divide by their number of elements and maxima go to their tap alone.
+#[cube]
+pub fn gather<N: Size>(
+    rows: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] per: usize,
+    #[comptime] depthwise: bool,
+) {
+    let window = window(table, row);
+    let sort = signed(table, row, piece::KIND);
+    let from = at(table, row, piece::ROWS);
+    let inputs = at(table, row, piece::INPUTS);
+    let difference = flag(table, row, piece::DIFFERENCE);
+    let mut length = strand.channels;
+    if comptime!(!depthwise) {
+        if sort == kind::DENSE {
+            length = inputs * (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
+        }
+    }
+    let mut images = Array::<i32>::new(per);
+    let mut ts = Array::<i32>::new(per);
+    let mut hs = Array::<i32>::new(per);
+    let mut ws = Array::<i32>::new(per);
+    #[unroll]
+    for k in 0..per {
+        let pixel = strand.first + k * strand.strands;
+        let place = place(pixel, window.input_t, window.input_h, window.input_w);
+        images[k] = place.image * window.output_t;
+        ts[k] = place.t + window.padding_t;
+        hs[k] = place.h + window.padding_h;
+        // Beyond the end, no tap lies here.
+        ws[k] = select(pixel < strand.end, place.w + window.padding_w, -1);
+    }
+    let mut tap = 0usize;
+    for kt in 0..window.kernel_t {
+        for kh in 0..window.kernel_h {
+            for kw in 0..window.kernel_w {
+                let mut factor = Vector::<f32, N>::new(1.0);
+                if comptime!(depthwise) {
+                    factor = weights[at(table, row, piece::DEPTHWISE) + tap * strand.channels + strand.channel];
+                }
+                #[unroll]
+                for k in 0..per {
+                    let t = origin(ts[k] - kt * window.dilation_t, window.stride_t, window.output_t);
+                    let h = origin(hs[k] - kh * window.dilation_h, window.stride_h, window.output_h);
+                    let w = origin(ws[k] - kw * window.dilation_w, window.stride_w, window.output_w);
+                    if t >= 0 && h >= 0 && w >= 0 {
+                        let pixel = (((images[k] + t) * window.output_h + h) * window.output_w + w) as usize;
+                        if comptime!(depthwise) {
+                            sums[k] += rows[from + pixel * length + strand.channel] * factor;
+                        } else if sort == kind::DENSE {
+                            // Of a difference, the first frame's row is zero.
+                            if !difference || t * window.stride_t > 0 {
+                                sums[k] += rows[from + pixel * length + tap * inputs + strand.channel];
+                            }
+                        } else {
+                            let place = pixel * length + strand.channel;
+                            let value = results[at(table, row, piece::RESULT) + place];
+                            if sort == kind::MAXIMUM {
+                                let index = results[at(table, row, piece::MATRIX_SUMS) + place];
+                                let mut hit = Vector::<f32, N>::new(0.0);
+                                #[unroll]
+                                for lane in 0..N::value() {
+                                    let own = index.extract(lane) == f32::cast_from(tap);
+                                    hit.insert(lane, select(own, value.extract(lane), 0.0));
+                                }
+                                sums[k] += hit;
+                            } else {
+                                let count = covered(t, window.stride_t, window.padding_t, window.kernel_t, window.input_t)
+                                    * covered(h, window.stride_h, window.padding_h, window.kernel_h, window.input_h)
+                                    * covered(w, window.stride_w, window.padding_w, window.kernel_w, window.input_w);
+                                sums[k] += value / Vector::new(f32::cast_from(count));
+                            }
+                        }
+                    }
+                }
+                tap += 1;
+            }
+        }
+    }
+    if comptime!(!depthwise) {
+        // A difference is also read one frame later, and that frame has a row if the stride meets it.
+        if difference {
+            #[unroll]
+            for k in 0..per {
+                let t = origin(ts[k] + 1, window.stride_t, window.output_t);
+                let h = origin(hs[k], window.stride_h, window.output_h);
+                let w = origin(ws[k], window.stride_w, window.output_w);
+                if t >= 0 && h >= 0 && w >= 0 {
+                    let pixel = (((images[k] + t) * window.output_h + h) * window.output_w + w) as usize;
+                    sums[k] -= rows[from + pixel * length + strand.channel];
+                }
+            }
+        }
+    }
+}
+
+/// Real elements under a window along one axis.
+#[cube]
+fn covered(output: i32, stride: i32, padding: i32, kernel: i32, size: i32) -> i32 {
+    let first = output * stride - padding;
+    min(first + kernel, size) - max(first, 0)
+}
+
+/// Keeps a gradient where the value is positive.
+#[cube]
+pub fn kept<N: Size>(gradient: Vector<f32, N>, value: Vector<f32, N>) -> Vector<f32, N> {
+    let mut kept = Vector::<f32, N>::new(0.0);
+    #[unroll]
+    for lane in 0..N::value() {
+        kept.insert(lane, select(value.extract(lane) > 0.0, gradient.extract(lane), 0.0));
+    }
+    kept
+}
+
+/// The gradient of the normed results that inner units read, with the cubes' sums of it, plain and times the deviation of
+/// the results from their mean. The grid is (cubes of a piece, pieces).
+#[cube(launch_unchecked)]
+pub fn inner<N: Size>(
+    results: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    nodes: &[Vector<f32, N>],
+    mixes: &[f32],
+    factors: &[f32],
+    inner: &mut [Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    pitch: usize,
+    per_image: usize,
+    #[comptime] per: usize,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let channels = at(table, row, piece::OUTPUTS);
+    let strands = UNITS / channels;
+    let range = at(table, row, piece::RANGE);
+    let from = CUBE_POS_X as usize * range;
+    let end = min(from + range, at(table, row, piece::PIXELS));
+    let channel = me % channels;
+    let own = me / channels;
+    let active = own < strands;
+    let source = at(table, row, piece::SOURCE) + channel;
+    let to = at(table, row, piece::INNER) + channel;
+    let normal = signed(table, row, piece::SOURCE_NORMAL);
+    let line = line::<N>(normals, normal, channel, channels);
+    let mean = normals[(normal as usize * 4 + 2) * channels + channel];
+    let gradient = signed(table, row, piece::GRADIENT);
+    let mix = signed(table, row, piece::MIX);
+    let scaled = signed(table, row, piece::FACTORS);
+    let mut plain = Vector::<f32, N>::new(0.0);
+    let mut with = Vector::<f32, N>::new(0.0);
+    if active {
+        let mut done = from + own;
+        while done < end {
+            let strand = Strand { channel, channels, first: done, strands, end };
+            let mut sums = Array::<Vector<f32, N>>::new(per);
+            #[unroll]
+            for k in 0..per {
+                sums[k] = Vector::new(0.0);
+            }
+            gather::<N>(results, results, weights, table, row, &strand, &mut sums, per, true);
+            #[unroll]
+            for k in 0..per {
+                let pixel = done + k * strands;
+                if pixel < end {
+                    let result = results[source + pixel * channels];
+                    let mut sum = kept::<N>(sums[k], result * line.scale + line.shift);
+                    if gradient >= 0 {
+                        let factor = factor(mixes, factors, mix, scaled, pixel / per_image);
+                        sum += nodes[gradient as usize + pixel * pitch + channel] * Vector::new(factor);
+                    }
+                    inner[to + pixel * channels] = sum;
+                    plain += sum;
+                    with += sum * (result - mean);
+                }
+            }
+            done += per * strands;
+        }
+    }
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(2 * UNITS));
+    if active {
+        tile[me] = plain;
+        tile[UNITS + me] = with;
+    }
+    sync_cube();
+    if own == 0 {
+        write_pair::<N>(
+            &*tile,
+            partial,
+            at(table, row, piece::PARTIAL) + 2 * CUBE_POS_X as usize * channels + channel,
+            channels,
+            me,
+            strands,
+        );
+    }
+}
+
+/// The gradient of the state that a phase's links read, over all that reads it. The grid is the parts of the pixels.
+#[cube(launch_unchecked)]
+pub fn input<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    rows: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    nodes: &[Vector<f32, N>],
+    mixes: &[f32],
+    factors: &[f32],
+    gradient: &mut [Vector<f32, N>],
+    table: &[i32],
+    stages: usize,
+    stage_count: usize,
+    others: usize,
+    other_count: usize,
+    start: usize,
+    pitch: usize,
+    channels: usize,
+    pixels: usize,
+    per_image: usize,
+    node_pitch: usize,
+    to: usize,
+    to_pitch: usize,
+    #[comptime] own: bool,
+    #[comptime] dense: bool,
+    #[comptime] per: usize,
+) {
+    let me = UNIT_POS as usize;
+    let strands = UNITS / channels;
+    let channel = me % channels;
+    let begin = CUBE_POS_X as usize * per * strands + me / channels;
+    if me / channels < strands {
+        let strand = Strand { channel, channels, first: begin, strands, end: pixels };
+        let mut sums = Array::<Vector<f32, N>>::new(per);
+        let mut plain = Array::<Vector<f32, N>>::new(per);
+        #[unroll]
+        for k in 0..per {
+            sums[k] = Vector::new(0.0);
+            plain[k] = Vector::new(0.0);
+        }
+        for index in 0..stage_count {
+            gather::<N>(results, results, weights, table, stages + index, &strand, &mut sums, per, true);
+        }
+        for index in 0..other_count {
+            let row = others + index;
+            let sort = signed(table, row, piece::KIND);
+            if sort == kind::IDENTITY {
+                let from = at(table, row, piece::GRADIENT) + channel;
+                let mix = signed(table, row, piece::MIX);
+                let scaled = signed(table, row, piece::FACTORS);
+                #[unroll]
+                for k in 0..per {
+                    let pixel = begin + k * strands;
+                    if pixel < pixels {
+                        let factor = factor(mixes, factors, mix, scaled, pixel / per_image);
+                        let value = if comptime!(own) {
+                            gradient[from + pixel * node_pitch]
+                        } else {
+                            nodes[from + pixel * node_pitch]
+                        };
+                        plain[k] += value * Vector::new(factor);
+                    }
+                }
+            } else if sort == kind::DENSE {
+                if comptime!(dense) {
+                    if flag(table, row, piece::ACTIVATED) {
+                        gather::<N>(rows, results, weights, table, row, &strand, &mut sums, per, false);
+                    } else {
+                        gather::<N>(rows, results, weights, table, row, &strand, &mut plain, per, false);
+                    }
+                }
+            } else {
+                gather::<N>(results, results, weights, table, row, &strand, &mut plain, per, false);
+            }
+        }
+        #[unroll]
+        for k in 0..per {
+            let pixel = begin + k * strands;
+            if pixel < pixels {
+                let mut sum = plain[k] + kept::<N>(sums[k], x[start + pixel * pitch + channel]);
+                let place = to + pixel * to_pitch + channel;
+                if comptime!(own) {
+                    sum += gradient[place];
+                }
+                gradient[place] = sum;
+            }
+        }
+    }
+}
