@@ -36,11 +36,16 @@ const CLIPS: &[Expression] = &[
     Expression::TemporalDifference,
 ];
 
+/// The device under test: `SDAS_DEVICE=cuda` chooses where the build has several.
 fn gpu() -> Device {
+    #[cfg(feature = "cuda")]
+    if cfg!(not(feature = "wgpu")) || std::env::var("SDAS_DEVICE").is_ok_and(|name| name == "cuda") {
+        return Device::cuda(0);
+    }
     #[cfg(feature = "wgpu")]
     return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
     #[cfg(not(feature = "wgpu"))]
-    Device::cuda(0)
+    unreachable!("a build for cards has one's backend")
 }
 
 /// Where a case runs: by the kernels under test, or by Burn's own operations in double precision.

@@ -28,14 +28,9 @@ const TOLERANCE: f64 = 1e-4;
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
 
-/// Where the tests run: on a graphics card, if the build has one's backend.
+/// Where the tests run: on the CPU, or where `SDAS_DEVICE` says.
 fn device() -> Device {
-    #[cfg(feature = "cuda")]
-    return Device::cuda(0);
-    #[cfg(all(feature = "wgpu", not(feature = "cuda")))]
-    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
-    Device::flex()
+    sdas::device::choose(&std::env::var("SDAS_DEVICE").unwrap_or("cpu".to_owned())).unwrap()
 }
 
 /// `[N, C, (T,) H, W]` to `[N, T, H, W, C]`.

@@ -69,6 +69,7 @@ pub(super) struct Phase {
     pub(super) pixels: usize,
     pub(super) per_image: usize,
     pub(super) per_input_image: usize,
+    pub(super) input: Extent,
     pub(super) stages: Vec<Launch>,
     pub(super) denses: Launch,
     pub(super) pools: Launch,
@@ -129,6 +130,7 @@ impl Phase {
             pixels: plan.samples * volume(plan.output),
             per_image: volume(plan.output),
             per_input_image: volume(plan.input),
+            input: plan.input,
             ..Phase::default()
         };
         let mut links = links.to_vec();

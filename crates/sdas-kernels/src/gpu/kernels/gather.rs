@@ -22,6 +22,33 @@ fn origin(at: i32, stride: i32, size: i32) -> i32 {
     select(at >= 0 && output < size, output, -1)
 }
 
+/// The coordinates of `per` pixels, `strands` apart; beyond the end, such that no tap lies there.
+#[derive(CubeType)]
+pub struct Places {
+    pub images: Array<i32>,
+    pub ts: Array<i32>,
+    pub hs: Array<i32>,
+    pub ws: Array<i32>,
+}
+
+#[cube]
+fn places(strand: &Strand, t: i32, h: i32, w: i32, #[comptime] per: usize) -> Places {
+    let mut images = Array::<i32>::new(per);
+    let mut ts = Array::<i32>::new(per);
+    let mut hs = Array::<i32>::new(per);
+    let mut ws = Array::<i32>::new(per);
+    #[unroll]
+    for k in 0..per {
+        let pixel = strand.first + k * strand.strands;
+        let place = place(pixel, t, h, w);
+        images[k] = place.image;
+        ts[k] = place.t;
+        hs[k] = place.h;
+        ws[k] = select(pixel < strand.end, place.w, -65536);
+    }
+    Places { images, ts, hs, ws }
+}
+
 /// What `per` pixels, `strands` apart, gather from one piece. Depthwise rows are weighed by the taps; of dense ones every
 /// tap has its own part; of pools, averages divide by their number of elements and maxima go to their tap alone.
 #[cube]
@@ -32,6 +59,7 @@ pub fn gather<N: Size>(
     table: &[i32],
     row: usize,
     strand: &Strand,
+    places: &Places,
     sums: &mut Array<Vector<f32, N>>,
     #[comptime] per: usize,
     #[comptime] depthwise: bool,
@@ -47,20 +75,6 @@ pub fn gather<N: Size>(
             length = inputs * (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
         }
     }
-    let mut images = Array::<i32>::new(per);
-    let mut ts = Array::<i32>::new(per);
-    let mut hs = Array::<i32>::new(per);
-    let mut ws = Array::<i32>::new(per);
-    #[unroll]
-    for k in 0..per {
-        let pixel = strand.first + k * strand.strands;
-        let place = place(pixel, window.input_t, window.input_h, window.input_w);
-        images[k] = place.image * window.output_t;
-        ts[k] = place.t + window.padding_t;
-        hs[k] = place.h + window.padding_h;
-        // Beyond the end, no tap lies here.
-        ws[k] = select(pixel < strand.end, place.w + window.padding_w, -1);
-    }
     let mut tap = 0usize;
     for kt in 0..window.kernel_t {
         for kh in 0..window.kernel_h {
@@ -71,11 +85,11 @@ pub fn gather<N: Size>(
                 }
                 #[unroll]
                 for k in 0..per {
-                    let t = origin(ts[k] - kt * window.dilation_t, window.stride_t, window.output_t);
-                    let h = origin(hs[k] - kh * window.dilation_h, window.stride_h, window.output_h);
-                    let w = origin(ws[k] - kw * window.dilation_w, window.stride_w, window.output_w);
+                    let t = origin(places.ts[k] + window.padding_t - kt * window.dilation_t, window.stride_t, window.output_t);
+                    let h = origin(places.hs[k] + window.padding_h - kh * window.dilation_h, window.stride_h, window.output_h);
+                    let w = origin(places.ws[k] + window.padding_w - kw * window.dilation_w, window.stride_w, window.output_w);
                     if t >= 0 && h >= 0 && w >= 0 {
-                        let pixel = (((images[k] + t) * window.output_h + h) * window.output_w + w) as usize;
+                        let pixel = (((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w + w) as usize;
                         if comptime!(depthwise) {
                             sums[k] += rows[from + pixel * length + strand.channel] * factor;
                         } else if sort == kind::DENSE {
@@ -113,11 +127,11 @@ pub fn gather<N: Size>(
         if difference {
             #[unroll]
             for k in 0..per {
-                let t = origin(ts[k] + 1, window.stride_t, window.output_t);
-                let h = origin(hs[k], window.stride_h, window.output_h);
-                let w = origin(ws[k], window.stride_w, window.output_w);
+                let t = origin(places.ts[k] + 1, window.stride_t, window.output_t);
+                let h = origin(places.hs[k], window.stride_h, window.output_h);
+                let w = origin(places.ws[k], window.stride_w, window.output_w);
                 if t >= 0 && h >= 0 && w >= 0 {
-                    let pixel = (((images[k] + t) * window.output_h + h) * window.output_w + w) as usize;
+                    let pixel = (((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w + w) as usize;
                     sums[k] -= rows[from + pixel * length + strand.channel];
                 }
             }
@@ -163,6 +177,7 @@ pub fn inner<N: Size>(
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
+    let window = window(table, row);
     let channels = at(table, row, piece::OUTPUTS);
     let strands = UNITS / channels;
     let range = at(table, row, piece::RANGE);
@@ -190,7 +205,8 @@ pub fn inner<N: Size>(
             for k in 0..per {
                 sums[k] = Vector::new(0.0);
             }
-            gather::<N>(results, results, weights, table, row, &strand, &mut sums, per, true);
+            let places = places(&strand, window.input_t, window.input_h, window.input_w, per);
+            gather::<N>(results, results, weights, table, row, &strand, &places, &mut sums, per, true);
             #[unroll]
             for k in 0..per {
                 let pixel = done + k * strands;
@@ -248,6 +264,9 @@ pub fn input<N: Size>(
     channels: usize,
     pixels: usize,
     per_image: usize,
+    input_t: i32,
+    input_h: i32,
+    input_w: i32,
     node_pitch: usize,
     to: usize,
     to_pitch: usize,
@@ -261,6 +280,7 @@ pub fn input<N: Size>(
     let begin = CUBE_POS_X as usize * per * strands + me / channels;
     if me / channels < strands {
         let strand = Strand { channel, channels, first: begin, strands, end: pixels };
+        let places = places(&strand, input_t, input_h, input_w, per);
         let mut sums = Array::<Vector<f32, N>>::new(per);
         let mut plain = Array::<Vector<f32, N>>::new(per);
         #[unroll]
@@ -269,7 +289,7 @@ pub fn input<N: Size>(
             plain[k] = Vector::new(0.0);
         }
         for index in 0..stage_count {
-            gather::<N>(results, results, weights, table, stages + index, &strand, &mut sums, per, true);
+            gather::<N>(results, results, weights, table, stages + index, &strand, &places, &mut sums, per, true);
         }
         for index in 0..other_count {
             let row = others + index;
@@ -294,13 +314,13 @@ pub fn input<N: Size>(
             } else if sort == kind::DENSE {
                 if comptime!(dense) {
                     if flag(table, row, piece::ACTIVATED) {
-                        gather::<N>(rows, results, weights, table, row, &strand, &mut sums, per, false);
+                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut sums, per, false);
                     } else {
-                        gather::<N>(rows, results, weights, table, row, &strand, &mut plain, per, false);
+                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut plain, per, false);
                     }
                 }
             } else {
-                gather::<N>(results, results, weights, table, row, &strand, &mut plain, per, false);
+                gather::<N>(results, results, weights, table, row, &strand, &places, &mut plain, per, false);
             }
         }
         #[unroll]
