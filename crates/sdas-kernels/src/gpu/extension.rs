@@ -45,7 +45,7 @@ impl Call {
     fn given(&self, input: &CubeTensor, weights: &CubeTensor, mix: &CubeTensor) -> Given {
         Given {
             client: input.client.clone(),
-            weights: Buffer(weights.handle.clone()),
+            weights: Buffer::of(weights, self.plan.weights > 0),
             mixes: Buffer(mix.handle.clone()),
             factors: Buffer::new(&input.client, 1),
             pitch: self.plan.outputs / lanes(&self.plan),
@@ -80,7 +80,7 @@ impl FusedEdge for Cube {
         let output = Buffer::new(&input.client, plan.samples * volume(plan.output) * plan.outputs);
         let statistics = Buffer::new(&input.client, plan.statistics);
         let given = call.given(&input, &weights, &mix);
-        let running = Buffer(running.handle.clone());
+        let running = Buffer::of(&running, !call.batch && plan.statistics > 0);
         let kept = prepared.forward(&given, &call.state(&input), &output, (&running, &statistics));
         let [t, h, w] = plan.output;
         Forwarded {

@@ -7,6 +7,7 @@ use super::kernels::{back, forward, gather, sums};
 use super::phase::{Frame, Launch, Phase, PhaseLink};
 use super::table::{Rows, UNITS};
 use crate::fused::Wanted;
+use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -22,9 +23,17 @@ const GATHERED: usize = 2;
 pub(super) struct Buffer(pub(super) Handle);
 
 impl Buffer {
-    /// Room for so many vectors; one at least.
+    /// Room for so many elements, and for a vector at least: what a kernel is given has to hold one.
     pub(super) fn new(client: &Client, elements: usize) -> Self {
-        Buffer(client.empty(4 * elements.max(1)))
+        Buffer(client.empty(4 * elements.max(4)))
+    }
+
+    /// A tensor's memory, or a vector that nobody reads where there is nothing.
+    pub(super) fn of(tensor: &CubeTensor, present: bool) -> Self {
+        match present {
+            true => Buffer(tensor.handle.clone()),
+            false => Buffer::new(&tensor.client, 0),
+        }
     }
 
     pub(super) fn argument(&self) -> BufferArg {
