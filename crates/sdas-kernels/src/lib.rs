@@ -13,6 +13,7 @@ mod fused;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod lanes;
+mod linear;
 mod peak;
 mod portable;
 mod registers;
@@ -23,6 +24,7 @@ pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::{Descending, Descent, approach, norm, release_memory};
+pub use linear::linear;
 pub use peak::{peak_bandwidth, peak_operations};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

@@ -156,6 +156,10 @@ fn edges_are_the_portable_ones() {
     edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 7, 9]).compare();
     EdgeCase { running: true, tracked: [true, false, true], ..edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 8, 8]) }
         .compare();
+    // Rows of quads.
+    edge_case(PICTURES, [8, 8], [1, 1, 1], [1, 6, 8]).compare();
+    edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 7, 15]).compare();
+    edge_case(CLIPS, [4, 4], [2, 2, 2], [4, 5, 7]).compare();
     edge_case(CLIPS, [3, 3], [1, 1, 1], [4, 5, 6]).compare();
     edge_case(CLIPS, [3, 3], [2, 2, 2], [5, 6, 7]).compare();
     let mut affine = edge_case(CLIPS, [4, 4], [2, 2, 2], [4, 5, 6]);

@@ -22,8 +22,12 @@ fn nothing(like: &CubeTensor) -> CubeTensor {
     view(like, &Buffer::new(&like.client, 1), 0, [1])
 }
 
+/// Zeros, one row behind the other: a tensor of several axes may have its rows apart.
 fn zeros(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
-    burn_cubecl::ops::numeric::zeros_client(like.client.clone(), like.device.clone(), shape.into(), DType::F32)
+    let shape = shape.into();
+    let flat = Shape::new([shape.num_elements()]);
+    let zeros = burn_cubecl::ops::numeric::zeros_client(like.client.clone(), like.device.clone(), flat, DType::F32);
+    view(like, &Buffer(zeros.handle), 0, shape)
 }
 
 fn upload(client: &Client, values: &[f32]) -> Buffer {

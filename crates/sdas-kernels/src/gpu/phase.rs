@@ -4,6 +4,7 @@
 //! needs.
 
 use super::kernels::forward::{BLOCK, PER};
+use super::kernels::rows::{QUAD, Shape, Shapes};
 use super::kernels::sums::ROWS;
 use super::table::{NONE, Rows, Table, UNITS, entry, kind, node, norm, piece, sum, term};
 use crate::Pool;
@@ -71,6 +72,8 @@ pub(super) struct Phase {
     pub(super) per_input_image: usize,
     pub(super) input: Extent,
     pub(super) stages: Vec<Launch>,
+    /// By level, the windows of its stages.
+    pub(super) shapes: Vec<Shapes>,
     pub(super) denses: Launch,
     pub(super) pools: Launch,
     pub(super) norms: Vec<Rows>,
@@ -270,12 +273,26 @@ impl Builder<'_> {
             });
             launch.rows = self.phase.table.since(first);
             self.phase.stages.push(launch);
+            self.shapes(launch.rows);
         }
         let first = self.phase.table.rows();
         let mut launch = Launch::default();
         self.each_product(|builder, at, unit, product| builder.dense(at, unit, product, &mut launch));
         launch.rows = self.phase.table.since(first);
         self.phase.denses = launch;
+    }
+
+    /// Finds the windows of a level's stages, and tells each row its own.
+    fn shapes(&mut self, rows: Rows) {
+        let mut shapes = Shapes::default();
+        for row in rows.first..rows.first + rows.count {
+            let three = |from: usize| [0, 1, 2].map(|axis| self.phase.table.get(row, piece::WINDOW + from + axis) as usize);
+            let ([.., width], shape) = (three(3), Shape { kernel: three(6), dilation: three(9), stride: three(12) });
+            let index = if width.is_multiple_of(QUAD) { shapes.index(shape) } else { None };
+            shapes.others |= index.is_none();
+            self.phase.table.set(row, piece::SHAPE, option(index));
+        }
+        self.phase.shapes.push(shapes);
     }
 
     fn each_product(&mut self, mut body: impl FnMut(&mut Self, (usize, usize), &Unit, &Product)) {

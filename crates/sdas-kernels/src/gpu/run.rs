@@ -3,6 +3,7 @@
 // Launches that check no bounds.
 #![allow(unsafe_code)]
 
+use super::kernels::rows::{QUAD, Shapes};
 use super::kernels::{back, forward, gather, sums};
 use super::phase::{Frame, Launch, Phase, PhaseLink};
 use super::table::{Rows, UNITS};
@@ -14,9 +15,6 @@ use cubecl::server::Handle;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-
-/// Pixels of a unit when an input's gradient is gathered.
-const GATHERED: usize = 2;
 
 /// Memory of a device.
 #[derive(Debug, Clone)]
@@ -172,6 +170,7 @@ impl Prepared {
                         state.start,
                         state.pitch,
                         level > 0,
+                        phase.shapes[level],
                     );
                 }
             }
@@ -391,7 +390,7 @@ impl Back<'_> {
             return;
         }
         if self.wanted.weights {
-            self.matrices(launch, level > 0, false);
+            self.matrices(launch, level > 0, Some(phase.shapes[level]));
         }
         unsafe {
             back::stage::launch_unchecked(
@@ -411,7 +410,27 @@ impl Back<'_> {
                 phase.per_image,
             );
         }
-        if self.wanted.weights {
+        let shapes = phase.shapes[level];
+        if self.wanted.weights && !shapes.others {
+            unsafe {
+                sums::depthwise_quads::launch_unchecked(
+                    &self.given.client,
+                    grid(launch.summers, launch.rows.count, launch.tap_blocks),
+                    cube(),
+                    self.prepared.lanes,
+                    self.state.buffer.argument(),
+                    self.kept.results.argument(),
+                    self.kept.normals.argument(),
+                    self.weight_sums.argument(),
+                    self.table(),
+                    launch.rows.first,
+                    self.state.start,
+                    self.state.pitch,
+                    level > 0,
+                    shapes,
+                );
+            }
+        } else if self.wanted.weights {
             unsafe {
                 sums::depthwise::launch_unchecked(
                     &self.given.client,
@@ -432,7 +451,7 @@ impl Back<'_> {
         }
     }
 
-    fn matrices(&self, launch: Launch, inner: bool, dense: bool) {
+    fn matrices(&self, launch: Launch, inner: bool, shapes: Option<Shapes>) {
         let phase = &self.prepared.phase;
         unsafe {
             sums::matrices::launch_unchecked(
@@ -458,7 +477,8 @@ impl Back<'_> {
                 phase.per_image,
                 launch.output_blocks,
                 inner,
-                dense,
+                shapes.is_none(),
+                shapes.unwrap_or_default(),
             );
         }
     }
@@ -466,7 +486,7 @@ impl Back<'_> {
     fn dense_matrices(&self) {
         let launch = self.prepared.phase.denses;
         if self.wanted.weights && launch.rows.count > 0 {
-            self.matrices(launch, false, true);
+            self.matrices(launch, false, None);
         }
     }
 
@@ -491,7 +511,7 @@ impl Back<'_> {
                 rows.first,
                 self.given.pitch,
                 phase.per_image,
-                forward::PER,
+                phase.shapes[level],
             );
         }
     }
@@ -546,7 +566,7 @@ impl Back<'_> {
             }
         }
         let stages = phase.stages.first().copied().unwrap_or_default().rows;
-        let per_cube = GATHERED * (UNITS / phase.inputs);
+        let per_cube = QUAD * (UNITS / phase.inputs);
         let nodes = if self.state.own { &self.partial } else { self.to.nodes };
         unsafe {
             gather::input::launch_unchecked(
@@ -580,7 +600,7 @@ impl Back<'_> {
                 self.state.pitch,
                 self.state.own,
                 dense.rows.count > 0,
-                GATHERED,
+                phase.shapes.first().copied().unwrap_or_default(),
             );
         }
     }

@@ -2,7 +2,7 @@
 //! launch all of them.
 
 /// Numbers of a row.
-pub(super) const WIDTH: usize = 41;
+pub(super) const WIDTH: usize = 42;
 
 /// Units of a cube in most kernels.
 pub(super) const UNITS: usize = 256;
@@ -61,6 +61,8 @@ pub(super) mod piece {
     pub const KIND: usize = 39;
     /// Pixels that one cube sums weights' gradients over.
     pub const SUMS_RANGE: usize = 40;
+    /// Its window among those that the kernel was compiled for.
+    pub const SHAPE: usize = 41;
 }
 
 /// What a piece is.

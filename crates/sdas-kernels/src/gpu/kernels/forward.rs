@@ -7,7 +7,7 @@ use crate::EPSILON;
 use cubecl::prelude::*;
 
 /// Pixels of a strand's part of a tile.
-pub const PER: usize = 4;
+pub const PER: usize = QUAD;
 
 /// Vectors that a tile's rows take at most, their padding included.
 pub const TILE: usize = 2 * UNITS * PER;
@@ -35,10 +35,12 @@ pub fn stage<N: Size>(
     start: usize,
     pitch: usize,
     #[comptime] inner: bool,
+    #[comptime] shapes: Shapes,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
     let window = window(table, row);
+    let shape = signed(table, row, piece::SHAPE);
     let channels = at(table, row, piece::OUTPUTS);
     let strands = UNITS / channels;
     let range = at(table, row, piece::RANGE);
@@ -60,21 +62,23 @@ pub fn stage<N: Size>(
     while done < end {
         if active {
             let mut rows = Array::<Vector<f32, N>>::new(PER);
-            let strand = Strand { channel, channels, first: done + own, strands, end };
+            let strand = Strand { channel, channels, first: done + own * PER, strands: 1, end };
             if comptime!(inner) {
                 let line = source_line::<N>(normals, table, row, channel, channels);
                 let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
-                depthwise_rows::<N>(
-                    &*results, &pitch, weights, &line, &window, depthwise, &strand, &mut rows, true, PER,
+                quad_rows::<N>(
+                    &*results, &pitch, weights, &line, &window, shape, depthwise, &strand, &mut rows, true, shapes,
                 );
             } else {
                 let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
                 let pitch = Pitch { start, pixel: pitch };
-                depthwise_rows::<N>(x, &pitch, weights, &line, &window, depthwise, &strand, &mut rows, false, PER);
+                quad_rows::<N>(
+                    x, &pitch, weights, &line, &window, shape, depthwise, &strand, &mut rows, false, shapes,
+                );
             }
             #[unroll]
             for k in 0..PER {
-                tile[(own + k * strands) * wide + channel] = rows[k];
+                tile[(own * PER + k) * wide + channel] = rows[k];
             }
         }
         sync_cube();
@@ -89,7 +93,7 @@ pub fn stage<N: Size>(
                 let mut rows = Array::<Vector<f32, N>>::new(PER);
                 #[unroll]
                 for k in 0..PER {
-                    rows[k] = tile[(own + k * strands) * wide + input];
+                    rows[k] = tile[(own * PER + k) * wide + input];
                 }
                 #[unroll]
                 for lane in 0..N::value() {
@@ -103,7 +107,7 @@ pub fn stage<N: Size>(
             }
             #[unroll]
             for k in 0..PER {
-                let pixel = done + own + k * strands;
+                let pixel = done + own * PER + k;
                 if pixel < end {
                     results[to + pixel * channels + channel] = values[k];
                     sum += values[k];

@@ -139,6 +139,88 @@ pub fn gather<N: Size>(
     }
 }
 
+/// As [`gather`], for a quad and a depthwise window without stride that is known to the compiler.
+#[cube]
+fn gather_quad<N: Size>(
+    rows: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    places: &Places,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] shape: Shape,
+) {
+    let Shape { kernel, dilation, .. } = comptime!(shape);
+    let window = window(table, row);
+    let from = at(table, row, piece::ROWS) + strand.channel;
+    let factors = at(table, row, piece::DEPTHWISE) + strand.channel;
+    let reach = comptime!((kernel[2] - 1) * dilation[2]);
+    let t = places.ts[0] + window.padding_t;
+    let h = places.hs[0] + window.padding_h;
+    let w = places.ws[0] + window.padding_w - comptime!(reach as i32);
+    let present = strand.first < strand.end;
+    #[unroll]
+    for kt in 0..kernel[0] {
+        let t = t - comptime!((kt * dilation[0]) as i32);
+        #[unroll]
+        for kh in 0..kernel[1] {
+            let h = h - comptime!((kh * dilation[1]) as i32);
+            if present && within(t, window.output_t) && within(h, window.output_h) {
+                let line = ((places.images[0] * window.output_t + t) * window.output_h + h) * window.output_w;
+                let mut values = Array::<Vector<f32, N>>::new(comptime!(QUAD + reach));
+                #[unroll]
+                for index in 0..comptime!(QUAD + reach) {
+                    let w = w + comptime!(index as i32);
+                    values[index] = Vector::new(0.0);
+                    if within(w, window.output_w) {
+                        values[index] = rows[from + (line + w) as usize * strand.channels];
+                    }
+                }
+                #[unroll]
+                for kw in 0..kernel[2] {
+                    let factor = weights[factors + comptime!((kt * kernel[1] + kh) * kernel[2] + kw) * strand.channels];
+                    #[unroll]
+                    for k in 0..QUAD {
+                        sums[k] += values[comptime!(k + reach - kw * dilation[2])] * factor;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a quad gathers from a stage.
+#[cube]
+fn gather_stage<N: Size>(
+    rows: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    places: &Places,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] shapes: Shapes,
+) {
+    let shape = signed(table, row, piece::SHAPE);
+    let mut left = true;
+    #[unroll]
+    for index in 0..comptime!(shapes.len()) {
+        let of = comptime!(shapes.get(index));
+        if comptime!(!of.is_strided()) {
+            if shape == comptime!(index as i32) {
+                gather_quad::<N>(rows, weights, table, row, strand, places, sums, of);
+                left = false;
+            }
+        }
+    }
+    if comptime!(shapes.are_general()) {
+        if left {
+            gather::<N>(rows, rows, weights, table, row, strand, places, sums, QUAD, true);
+        }
+    }
+}
+
 /// Real elements under a window along one axis.
 #[cube]
 fn covered(output: i32, stride: i32, padding: i32, kernel: i32, size: i32) -> i32 {
@@ -173,7 +255,7 @@ pub fn inner<N: Size>(
     first: usize,
     pitch: usize,
     per_image: usize,
-    #[comptime] per: usize,
+    #[comptime] shapes: Shapes,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
@@ -197,19 +279,19 @@ pub fn inner<N: Size>(
     let mut plain = Vector::<f32, N>::new(0.0);
     let mut with = Vector::<f32, N>::new(0.0);
     if active {
-        let mut done = from + own;
+        let mut done = from + own * QUAD;
         while done < end {
-            let strand = Strand { channel, channels, first: done, strands, end };
-            let mut sums = Array::<Vector<f32, N>>::new(per);
+            let strand = Strand { channel, channels, first: done, strands: 1, end };
+            let mut sums = Array::<Vector<f32, N>>::new(QUAD);
             #[unroll]
-            for k in 0..per {
+            for k in 0..QUAD {
                 sums[k] = Vector::new(0.0);
             }
-            let places = places(&strand, window.input_t, window.input_h, window.input_w, per);
-            gather::<N>(results, results, weights, table, row, &strand, &places, &mut sums, per, true);
+            let places = places(&strand, window.input_t, window.input_h, window.input_w, QUAD);
+            gather_stage::<N>(results, weights, table, row, &strand, &places, &mut sums, shapes);
             #[unroll]
-            for k in 0..per {
-                let pixel = done + k * strands;
+            for k in 0..QUAD {
+                let pixel = done + k;
                 if pixel < end {
                     let result = results[source + pixel * channels];
                     let mut sum = kept::<N>(sums[k], result * line.scale + line.shift);
@@ -222,7 +304,7 @@ pub fn inner<N: Size>(
                     with += sum * (result - mean);
                 }
             }
-            done += per * strands;
+            done += QUAD * strands;
         }
     }
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(2 * UNITS));
@@ -272,24 +354,24 @@ pub fn input<N: Size>(
     to_pitch: usize,
     #[comptime] own: bool,
     #[comptime] dense: bool,
-    #[comptime] per: usize,
+    #[comptime] shapes: Shapes,
 ) {
     let me = UNIT_POS as usize;
     let strands = UNITS / channels;
     let channel = me % channels;
-    let begin = CUBE_POS_X as usize * per * strands + me / channels;
+    let begin = (CUBE_POS_X as usize * strands + me / channels) * QUAD;
     if me / channels < strands {
-        let strand = Strand { channel, channels, first: begin, strands, end: pixels };
-        let places = places(&strand, input_t, input_h, input_w, per);
-        let mut sums = Array::<Vector<f32, N>>::new(per);
-        let mut plain = Array::<Vector<f32, N>>::new(per);
+        let strand = Strand { channel, channels, first: begin, strands: 1, end: pixels };
+        let places = places(&strand, input_t, input_h, input_w, QUAD);
+        let mut sums = Array::<Vector<f32, N>>::new(QUAD);
+        let mut plain = Array::<Vector<f32, N>>::new(QUAD);
         #[unroll]
-        for k in 0..per {
+        for k in 0..QUAD {
             sums[k] = Vector::new(0.0);
             plain[k] = Vector::new(0.0);
         }
         for index in 0..stage_count {
-            gather::<N>(results, results, weights, table, stages + index, &strand, &places, &mut sums, per, true);
+            gather_stage::<N>(results, weights, table, stages + index, &strand, &places, &mut sums, shapes);
         }
         for index in 0..other_count {
             let row = others + index;
@@ -299,8 +381,8 @@ pub fn input<N: Size>(
                 let mix = signed(table, row, piece::MIX);
                 let scaled = signed(table, row, piece::FACTORS);
                 #[unroll]
-                for k in 0..per {
-                    let pixel = begin + k * strands;
+                for k in 0..QUAD {
+                    let pixel = begin + k;
                     if pixel < pixels {
                         let factor = factor(mixes, factors, mix, scaled, pixel / per_image);
                         let value = if comptime!(own) {
@@ -314,18 +396,18 @@ pub fn input<N: Size>(
             } else if sort == kind::DENSE {
                 if comptime!(dense) {
                     if flag(table, row, piece::ACTIVATED) {
-                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut sums, per, false);
+                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut sums, QUAD, false);
                     } else {
-                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut plain, per, false);
+                        gather::<N>(rows, results, weights, table, row, &strand, &places, &mut plain, QUAD, false);
                     }
                 }
             } else {
-                gather::<N>(results, results, weights, table, row, &strand, &places, &mut plain, per, false);
+                gather::<N>(results, results, weights, table, row, &strand, &places, &mut plain, QUAD, false);
             }
         }
         #[unroll]
-        for k in 0..per {
-            let pixel = begin + k * strands;
+        for k in 0..QUAD {
+            let pixel = begin + k;
             if pixel < pixels {
                 let mut sum = plain[k] + kept::<N>(sums[k], x[start + pixel * pitch + channel]);
                 let place = to + pixel * to_pitch + channel;

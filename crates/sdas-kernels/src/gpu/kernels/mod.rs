@@ -8,5 +8,5 @@ pub(super) mod forward;
 pub(super) mod gather;
 pub(super) mod pack;
 mod place;
-mod rows;
+pub(super) mod rows;
 pub(super) mod sums;

@@ -227,6 +227,7 @@ pub fn matrices<N: Size>(
     output_blocks: usize,
     #[comptime] inner: bool,
     #[comptime] dense: bool,
+    #[comptime] shapes: Shapes,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
@@ -262,36 +263,46 @@ pub fn matrices<N: Size>(
     if present {
         let mut done = from;
         while done < end {
-            // As many units as there are vectors in the tile's rows.
-            let pixel = done + me / ROWS;
             let channel = first_row + me % ROWS;
-            let mut value = Vector::<f32, N>::new(0.0);
-            if pixel < end && channel < length {
-                if comptime!(dense) {
+            if comptime!(dense) {
+                // As many units as there are vectors in the tile's rows.
+                let pixel = done + me / ROWS;
+                let mut value = Vector::<f32, N>::new(0.0);
+                if pixel < end && channel < length {
                     let corner = corner(&window, pixel);
                     let pitch = Pitch { start, pixel: x_pitch };
                     value = dense_row::<N>(x, &pitch, &window, &corner, inputs, activated, difference, channel);
-                } else {
-                    let mut one = Array::<Vector<f32, N>>::new(1usize);
-                    let place = Strand { channel, channels, first: pixel, strands: 1, end };
+                }
+                rows[me / ROWS * comptime!(ROWS + 1) + me % ROWS] = value;
+            } else if me < comptime!(PIXELS / QUAD * ROWS) {
+                let mut quad = Array::<Vector<f32, N>>::new(QUAD);
+                #[unroll]
+                for k in 0..QUAD {
+                    quad[k] = Vector::new(0.0);
+                }
+                if channel < length {
+                    let place = Strand { channel, channels, first: done + me / ROWS * QUAD, strands: 1, end };
                     let weight = at(table, row, piece::DEPTHWISE) + channel;
+                    let shape = signed(table, row, piece::SHAPE);
                     if comptime!(inner) {
                         let line = source_line::<N>(normals, table, row, channel, channels);
                         let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
-                        depthwise_rows::<N>(
-                            results, &pitch, weights, &line, &window, weight, &place, &mut one, true, 1usize,
+                        quad_rows::<N>(
+                            results, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, true, shapes,
                         );
                     } else {
                         let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
                         let pitch = Pitch { start, pixel: x_pitch };
-                        depthwise_rows::<N>(
-                            x, &pitch, weights, &line, &window, weight, &place, &mut one, false, 1usize,
+                        quad_rows::<N>(
+                            x, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, false, shapes,
                         );
                     }
-                    value = one[0];
+                }
+                #[unroll]
+                for k in 0..QUAD {
+                    rows[(me / ROWS * QUAD + k) * comptime!(ROWS + 1) + me % ROWS] = quad[k];
                 }
             }
-            rows[me / ROWS * comptime!(ROWS + 1) + me % ROWS] = value;
             let mut item = me;
             while item < PIXELS * block {
                 let pixel = done + item / block;
@@ -445,6 +456,154 @@ pub fn depthwise<N: Size>(
             sum += tile[other * block + me];
         }
         partial[at(table, row, piece::DEPTHWISE_SUMS) + CUBE_POS_X as usize * count + own] = sum;
+    }
+}
+
+/// As [`depthwise`], for windows that the compiler knows: every unit has a row of taps in one vector of channels.
+#[cube(launch_unchecked)]
+pub fn depthwise_quads<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    start: usize,
+    x_pitch: usize,
+    #[comptime] inner: bool,
+    #[comptime] shapes: Shapes,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let window = window(table, row);
+    let shape = signed(table, row, piece::SHAPE);
+    let channels = at(table, row, piece::OUTPUTS);
+    let count = (window.kernel_t * window.kernel_h) as usize * channels;
+    let skipped = CUBE_POS_Z as usize * UNITS;
+    let block = min(max(count, skipped + 1) - skipped, UNITS);
+    let strands = UNITS / block;
+    let strand = me / block;
+    let own = skipped + me % block;
+    let active = own < count && strand < strands;
+    let channel = own % channels;
+    let tap = own / channels;
+    let range = at(table, row, piece::SUMS_RANGE);
+    let begin = CUBE_POS_X as usize * range;
+    let limit = min(begin + range, at(table, row, piece::PIXELS));
+    let each = (range / QUAD + strands - 1) / strands * QUAD;
+    let from = min(begin + strand * each, limit);
+    let end = min(from + each, limit);
+    let taps = comptime!(shapes.taps());
+    let mut sums = Array::<Vector<f32, N>>::new(taps);
+    #[unroll]
+    for kw in 0..taps {
+        sums[kw] = Vector::new(0.0);
+    }
+    if active {
+        #[unroll]
+        for index in 0..comptime!(shapes.len()) {
+            if shape == comptime!(index as i32) {
+                let of = comptime!(shapes.get(index));
+                let strand = Strand { channel, channels, first: from, strands: tap, end };
+                if comptime!(inner) {
+                    let line = source_line::<N>(normals, table, row, channel, channels);
+                    let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
+                    tap_sums::<N>(results, results, &pitch, &line, &window, table, row, &strand, &mut sums, true, of);
+                } else {
+                    let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
+                    let pitch = Pitch { start, pixel: x_pitch };
+                    tap_sums::<N>(x, results, &pitch, &line, &window, table, row, &strand, &mut sums, false, of);
+                }
+            }
+        }
+    }
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(UNITS);
+    let width = window.kernel_w as usize;
+    #[unroll]
+    for kw in 0..taps {
+        if active {
+            tile[me] = sums[kw];
+        }
+        sync_cube();
+        if strand == 0 && own < count && begin < limit && kw < width {
+            let mut sum = Vector::<f32, N>::new(0.0);
+            for other in 0..strands {
+                sum += tile[other * block + me];
+            }
+            let part = CUBE_POS_X as usize * count * width;
+            partial[at(table, row, piece::DEPTHWISE_SUMS) + part + (tap * width + kw) * channels + channel] = sum;
+        }
+        sync_cube();
+    }
+}
+
+/// The sums of a row of taps, the `strands`-th of a window, over a strand's pixels.
+#[cube]
+fn tap_sums<N: Size>(
+    source: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    pitch: &Pitch,
+    line: &Line<N>,
+    window: &Window,
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] inner: bool,
+    #[comptime] shape: Shape,
+) {
+    let Shape { kernel, dilation, stride } = comptime!(shape);
+    let rows = at(table, row, piece::ROWS) + strand.channel;
+    let tap = strand.strands as i32;
+    let tap_t = tap / window.kernel_h * window.dilation_t - window.padding_t;
+    let tap_h = tap % window.kernel_h * window.dilation_h - window.padding_h;
+    let place = place(strand.first, window.output_t, window.output_h, window.output_w);
+    let mut image = place.image;
+    let mut output_t = place.t;
+    let mut output_h = place.h;
+    let mut output_w = place.w;
+    let mut pixel = strand.first;
+    while pixel < strand.end {
+        let t = output_t * window.stride_t + tap_t;
+        let h = output_h * window.stride_h + tap_h;
+        if within(t, window.input_t) && within(h, window.input_h) {
+            let begin = ((image * window.input_t + t) * window.input_h + h) * window.input_w;
+            let mut values = Array::<Vector<f32, N>>::new(comptime!(shape.width()));
+            row_values::<N>(
+                source,
+                pitch,
+                line,
+                strand.channel,
+                begin,
+                output_w * window.stride_w - window.padding_w,
+                window.input_w,
+                &mut values,
+                inner,
+                comptime!(shape.width()),
+            );
+            #[unroll]
+            for k in 0..QUAD {
+                let gradient = results[rows + (pixel + k) * strand.channels];
+                #[unroll]
+                for kw in 0..kernel[2] {
+                    sums[kw] += values[comptime!(k * stride[2] + kw * dilation[2])] * gradient;
+                }
+            }
+        }
+        output_w += comptime!(QUAD as i32);
+        if output_w >= window.output_w {
+            output_w -= window.output_w;
+            output_h += 1;
+            if output_h >= window.output_h {
+                output_h = 0;
+                output_t += 1;
+                if output_t >= window.output_t {
+                    output_t = 0;
+                    image += 1;
+                }
+            }
+        }
+        pixel += QUAD;
     }
 }
 
