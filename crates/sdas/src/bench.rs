@@ -144,7 +144,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
     let StepSettings { phase, channels, layers: cells, batch, size, frames, steps, .. } = settings;
     let extent = [frames, size, size];
     let multiply_adds: usize;
-    let mut one: Box<dyn FnMut(usize)> = match phase {
+    let mut one: Box<dyn FnMut(usize, [sdas_data::Batch; 2])> = match phase {
         Phase::Search => {
             let (space, stem_stride) = space(frames);
             let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
@@ -155,10 +155,8 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let alpha = Alpha::new(supernet.space.len(), 1);
             let mut state = SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
-            Box::new(move |step| {
-                let [training, validation] = [0, 1].map(|half| random_batch(batch, extent, [step, half]));
-                let training = DeviceBatch::new(training, device);
-                let validation = DeviceBatch::new(validation, device);
+            Box::new(move |_, halves| {
+                let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));
                 let gradient = state.alpha_gradient(order, &training, &validation, weights.rate, &weights);
                 state.alpha.update(&gradient.values, &state.supernet.plans, &alpha);
                 state.weight_step(&training, weights.rate, &weights);
@@ -170,17 +168,19 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             multiply_adds = network.counts(extent).multiply_adds;
             let mut state = TrainState::new(network, 1, device);
             let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
-            Box::new(move |step| {
-                let batch = DeviceBatch::new(random_batch(batch, extent, [step, 0]), device);
+            Box::new(move |step, [batch, _]| {
+                let batch = DeviceBatch::new(batch, device);
                 // The last epoch's drop path.
                 state.step(&batch, Position { epoch: 1, step, rate: settings.weights.rate }, &settings);
             })
         }
     };
-    one(0);
+    let halves = |step| [0, 1].map(|half| random_batch(batch, extent, [step, half]));
+    one(0, halves(0));
     let time = |step| {
+        let halves = halves(step);
         let start = Instant::now();
-        one(step);
+        one(step, halves);
         start.elapsed().as_secs_f64()
     };
     let seconds = (1..=steps.max(1)).map(time).collect();

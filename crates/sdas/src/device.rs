@@ -31,6 +31,7 @@ pub fn choose(name: &str) -> Result<Device, DeviceError> {
         "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "cuda")]
         "cuda" => Ok(Device::cuda(0)),
+        #[cfg(not(all(feature = "wgpu", feature = "cuda")))]
         "wgpu" | "cuda" => Err(DeviceError::NotBuilt { name: name.to_owned() }),
         other => Err(DeviceError::Unknown { name: other.to_owned() }),
     }

@@ -88,11 +88,13 @@ impl Parameters {
 
     /// Moves `self` towards `target` by `share` of the way: how running statistics follow a batch's.
     pub fn approach(&self, target: &Self, share: f64) -> Self {
-        let moved = |(own, target): (&Option<Tensor<1>>, &Option<Tensor<1>>)| match (own, target) {
-            (Some(own), Some(target)) => Some(own.clone() * (1.0 - share) + target.clone() * share),
-            _ => own.clone(),
-        };
-        Parameters { slots: self.slots.iter().zip(&target.slots).map(moved).collect() }
+        let both = |slot: &usize| self.slots[*slot].is_some() && target.slots[*slot].is_some();
+        let used: Vec<usize> = (0..self.slots.len()).filter(both).collect();
+        let of = |slots: &[Option<Tensor<1>>]| used.iter().filter_map(|&slot| slots[slot].clone()).collect::<Vec<_>>();
+        let moved = sdas_kernels::approach(&of(&self.slots), &of(&target.slots), share);
+        let mut slots = self.slots.clone();
+        used.iter().zip(moved).for_each(|(&slot, moved)| slots[slot] = Some(moved));
+        Parameters { slots }
     }
 
     /// The values on the host, by slot.

@@ -28,6 +28,11 @@ const TOLERANCE: f64 = 1e-4;
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
 
+/// Where the tests run: on the CPU, or where `SDAS_DEVICE` says.
+fn device() -> Device {
+    sdas::device::choose(&std::env::var("SDAS_DEVICE").unwrap_or("cpu".to_owned())).unwrap()
+}
+
 /// `[N, C, (T,) H, W]` to `[N, T, H, W, C]`.
 fn activation(case: &Case, name: &str, device: &Device) -> Tensor<5> {
     let (shape, values) = case.floats(name);
@@ -147,7 +152,10 @@ fn agrees(case: &Case, body: impl Fn(f64) -> Vec<(&'static str, f64, f64)>) {
         panic!("no neighbour agrees:\n{}", tried.join("\n"));
     };
     at_a_neighbour("fused");
-    sdas_kernels::portably(|| at_a_neighbour("portable"));
+    // On a graphics card, the portable one would take tens of thousands of launches.
+    if device() == Device::flex() {
+        sdas_kernels::portably(|| at_a_neighbour("portable"));
+    }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.
@@ -177,7 +185,7 @@ fn compare_supernet(case: &Case, state: &SearchState, names: &[NamedWeight], dev
 
 #[test]
 fn supernets() {
-    let device = Device::flex();
+    let device = device();
     for case in cases("supernet_") {
         let state = state(&case, "p.", &device);
         compare_supernet(&case, &state, &state.supernet.network.weights(), &device);
@@ -186,7 +194,7 @@ fn supernets() {
 
 #[test]
 fn decided_supernets() {
-    let device = Device::flex();
+    let device = device();
     for case in cases("decided_") {
         let mut state = state(&case, "p.", &device);
         let mut names = state.supernet.network.weights();
@@ -233,7 +241,7 @@ fn decided_supernets() {
 
 #[test]
 fn search_steps() {
-    let device = Device::flex();
+    let device = device();
     for case in cases("search_step_") {
         let (order, alpha_tolerance) = match number(&case, "order") {
             1 => (Order::First, TOLERANCE),
@@ -299,7 +307,7 @@ fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value
 
 #[test]
 fn derived_networks() {
-    let device = Device::flex();
+    let device = device();
     for case in cases("network_") {
         let space = space(&case).name;
         let text = &case.case["genotype"];

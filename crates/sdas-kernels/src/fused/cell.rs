@@ -3,9 +3,10 @@
 
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::concatenate::{apart, beside};
-use super::extension::{check_weights, computes, flat, pooled, tensor, used_up, values};
+use super::extension::{check_weights, computes, flat, pooled, runs_on, tensor, values};
 use super::fan::{Fan, Given, Kept, Statistics};
 use super::forward::Onto;
+use super::held::Held;
 use super::memory::Buffer;
 use super::plan::Plan;
 use super::tensors::Tensors;
@@ -18,16 +19,16 @@ use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Nodes of a cell that is computed in one piece, and the links that lead to them if each reads every state before it.
-const NODES: usize = 4;
+pub(crate) const NODES: usize = 4;
 const LINKS: usize = 14;
 
-/// Whether the fused cell computes this one: on Flex, in single precision, and of the usual form.
+/// Whether the fused cell computes this one: in single precision, and of the usual form.
 pub(crate) fn handles_cell(
     inputs: &[Tensor<5>; INPUTS],
     links: &[Link],
@@ -42,7 +43,7 @@ pub(crate) fn handles_cell(
     let extents: Vec<_> = links.iter().filter(|link| link.from < INPUTS).map(extent).collect();
     inputs.iter().all(|input| {
         let [n, .., c] = input.dims();
-        (n, c) == (samples, channels) && input.dtype() == DType::F32 && input.device() == Device::flex()
+        (n, c) == (samples, channels) && input.dtype() == DType::F32
     }) && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
         && links.len() <= LINKS
         && (0..NODES).all(|node| links.iter().any(|link| link.node == node))
@@ -55,6 +56,7 @@ pub(crate) fn handles_cell(
                 && link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32)
                 && computes(link.edge)
         })
+        && runs_on(&inputs[0].device(), links.iter().map(|link| link.edge))
 }
 
 /// [`crate::cell`] in one piece.
@@ -89,20 +91,21 @@ pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<
 #[derive(Debug)]
 pub struct Call {
     width: Width,
-    batch: bool,
+    pub(crate) batch: bool,
     /// By link.
-    places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     /// In the order of the states that they read.
     fans: Vec<Members>,
 }
 
 /// A link's place.
 #[derive(Debug)]
-struct Place {
-    plan: Arc<Plan>,
-    node: usize,
-    mixed: Option<usize>,
-    factors: Option<Vec<f32>>,
+pub(crate) struct Place {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) from: usize,
+    pub(crate) node: usize,
+    pub(crate) mixed: Option<usize>,
+    pub(crate) factors: Option<Vec<f32>>,
 }
 
 /// Links of one plan that read the same state and end in different nodes.
@@ -126,6 +129,7 @@ impl Call {
             let extent = inputs.get(link.from).map_or(inner, |input| dims(input).1);
             Place {
                 plan: Plan::of(link.edge, images, extent),
+                from: link.from,
                 node: link.node,
                 mixed: link.mixed,
                 factors: link.factors.clone(),
@@ -192,7 +196,7 @@ pub struct CellForwarded<B: Backend> {
     #[extension_type]
     pub statistics: Tensors<B>,
     /// What the way back needs, if it was asked for.
-    pub kept: Arc<Mutex<CellKept>>,
+    pub kept: Held,
 }
 
 /// What the way back gives; a single element for what was not asked for.
@@ -212,13 +216,13 @@ pub struct CellReturned<B: Backend> {
 /// Which gradients of a cell are asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct CellWanted {
-    inputs: [bool; INPUTS],
-    mixes: bool,
-    weights: bool,
+    pub(crate) inputs: [bool; INPUTS],
+    pub(crate) mixes: bool,
+    pub(crate) weights: bool,
 }
 
 /// The cell's function and its derivative.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait FusedCell: Backend {
     /// The way there. `keep` says whether there will be a way back.
     fn fused_cell(
@@ -240,7 +244,7 @@ pub trait FusedCell: Backend {
         #[extension_type] weights: Tensors<Self>,
         gradient: FloatTensor<Self>,
         call: Arc<Call>,
-        kept: Arc<Mutex<CellKept>>,
+        kept: Held,
         wanted: CellWanted,
     ) -> CellReturned<Self>;
 }
@@ -301,7 +305,7 @@ impl FusedCell for Flex {
         CellForwarded {
             activation,
             statistics: Tensors(if call.batch { statistics.into_iter().map(flat).collect() } else { vec![] }),
-            kept: Arc::new(Mutex::new(CellKept { nodes, fans: kept })),
+            kept: Held::new(CellKept { nodes, fans: kept }),
         }
     }
 
@@ -312,7 +316,7 @@ impl FusedCell for Flex {
         weights: Tensors<Self>,
         gradient: FloatTensor<Self>,
         call: Arc<Call>,
-        kept: Arc<Mutex<CellKept>>,
+        kept: Held,
         wanted: CellWanted,
     ) -> CellReturned<Self> {
         let (inputs, mixes) = ([first.to_contiguous(), second.to_contiguous()], mixes.to_contiguous());
@@ -326,7 +330,7 @@ impl FusedCell for Flex {
         let mut begun = [false; INPUTS];
         let mut mix_gradients = vec![0.0; if wanted.mixes { values(&mixes).len() } else { 0 }];
         let mut weight_gradients: Vec<_> = call.places.iter().map(|_| Vec::new()).collect();
-        let mut kept = used_up(&kept);
+        let mut kept: CellKept = kept.take();
         for members in call.fans.iter().rev() {
             let own = kept.fans.pop().expect("every fan has kept something, for one way back");
             let (before, after) = nodes.split_at_mut(members.from.saturating_sub(INPUTS - 1).min(NODES));
@@ -404,7 +408,7 @@ struct State<B: Backend> {
     mixes: FloatTensor<B>,
     weights: Tensors<B>,
     call: Arc<Call>,
-    kept: Arc<Mutex<CellKept>>,
+    kept: Held,
 }
 
 /// The inputs, the mixes, the weights.
@@ -479,7 +483,7 @@ impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
         _: Tensors<Self>,
         _: FloatTensor<Self>,
         _: Arc<Call>,
-        _: Arc<Mutex<CellKept>>,
+        _: Held,
         _: CellWanted,
     ) -> CellReturned<Self> {
         unreachable!("autodiff is of first order: nobody differentiates the way back")

@@ -46,7 +46,13 @@ impl Descent {
             .collect();
         match flat {
             Some(flat) => self.fused(&flat),
-            None => tensors.into_iter().map(|tensors| self.portable(tensors)).collect(),
+            None => {
+                #[cfg(feature = "gpu")]
+                if let Some(after) = crate::gpu::step(self, &tensors).filter(|_| !is_portable()) {
+                    return after;
+                }
+                tensors.into_iter().map(|tensors| self.portable(tensors)).collect()
+            }
         }
     }
 
@@ -99,6 +105,10 @@ impl Task for Part<'_> {
 
 /// The Euclidean norm over all tensors together.
 pub fn norm(tensors: &[Tensor<1>]) -> f64 {
+    #[cfg(feature = "gpu")]
+    if let Some(norm) = crate::gpu::norm(tensors).filter(|_| !is_portable()) {
+        return norm;
+    }
     let flat: Option<Vec<FlexTensor>> = tensors.iter().map(flat).collect();
     let squares: f64 = match flat {
         Some(flat) => {
@@ -112,6 +122,16 @@ pub fn norm(tensors: &[Tensor<1>]) -> f64 {
         None => tensors.iter().map(squares_on_host).sum(),
     };
     squares.sqrt()
+}
+
+/// Tensors moved towards others by `share` of the way, pair by pair: how running statistics follow a batch's.
+pub fn approach(own: &[Tensor<1>], target: &[Tensor<1>], share: f64) -> Vec<Tensor<1>> {
+    #[cfg(feature = "gpu")]
+    if let Some(moved) = crate::gpu::approach(own, target, share as f32).filter(|_| !is_portable()) {
+        return moved;
+    }
+    let moved = |(own, target): (&Tensor<1>, &Tensor<1>)| own.clone() * (1.0 - share) + target.clone() * share;
+    own.iter().zip(target).map(moved).collect()
 }
 
 fn squares_on_host(tensor: &Tensor<1>) -> f64 {

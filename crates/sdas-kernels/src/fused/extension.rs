@@ -3,6 +3,7 @@
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::fan::{Fan, Given, Kept, Statistics};
 use super::forward::Onto;
+use super::held::Held;
 use super::memory::Buffer;
 use super::plan::Plan;
 use crate::expression::Expression;
@@ -16,16 +17,30 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use burn_flex::{FlexTensor, Layout};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// Whether the fused edge computes these tensors: on Flex, in single precision.
+/// Whether the fused edge computes these tensors: in single precision.
 pub(crate) fn handles(edge: &Edge, input: &Tensor<5>, weights: Option<&Tensor<1>>, mix: Option<&Tensor<1>>) -> bool {
     let single = |tensor: &Tensor<1>| tensor.dtype() == DType::F32;
     input.dtype() == DType::F32
         && weights.is_none_or(single)
         && mix.is_none_or(single)
-        && input.device() == Device::flex()
         && computes(edge)
+        && runs_on(&input.device(), [edge])
+}
+
+/// Whether there is a fused body for a device, and for these edges there: on the CPU's backend for all.
+pub(super) fn runs_on<'a>(device: &Device, edges: impl IntoIterator<Item = &'a Edge>) -> bool {
+    if *device == Device::flex() {
+        return true;
+    }
+    #[cfg(feature = "gpu")]
+    return crate::gpu::runs_on(device) && edges.into_iter().all(crate::gpu::computes);
+    #[cfg(not(feature = "gpu"))]
+    {
+        let _ = edges;
+        false
+    }
 }
 
 /// Whether there is anything to compute.
@@ -75,11 +90,11 @@ pub(super) fn check_weights(plan: &Plan, weights: Option<&Tensor<1>>) {
 /// What a call of the fused edge is besides its tensors.
 #[derive(Debug)]
 pub struct Call {
-    plan: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     width: Width,
-    batch: bool,
+    pub(crate) batch: bool,
     /// Whether there is a mix; the operations are summed as they are otherwise.
-    mixed: bool,
+    pub(crate) mixed: bool,
 }
 
 /// What the way there gives.
@@ -90,7 +105,7 @@ pub struct Forwarded<B: Backend> {
     /// The batch's statistics, one element where there are none.
     pub statistics: FloatTensor<B>,
     /// What the way back needs.
-    pub kept: Arc<Mutex<Vec<Kept>>>,
+    pub kept: Held,
 }
 
 /// What the way back gives; a single element for what was not asked for.
@@ -105,7 +120,7 @@ pub struct Returned<B: Backend> {
 }
 
 /// The edge's function and its derivative.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait FusedEdge: Backend {
     /// The way there.
     fn fused_edge(
@@ -123,7 +138,7 @@ pub trait FusedEdge: Backend {
         mix: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         call: Arc<Call>,
-        kept: Arc<Mutex<Vec<Kept>>>,
+        kept: Held,
         wanted: Wanted,
     ) -> Returned<Self>;
 }
@@ -159,7 +174,7 @@ impl FusedEdge for Flex {
         Forwarded {
             activation: pooled(activation, vec![plan.samples, t, h, w, plan.outputs]),
             statistics: tensor(statistics, vec![call.plan.statistics.max(1)]),
-            kept: Arc::new(Mutex::new(kept)),
+            kept: Held::new(kept),
         }
     }
 
@@ -169,7 +184,7 @@ impl FusedEdge for Flex {
         mix: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         call: Arc<Call>,
-        kept: Arc<Mutex<Vec<Kept>>>,
+        kept: Held,
         wanted: Wanted,
     ) -> Returned<Self> {
         let (input, weights, gradient) = (input.to_contiguous(), weights.to_contiguous(), gradient.to_contiguous());
@@ -183,7 +198,7 @@ impl FusedEdge for Flex {
         let count = if wanted.input { values(&input).len() } else { 0 };
         let mut input = Buffer::borrow_floats(count);
         let to = InputGradient { values: &mut input.floats()[..count], begun: false };
-        let Gradients { weights, mix } = backward.run(used_up(&kept), to).pop().expect("there is one edge");
+        let Gradients { weights, mix } = backward.run(kept.take::<Vec<Kept>>(), to).pop().expect("there is one edge");
         let [t, h, w] = plan.input;
         Returned {
             input: match wanted.input {
@@ -194,11 +209,6 @@ impl FusedEdge for Flex {
             mix: flat(mix),
         }
     }
-}
-
-/// What was kept for the way back, which is gone once.
-pub(super) fn used_up<T: Default>(kept: &Mutex<T>) -> T {
-    std::mem::take(&mut kept.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A flat tensor; one element where there is nothing.
@@ -231,7 +241,7 @@ struct State<B: Backend> {
     weights: FloatTensor<B>,
     mix: FloatTensor<B>,
     call: Arc<Call>,
-    kept: Arc<Mutex<Vec<Kept>>>,
+    kept: Held,
 }
 
 #[derive(Debug)]
@@ -294,7 +304,7 @@ impl<B: FusedEdge, C: CheckpointStrategy> FusedEdge for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: Arc<Call>,
-        _: Arc<Mutex<Vec<Kept>>>,
+        _: Held,
         _: Wanted,
     ) -> Returned<Self> {
         unreachable!("autodiff is of first order: nobody differentiates the way back")

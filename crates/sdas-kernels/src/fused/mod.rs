@@ -18,6 +18,7 @@ mod extension;
 mod fan;
 mod forward;
 mod grid;
+mod held;
 mod input_back;
 mod memory;
 mod normal;
@@ -31,7 +32,21 @@ mod tensors;
 mod term_sums;
 mod unit_back;
 
+#[cfg(feature = "gpu")]
+pub(crate) use backward::Wanted;
+#[cfg(feature = "gpu")]
+pub(crate) use cell::{Call as CellCall, CellForwarded, CellReturned, CellWanted, FusedCell, NODES, Place};
 pub(crate) use cell::{cell, handles_cell};
-pub use descent::{Descending, Descent, norm};
+pub use descent::{Descending, Descent, approach, norm};
+#[cfg(feature = "gpu")]
+pub(crate) use extension::{Call, Forwarded, FusedEdge, Returned};
 pub(crate) use extension::{forward, handles};
+#[cfg(feature = "gpu")]
+pub(crate) use grid::Window;
+#[cfg(feature = "gpu")]
+pub(crate) use held::Held;
 pub use memory::release_memory;
+#[cfg(feature = "gpu")]
+pub(crate) use plan::{Body, Plan, Product, Rows, Unit};
+#[cfg(feature = "gpu")]
+pub(crate) use tensors::Tensors;

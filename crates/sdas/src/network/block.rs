@@ -116,9 +116,9 @@ impl Linear {
     pub(super) fn forward(&self, weights: &Parameters, input: Tensor<2>) -> Tensor<2> {
         let flat = weights.get(self.slot).expect("a linear layer always has weights");
         let split = self.inputs * self.outputs;
-        let weight = flat.clone().slice([0..split]).reshape([self.inputs, self.outputs]);
+        let weight = flat.clone().slice([0..split]);
         let bias = flat.slice([split..split + self.outputs]).reshape([1, self.outputs]);
-        input.matmul(weight) + bias
+        sdas_kernels::linear(input, weight, self.outputs) + bias
     }
 
     /// Number of elements in its slot.

@@ -1,0 +1,22 @@
+//! Tensors side by side in one buffer.
+
+use super::super::table::UNITS;
+use cubecl::prelude::*;
+
+/// Lays tensors side by side: `places` says where each starts, ends, and where the next starts; zeros come between. The
+/// grid is (parts of the longest, tensors).
+#[cube(launch_unchecked)]
+pub fn pack(tensors: &Sequence<Box<[f32]>>, packed: &mut [f32], places: &[i32]) {
+    let own = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
+    #[unroll]
+    for tensor in 0..tensors.len() {
+        if CUBE_POS_Y as usize == tensor {
+            let at = places[3 * tensor] as usize + own;
+            if at < places[3 * tensor + 1] as usize {
+                packed[at] = tensors[tensor][own];
+            } else if at < places[3 * tensor + 2] as usize {
+                packed[at] = 0.0;
+            }
+        }
+    }
+}

@@ -1,0 +1,625 @@
+//! Sums over pixels for gradients: of terms, and of weights. A cube sums a fixed range of pixels, a second kernel the
+//! cubes' sums in their order.
+
+use super::super::table::{UNITS, entry, piece, sum, term};
+use super::back::{back, result_gradient, total, upstream};
+use super::forward::BLOCK;
+use super::place::*;
+use super::rows::*;
+use cubecl::prelude::*;
+
+/// Writes the two sums that a cube's strands have, added up in their order.
+#[cube]
+pub fn write_pair<N: Size>(
+    tile: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    place: usize,
+    channels: usize,
+    me: usize,
+    strands: usize,
+) {
+    let mut plain = Vector::<f32, N>::new(0.0);
+    let mut with = Vector::<f32, N>::new(0.0);
+    for other in 0..strands {
+        plain += tile[other * channels + me];
+        with += tile[UNITS + other * channels + me];
+    }
+    partial[place] = plain;
+    partial[place + channels] = with;
+}
+
+/// `Σ G` and `Σ G (u - μ)` of every term, G being the gradient of its node. The grid is (cubes of a term, terms).
+#[cube(launch_unchecked)]
+pub fn terms<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    nodes: &[Vector<f32, N>],
+    factors: &[f32],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    start: usize,
+    x_pitch: usize,
+    channels: usize,
+    pitch: usize,
+    per_image: usize,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let strands = UNITS / channels;
+    let channel = me % channels;
+    let own = me / channels;
+    let range = at(table, row, term::RANGE);
+    let from = CUBE_POS_X as usize * range;
+    let end = min(from + range, at(table, row, term::PIXELS));
+    let result = signed(table, row, term::RESULT);
+    let scaled = signed(table, row, term::FACTORS);
+    let gradients = at(table, row, term::GRADIENT) + channel;
+    let normal = signed(table, row, term::NORMAL);
+    let mut mean = Vector::<f32, N>::new(0.0);
+    if normal >= 0 {
+        mean = normals[(normal as usize * 4 + 2) * channels + channel];
+    }
+    let mut plain = Vector::<f32, N>::new(0.0);
+    let mut with = Vector::<f32, N>::new(0.0);
+    if own < strands {
+        let mut pixel = from + own;
+        while pixel < end {
+            let mut gradient = nodes[gradients + pixel * pitch];
+            if scaled >= 0 {
+                gradient = gradient * Vector::new(factors[scaled as usize + pixel / per_image]);
+            }
+            let mut value = Vector::<f32, N>::new(0.0);
+            if result >= 0 {
+                value = results[result as usize + pixel * channels + channel];
+            } else {
+                value = x[start + pixel * x_pitch + channel];
+            }
+            plain += gradient;
+            with += gradient * (value - mean);
+            pixel += strands;
+        }
+    }
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(2 * UNITS));
+    if own < strands {
+        tile[me] = plain;
+        tile[UNITS + me] = with;
+    }
+    sync_cube();
+    if own == 0 && from < end {
+        let place = at(table, row, term::PARTIAL) + 2 * CUBE_POS_X as usize * channels + channel;
+        write_pair::<N>(&*tile, partial, place, channels, me, strands);
+    }
+}
+
+/// What the sums of an operation's terms come to: the norms' way back, gradients of learnt scales and shifts, and of the
+/// mix. With û = (u - μ)/σ and the normed result's gradient G: du = γ/σ (G - mean(G) - û mean(G û)). The grid is the
+/// operations.
+#[cube(launch_unchecked)]
+pub fn operations<N: Size>(
+    partial: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    mixes: &[f32],
+    backs: &mut [Vector<f32, N>],
+    mix_gradient: &mut [f32],
+    weight_gradient: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    channels: usize,
+    #[comptime] for_mixes: bool,
+    #[comptime] for_weights: bool,
+) {
+    let row = first + CUBE_POS_X as usize;
+    let me = UNIT_POS as usize;
+    let strands = UNITS / channels;
+    let channel = me % channels;
+    let own = me / channels;
+    let terms = at(table, row, entry::FIRST);
+    let count = at(table, row, entry::COUNT);
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(2 * UNITS));
+    let mut share = Vector::<f32, N>::new(0.0);
+    for index in 0..count {
+        let term = terms + index;
+        let pixels = at(table, term, term::PIXELS);
+        let range = at(table, term, term::RANGE);
+        let parts = (pixels + range - 1) / range;
+        let from = at(table, term, term::PARTIAL) + channel;
+        let mut plain = Vector::<f32, N>::new(0.0);
+        let mut with = Vector::<f32, N>::new(0.0);
+        if own < strands {
+            let mut part = own;
+            while part < parts {
+                plain += partial[from + 2 * part * channels];
+                with += partial[from + (2 * part + 1) * channels];
+                part += strands;
+            }
+            tile[me] = plain;
+            tile[UNITS + me] = with;
+        }
+        sync_cube();
+        if own == 0 {
+            plain = Vector::new(0.0);
+            with = Vector::new(0.0);
+            for other in 0..strands {
+                plain += tile[other * channels + channel];
+                with += tile[UNITS + other * channels + channel];
+            }
+            let normal = signed(table, term, term::NORMAL);
+            let line = line::<N>(normals, normal, channel, channels);
+            let mut mean = Vector::<f32, N>::new(0.0);
+            let mut inverse = Vector::<f32, N>::new(1.0);
+            if normal >= 0 {
+                mean = normals[(normal as usize * 4 + 2) * channels + channel];
+                inverse = normals[(normal as usize * 4 + 3) * channels + channel];
+            }
+            share += line.scale * with + (line.shift + line.scale * mean) * plain;
+            let mix_at = signed(table, term, term::MIX);
+            let mut mix = 1.0f32;
+            if mix_at >= 0 {
+                mix = mixes[mix_at as usize];
+            }
+            let mix = Vector::<f32, N>::new(mix);
+            let with_normed = mix * inverse * with;
+            let back_at = signed(table, term, term::BACK);
+            if back_at >= 0 {
+                let to = back_at as usize * 3 * channels + channel;
+                backs[to] = line.scale * mix;
+                let mut q = Vector::<f32, N>::new(0.0);
+                let mut r = Vector::<f32, N>::new(0.0);
+                if signed(table, term, term::BATCH) == 1 {
+                    let elements = Vector::<f32, N>::new(f32::cast_from(pixels));
+                    let slope = line.scale * inverse * with_normed / elements;
+                    q = Vector::new(0.0) - slope;
+                    r = slope * mean - line.scale * mix * plain / elements;
+                }
+                backs[to + channels] = q;
+                backs[to + 2 * channels] = r;
+            }
+            let affine = signed(table, term, term::AFFINE);
+            if comptime!(for_weights) && affine >= 0 {
+                weight_gradient[affine as usize + channel] = with_normed;
+                weight_gradient[affine as usize + channels + channel] = mix * plain;
+            }
+        }
+        sync_cube();
+    }
+    if own == 0 {
+        tile[me] = share;
+    }
+    sync_cube();
+    let to = signed(table, row, entry::GRADIENT);
+    if comptime!(for_mixes) && me == 0 && to >= 0 {
+        let mut sum = 0.0f32;
+        for channel in 0..channels {
+            sum += total::<N>(tile[channel]);
+        }
+        mix_gradient[to as usize] = sum;
+    }
+}
+
+/// Pixels of a tile of [`matrices`].
+const PIXELS: usize = 64;
+
+/// Vectors of a row that a cube of [`matrices`] works on.
+pub const ROWS: usize = 4;
+
+/// Partial sums of the matrices' gradients, rows times gradients of results. The grid is (cubes of a piece, pieces, blocks
+/// of rows times blocks of outputs).
+#[cube(launch_unchecked)]
+pub fn matrices<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    weights: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    nodes: &[Vector<f32, N>],
+    inner_gradients: &[Vector<f32, N>],
+    factors: &[f32],
+    backs: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    start: usize,
+    x_pitch: usize,
+    channels: usize,
+    pitch: usize,
+    per_image: usize,
+    output_blocks: usize,
+    #[comptime] inner: bool,
+    #[comptime] dense: bool,
+    #[comptime] shapes: Shapes,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let lanes = N::value();
+    let window = window(table, row);
+    let inputs = at(table, row, piece::INPUTS);
+    let outputs = at(table, row, piece::OUTPUTS);
+    let head = at(table, row, piece::FIRST);
+    let mut length = outputs;
+    if comptime!(dense) {
+        length = inputs * (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
+    }
+    let first_row = CUBE_POS_Z as usize / output_blocks * ROWS;
+    let first_output = CUBE_POS_Z as usize % output_blocks * BLOCK;
+    let present = first_row < length && first_output < outputs;
+    let block = min(max(outputs, first_output + 1) - first_output, BLOCK);
+    let busy = comptime!(ROWS * lanes) * block;
+    let strands = max(UNITS / busy, 1);
+    let range = at(table, row, piece::SUMS_RANGE);
+    let from = CUBE_POS_X as usize * range;
+    let end = min(from + range, at(table, row, piece::PIXELS));
+    let strand = me / busy;
+    let output = me % busy % block;
+    let line_of = me % busy / block;
+    let back_row = at(table, row, piece::BACK);
+    let activated = flag(table, row, piece::ACTIVATED);
+    let difference = flag(table, row, piece::DIFFERENCE);
+    let upstream = upstream(table, row, channels, pitch, per_image);
+
+    let mut rows = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (ROWS + 1)));
+    let mut gradients = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (BLOCK + 1)));
+    let mut sum = Vector::<f32, N>::new(0.0);
+    if present {
+        let mut done = from;
+        while done < end {
+            let channel = first_row + me % ROWS;
+            if comptime!(dense) {
+                // As many units as there are vectors in the tile's rows.
+                let pixel = done + me / ROWS;
+                let mut value = Vector::<f32, N>::new(0.0);
+                if pixel < end && channel < length {
+                    let corner = corner(&window, pixel);
+                    let pitch = Pitch { start, pixel: x_pitch };
+                    value = dense_row::<N>(x, &pitch, &window, &corner, inputs, activated, difference, channel);
+                }
+                rows[me / ROWS * comptime!(ROWS + 1) + me % ROWS] = value;
+            } else if me < comptime!(PIXELS / QUAD * ROWS) {
+                let mut quad = Array::<Vector<f32, N>>::new(QUAD);
+                #[unroll]
+                for k in 0..QUAD {
+                    quad[k] = Vector::new(0.0);
+                }
+                if channel < length {
+                    let place = Strand { channel, channels, first: done + me / ROWS * QUAD, strands: 1, end };
+                    let weight = at(table, row, piece::DEPTHWISE) + channel;
+                    let shape = signed(table, row, piece::SHAPE);
+                    if comptime!(inner) {
+                        let line = source_line::<N>(normals, table, row, channel, channels);
+                        let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
+                        quad_rows::<N>(
+                            results, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, true, shapes,
+                        );
+                    } else {
+                        let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
+                        let pitch = Pitch { start, pixel: x_pitch };
+                        quad_rows::<N>(
+                            x, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, false, shapes,
+                        );
+                    }
+                }
+                #[unroll]
+                for k in 0..QUAD {
+                    rows[(me / ROWS * QUAD + k) * comptime!(ROWS + 1) + me % ROWS] = quad[k];
+                }
+            }
+            let mut item = me;
+            while item < PIXELS * block {
+                let pixel = done + item / block;
+                let column = first_output + item % block;
+                let mut value = Vector::<f32, N>::new(0.0);
+                if pixel < end {
+                    let back = back::<N>(backs, back_row, head + column, channels);
+                    value = result_gradient::<N>(
+                        results,
+                        nodes,
+                        inner_gradients,
+                        factors,
+                        &upstream,
+                        &back,
+                        pixel,
+                        head + column,
+                    );
+                }
+                gradients[item / block * comptime!(BLOCK + 1) + item % block] = value;
+                item += UNITS;
+            }
+            sync_cube();
+            if strand < strands {
+                let mut local = strand;
+                while local < PIXELS {
+                    let vector = rows[local * comptime!(ROWS + 1) + line_of / lanes];
+                    let lane = line_of % lanes;
+                    let mut factor = vector.extract(0usize);
+                    #[unroll]
+                    for other in 1..lanes {
+                        factor = select(lane == other, vector.extract(other), factor);
+                    }
+                    sum += Vector::new(factor) * gradients[local * comptime!(BLOCK + 1) + output];
+                    local += strands;
+                }
+            }
+            sync_cube();
+            done += PIXELS;
+        }
+    }
+    if strand < strands {
+        gradients[me] = sum;
+    }
+    sync_cube();
+    let own = first_row * lanes + line_of;
+    if strand == 0 && present && own < length * lanes && from < end {
+        let mut sum = Vector::<f32, N>::new(0.0);
+        for other in 0..strands {
+            sum += gradients[other * busy + me];
+        }
+        let part = CUBE_POS_X as usize * length * lanes * outputs;
+        partial[at(table, row, piece::MATRIX_SUMS) + part + own * outputs + first_output + output] = sum;
+    }
+}
+
+/// Partial sums of depthwise weights' gradients: the gradient of the rows times what each tap read. Every unit of a cube
+/// has a tap in one vector of channels. The grid is (cubes of a piece, pieces, blocks of taps).
+#[cube(launch_unchecked)]
+pub fn depthwise<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    start: usize,
+    x_pitch: usize,
+    #[comptime] inner: bool,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let window = window(table, row);
+    let channels = at(table, row, piece::OUTPUTS);
+    let taps = (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
+    let count = taps * channels;
+    let skipped = CUBE_POS_Z as usize * UNITS;
+    let block = min(max(count, skipped + 1) - skipped, UNITS);
+    let strands = UNITS / block;
+    let strand = me / block;
+    let own = skipped + me % block;
+    let active = own < count && strand < strands;
+    let channel = own % channels;
+    let tap = (own / channels) as i32;
+    let tap_t = tap / (window.kernel_h * window.kernel_w) * window.dilation_t;
+    let tap_h = tap / window.kernel_w % window.kernel_h * window.dilation_h;
+    let tap_w = tap % window.kernel_w * window.dilation_w;
+    let range = at(table, row, piece::SUMS_RANGE);
+    let begin = CUBE_POS_X as usize * range;
+    let limit = min(begin + range, at(table, row, piece::PIXELS));
+    // Every strand has pixels that follow one another, so that coordinates are counted on rather than divided out.
+    let each = (range + strands - 1) / strands;
+    let from = min(begin + strand * each, limit);
+    let end = min(from + each, limit);
+    let rows = at(table, row, piece::ROWS) + channel;
+    // The input has no norm.
+    let mut normal = (-1i32).runtime();
+    let mut source = start + channel;
+    let mut source_pitch = x_pitch;
+    if comptime!(inner) {
+        normal = signed(table, row, piece::SOURCE_NORMAL);
+        source = at(table, row, piece::SOURCE) + channel;
+        source_pitch = channels;
+    }
+    let line = line::<N>(normals, normal, channel, channels);
+    let mut sum = Vector::<f32, N>::new(0.0);
+    if active {
+        let place = corner(&window, from);
+        let mut image = place.image;
+        let mut t = place.t + tap_t;
+        let mut h = place.h + tap_h;
+        let mut w = place.w + tap_w;
+        let end_w = window.output_w * window.stride_w - window.padding_w + tap_w;
+        let end_h = window.output_h * window.stride_h - window.padding_h + tap_h;
+        let end_t = window.output_t * window.stride_t - window.padding_t + tap_t;
+        let mut pixel = from;
+        while pixel < end {
+            if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
+                let at = (((image * window.input_t + t) * window.input_h + h) * window.input_w + w) as usize;
+                let mut value = Vector::<f32, N>::new(0.0);
+                if comptime!(inner) {
+                    value = results[source + at * source_pitch] * line.scale + line.shift;
+                } else {
+                    value = x[source + at * source_pitch];
+                }
+                sum += max(value, Vector::new(0.0)) * results[rows + pixel * channels];
+            }
+            w += window.stride_w;
+            if w >= end_w {
+                w -= window.output_w * window.stride_w;
+                h += window.stride_h;
+                if h >= end_h {
+                    h -= window.output_h * window.stride_h;
+                    t += window.stride_t;
+                    if t >= end_t {
+                        t -= window.output_t * window.stride_t;
+                        image += 1;
+                    }
+                }
+            }
+            pixel += 1;
+        }
+    }
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(UNITS);
+    if active {
+        tile[me] = sum;
+    }
+    sync_cube();
+    if strand == 0 && own < count && begin < limit {
+        let mut sum = Vector::<f32, N>::new(0.0);
+        for other in 0..strands {
+            sum += tile[other * block + me];
+        }
+        partial[at(table, row, piece::DEPTHWISE_SUMS) + CUBE_POS_X as usize * count + own] = sum;
+    }
+}
+
+/// As [`depthwise`], for windows that the compiler knows: every unit has a row of taps in one vector of channels.
+#[cube(launch_unchecked)]
+pub fn depthwise_quads<N: Size>(
+    x: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    normals: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    start: usize,
+    x_pitch: usize,
+    #[comptime] inner: bool,
+    #[comptime] shapes: Shapes,
+) {
+    let row = first + CUBE_POS_Y as usize;
+    let me = UNIT_POS as usize;
+    let window = window(table, row);
+    let shape = signed(table, row, piece::SHAPE);
+    let channels = at(table, row, piece::OUTPUTS);
+    let count = (window.kernel_t * window.kernel_h) as usize * channels;
+    let skipped = CUBE_POS_Z as usize * UNITS;
+    let block = min(max(count, skipped + 1) - skipped, UNITS);
+    let strands = UNITS / block;
+    let strand = me / block;
+    let own = skipped + me % block;
+    let active = own < count && strand < strands;
+    let channel = own % channels;
+    let tap = own / channels;
+    let range = at(table, row, piece::SUMS_RANGE);
+    let begin = CUBE_POS_X as usize * range;
+    let limit = min(begin + range, at(table, row, piece::PIXELS));
+    let each = (range / QUAD + strands - 1) / strands * QUAD;
+    let from = min(begin + strand * each, limit);
+    let end = min(from + each, limit);
+    let taps = comptime!(shapes.taps());
+    let mut sums = Array::<Vector<f32, N>>::new(taps);
+    #[unroll]
+    for kw in 0..taps {
+        sums[kw] = Vector::new(0.0);
+    }
+    if active {
+        #[unroll]
+        for index in 0..comptime!(shapes.len()) {
+            if shape == comptime!(index as i32) {
+                let of = comptime!(shapes.get(index));
+                let strand = Strand { channel, channels, first: from, strands: tap, end };
+                if comptime!(inner) {
+                    let line = source_line::<N>(normals, table, row, channel, channels);
+                    let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
+                    tap_sums::<N>(results, results, &pitch, &line, &window, table, row, &strand, &mut sums, true, of);
+                } else {
+                    let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
+                    let pitch = Pitch { start, pixel: x_pitch };
+                    tap_sums::<N>(x, results, &pitch, &line, &window, table, row, &strand, &mut sums, false, of);
+                }
+            }
+        }
+    }
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(UNITS);
+    let width = window.kernel_w as usize;
+    #[unroll]
+    for kw in 0..taps {
+        if active {
+            tile[me] = sums[kw];
+        }
+        sync_cube();
+        if strand == 0 && own < count && begin < limit && kw < width {
+            let mut sum = Vector::<f32, N>::new(0.0);
+            for other in 0..strands {
+                sum += tile[other * block + me];
+            }
+            let part = CUBE_POS_X as usize * count * width;
+            partial[at(table, row, piece::DEPTHWISE_SUMS) + part + (tap * width + kw) * channels + channel] = sum;
+        }
+        sync_cube();
+    }
+}
+
+/// The sums of a row of taps, the `strands`-th of a window, over a strand's pixels.
+#[cube]
+fn tap_sums<N: Size>(
+    source: &[Vector<f32, N>],
+    results: &[Vector<f32, N>],
+    pitch: &Pitch,
+    line: &Line<N>,
+    window: &Window,
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] inner: bool,
+    #[comptime] shape: Shape,
+) {
+    let Shape { kernel, dilation, stride } = comptime!(shape);
+    let rows = at(table, row, piece::ROWS) + strand.channel;
+    let tap = strand.strands as i32;
+    let tap_t = tap / window.kernel_h * window.dilation_t - window.padding_t;
+    let tap_h = tap % window.kernel_h * window.dilation_h - window.padding_h;
+    let place = place(strand.first, window.output_t, window.output_h, window.output_w);
+    let mut image = place.image;
+    let mut output_t = place.t;
+    let mut output_h = place.h;
+    let mut output_w = place.w;
+    let mut pixel = strand.first;
+    while pixel < strand.end {
+        let t = output_t * window.stride_t + tap_t;
+        let h = output_h * window.stride_h + tap_h;
+        if within(t, window.input_t) && within(h, window.input_h) {
+            let begin = ((image * window.input_t + t) * window.input_h + h) * window.input_w;
+            let mut values = Array::<Vector<f32, N>>::new(comptime!(shape.width()));
+            row_values::<N>(
+                source,
+                pitch,
+                line,
+                strand.channel,
+                begin,
+                output_w * window.stride_w - window.padding_w,
+                window.input_w,
+                &mut values,
+                inner,
+                comptime!(shape.width()),
+            );
+            #[unroll]
+            for k in 0..QUAD {
+                let gradient = results[rows + (pixel + k) * strand.channels];
+                #[unroll]
+                for kw in 0..kernel[2] {
+                    sums[kw] += values[comptime!(k * stride[2] + kw * dilation[2])] * gradient;
+                }
+            }
+        }
+        output_w += comptime!(QUAD as i32);
+        if output_w >= window.output_w {
+            output_w -= window.output_w;
+            output_h += 1;
+            if output_h >= window.output_h {
+                output_h = 0;
+                output_t += 1;
+                if output_t >= window.output_t {
+                    output_t = 0;
+                    image += 1;
+                }
+            }
+        }
+        pixel += QUAD;
+    }
+}
+
+/// Adds up the cubes' sums of weights' gradients, in their order. The grid is (parts of a sum, sums).
+#[cube(launch_unchecked)]
+pub fn add_up<N: Size>(partial: &[Vector<f32, N>], total: &mut [Vector<f32, N>], table: &[i32], first: usize) {
+    let row = first + CUBE_POS_Y as usize;
+    let own = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
+    let length = at(table, row, sum::LENGTH);
+    if own < length {
+        let parts = at(table, row, sum::PARTS);
+        let from = at(table, row, sum::PARTIAL) + own;
+        let mut sum = Vector::<f32, N>::new(0.0);
+        for part in 0..parts {
+            sum += partial[from + part * length];
+        }
+        total[at(table, row, sum::TO) + own] = sum;
+    }
+}

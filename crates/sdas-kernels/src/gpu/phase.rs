@@ -1,0 +1,678 @@
+//! What a phase computes: the edges that read one state, laid out for the kernels.
+//!
+//! The rows of its table say what each kernel works on; they depend on shapes alone, and so do the buffers that the phase
+//! needs.
+
+use super::kernels::forward::{BLOCK, PER};
+use super::kernels::rows::{QUAD, Shape, Shapes};
+use super::kernels::sums::ROWS;
+use super::table::{NONE, Rows, Table, UNITS, entry, kind, node, norm, piece, sum, term};
+use crate::Pool;
+use crate::expression::Extent;
+use crate::fused::{Body, Plan, Product, Rows as ProductRows, Unit, Window};
+use crate::weights::volume;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Cubes of a piece at most: their sums are merged by one.
+const CUBES: usize = 128;
+
+/// Cubes that sum a weight's gradient at most.
+const SUMMERS: usize = 64;
+
+/// An edge of a phase.
+#[derive(Debug, Clone)]
+pub(super) struct PhaseLink {
+    pub(super) plan: Arc<Plan>,
+    /// The node that it is added to.
+    pub(super) node: usize,
+    /// Its row among the mixes.
+    pub(super) mixed: Option<usize>,
+    /// Its row among the samples' factors.
+    pub(super) factors: Option<usize>,
+    /// Where its weights, and their gradients, start.
+    pub(super) weights: usize,
+    /// Where its statistics start.
+    pub(super) statistics: usize,
+}
+
+/// What the edges of a phase have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Frame {
+    /// Lanes of a vector.
+    pub(super) lanes: usize,
+    /// Whether norms use the batch's statistics.
+    pub(super) batch: bool,
+    /// By node, whether an earlier phase has begun its sum.
+    pub(super) begun: [bool; 4],
+}
+
+/// Lanes that divide all channels of a plan.
+pub(super) fn lanes(plan: &Plan) -> usize {
+    let mut counts = vec![plan.inputs, plan.outputs];
+    for unit in &plan.units {
+        if let Body::Product(product) = &unit.body {
+            counts.extend(product.segments.iter().flat_map(|segment| [segment.outputs, segment.weights]));
+        }
+    }
+    [4, 2, 1].into_iter().find(|lanes| counts.iter().all(|count| count.is_multiple_of(*lanes))).unwrap_or(1)
+}
+
+/// A phase's table and what it takes to run it. Sizes count vectors.
+#[derive(Debug, Default)]
+pub(super) struct Phase {
+    pub(super) table: Table,
+    /// Vectors of a pixel's channels, read and written.
+    pub(super) inputs: usize,
+    pub(super) channels: usize,
+    /// Pixels of the whole batch, read and written, and of an image.
+    pub(super) input_pixels: usize,
+    pub(super) pixels: usize,
+    pub(super) per_image: usize,
+    pub(super) per_input_image: usize,
+    pub(super) input: Extent,
+    pub(super) stages: Vec<Launch>,
+    /// By level, the windows of its stages.
+    pub(super) shapes: Vec<Shapes>,
+    pub(super) denses: Launch,
+    pub(super) pools: Launch,
+    pub(super) norms: Vec<Rows>,
+    pub(super) nodes: Rows,
+    pub(super) terms: Launch,
+    pub(super) operations: Rows,
+    /// By level, the units of the level before that it reads.
+    pub(super) inners: Vec<Launch>,
+    pub(super) inner_operations: Vec<Rows>,
+    pub(super) pool_backs: Rows,
+    /// Dense products, pools and identities.
+    pub(super) others: Rows,
+    pub(super) sums: Rows,
+    /// Of the longest sum.
+    pub(super) longest: usize,
+    pub(super) results: usize,
+    pub(super) normals: usize,
+    pub(super) partial: usize,
+    pub(super) back_partial: usize,
+    pub(super) inner: usize,
+    pub(super) dense_rows: usize,
+    pub(super) weight_sums: usize,
+}
+
+/// Rows that one launch works on, and the most that one of them asks of the grid.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Launch {
+    pub(super) rows: Rows,
+    pub(super) cubes: usize,
+    /// Cubes for the weights' gradients.
+    pub(super) summers: usize,
+    /// Blocks of outputs, of the matrix's rows, and of a depthwise kernel's taps.
+    pub(super) output_blocks: usize,
+    pub(super) row_blocks: usize,
+    pub(super) tap_blocks: usize,
+    /// Blocks of a row as [`super::kernels::back::dense`] takes them.
+    pub(super) length_blocks: usize,
+}
+
+/// Where a unit of a link is.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    result: usize,
+    /// Its norm and its way back.
+    normal: usize,
+    partial: usize,
+    range: usize,
+}
+
+impl Phase {
+    pub(super) fn new(links: &[PhaseLink], frame: Frame) -> Phase {
+        let plan = &links[0].plan;
+        let phase = Phase {
+            inputs: plan.inputs / frame.lanes,
+            channels: plan.outputs / frame.lanes,
+            input_pixels: plan.samples * volume(plan.input),
+            pixels: plan.samples * volume(plan.output),
+            per_image: volume(plan.output),
+            per_input_image: volume(plan.input),
+            input: plan.input,
+            ..Phase::default()
+        };
+        let mut links = links.to_vec();
+        // Terms of one node lie one behind the other.
+        links.sort_by_key(|link| link.node);
+        let mut builder = Builder { phase, links: &links, frame, placed: Vec::new(), pools: HashMap::new() };
+        builder.place();
+        builder.products();
+        builder.pools();
+        builder.identities();
+        builder.norms();
+        builder.terms();
+        builder.inners();
+        builder.sums();
+        builder.phase
+    }
+}
+
+struct Builder<'a> {
+    phase: Phase,
+    links: &'a [PhaseLink],
+    frame: Frame,
+    /// By link and unit.
+    placed: Vec<Vec<Placed>>,
+    /// The first link and unit that has a pool.
+    pools: HashMap<(Pool, Extent, Extent), (usize, usize)>,
+}
+
+fn int(value: usize) -> i32 {
+    i32::try_from(value).expect("a phase's buffers hold fewer than 2^31 vectors")
+}
+
+fn option(value: Option<usize>) -> i32 {
+    value.map_or(NONE, int)
+}
+
+/// Takes `length` of what `used` counts.
+fn take(used: &mut usize, length: usize) -> usize {
+    let at = *used;
+    *used += length;
+    at
+}
+
+/// Pixels of a cube, so that there are at most `cubes` and each has whole tiles.
+fn range(pixels: usize, tile: usize, cubes: usize) -> usize {
+    pixels.div_ceil(tile).div_ceil(cubes) * tile
+}
+
+fn pool_key(unit: &Unit) -> Option<(Pool, Extent, Extent)> {
+    match &unit.body {
+        Body::Pool(pool) => Some((pool.pool, pool.window.kernel, pool.window.stride)),
+        Body::Product(_) => None,
+    }
+}
+
+fn window_fields(unit: &Unit, window: &Window, shift: Extent) -> Vec<(usize, i32)> {
+    let Window { kernel, dilation, stride, padding } = *window;
+    let mut values: Vec<i32> =
+        [unit.input, unit.output, kernel, dilation, stride].concat().into_iter().map(int).collect();
+    values.extend((0..3).map(|axis| int(padding[axis]) - int(shift[axis])));
+    values.into_iter().enumerate().map(|(at, value)| (piece::WINDOW + at, value)).collect()
+}
+
+impl Builder<'_> {
+    fn lanes(&self, elements: usize) -> usize {
+        elements / self.frame.lanes
+    }
+
+    fn pixels(&self, unit: &Unit) -> usize {
+        self.links[0].plan.samples * unit.pixels()
+    }
+
+    /// Gives every unit its place; links share their pools.
+    fn place(&mut self) {
+        let channels = self.phase.channels;
+        for (index, link) in self.links.iter().enumerate() {
+            let mut placed = Vec::new();
+            for (at, unit) in link.plan.units.iter().enumerate() {
+                let normal = take(&mut self.phase.normals, 1);
+                let shared = pool_key(unit).map(|key| *self.pools.entry(key).or_insert((index, at)));
+                if let Some((first, first_unit)) = shared.filter(|first| *first != (index, at)) {
+                    let of: &Vec<Placed> = if first == index { &placed } else { &self.placed[first] };
+                    placed.push(Placed { normal, ..of[first_unit] });
+                    continue;
+                }
+                let pixels = self.pixels(unit);
+                let tile = match &unit.body {
+                    Body::Product(Product { rows: ProductRows::Depthwise(_), .. }) => PER * (UNITS / channels),
+                    _ => 64,
+                };
+                let range = range(pixels, tile, CUBES);
+                placed.push(Placed {
+                    result: take(&mut self.phase.results, pixels * channels),
+                    normal,
+                    partial: take(&mut self.phase.partial, pixels.div_ceil(range) * 2 * channels),
+                    range,
+                });
+            }
+            self.placed.push(placed);
+        }
+    }
+
+    /// The gradient of a node in the nodes' gradients.
+    fn gradient(&self, link: &PhaseLink) -> i32 {
+        int(link.node * self.phase.channels)
+    }
+
+    fn factors(&self, link: &PhaseLink) -> i32 {
+        option(link.factors.map(|row| row * link.plan.samples))
+    }
+
+    fn mix(&self, link: &PhaseLink, operation: usize) -> i32 {
+        option(link.mixed.map(|row| row * link.plan.operations + operation))
+    }
+
+    /// The rows of stages, level by level, and of dense products.
+    fn products(&mut self) {
+        let levels = self.links.iter().map(|link| link.plan.levels).max().unwrap_or(0);
+        for level in 0..levels {
+            let first = self.phase.table.rows();
+            let mut launch = Launch::default();
+            self.each_product(|builder, at, unit, product| {
+                if let ProductRows::Depthwise(depthwise) = &product.rows {
+                    if unit.level == level {
+                        let matrix = product.segments[0].weights;
+                        let fields = [
+                            (piece::KIND, kind::DEPTHWISE),
+                            (piece::DEPTHWISE, int(builder.lanes(builder.links[at.0].weights + depthwise.weights))),
+                            (piece::INPUTS, int(builder.phase.channels)),
+                            (piece::OUTPUTS, int(builder.phase.channels)),
+                            (piece::FIRST, 0),
+                            (piece::ACTIVATED, 1),
+                        ];
+                        let window = window_fields(unit, &depthwise.window, [0; 3]);
+                        builder.piece(at, unit, matrix, &[&fields[..], &window].concat(), &mut launch);
+                    }
+                }
+            });
+            launch.rows = self.phase.table.since(first);
+            self.phase.stages.push(launch);
+            self.shapes(launch.rows);
+        }
+        let first = self.phase.table.rows();
+        let mut launch = Launch::default();
+        self.each_product(|builder, at, unit, product| builder.dense(at, unit, product, &mut launch));
+        launch.rows = self.phase.table.since(first);
+        self.phase.denses = launch;
+    }
+
+    /// Finds the windows of a level's stages, and tells each row its own.
+    fn shapes(&mut self, rows: Rows) {
+        let mut shapes = Shapes::default();
+        for row in rows.first..rows.first + rows.count {
+            let three =
+                |from: usize| [0, 1, 2].map(|axis| self.phase.table.get(row, piece::WINDOW + from + axis) as usize);
+            let ([.., width], shape) = (three(3), Shape { kernel: three(6), dilation: three(9), stride: three(12) });
+            let index = if width.is_multiple_of(QUAD) { shapes.index(shape) } else { None };
+            shapes.others |= index.is_none();
+            self.phase.table.set(row, piece::SHAPE, option(index));
+        }
+        self.phase.shapes.push(shapes);
+    }
+
+    fn each_product(&mut self, mut body: impl FnMut(&mut Self, (usize, usize), &Unit, &Product)) {
+        for (index, link) in self.links.iter().enumerate() {
+            for (at, unit) in link.plan.units.iter().enumerate() {
+                if let Body::Product(product) = &unit.body {
+                    body(self, (index, at), unit, product);
+                }
+            }
+        }
+    }
+
+    fn dense(&mut self, at: (usize, usize), unit: &Unit, product: &Product, launch: &mut Launch) {
+        let plan = &self.links[at.0].plan;
+        let pixel = |stride| Window { kernel: [1; 3], dilation: [1; 3], stride, padding: [0; 3] };
+        let (windows, activated, difference) = match &product.rows {
+            ProductRows::Depthwise(_) => return,
+            ProductRows::Pixels { stride, shifts } => {
+                (shifts.iter().map(|shift| (pixel(*stride), *shift)).collect(), true, false)
+            }
+            ProductRows::Difference { stride } => (vec![(pixel(*stride), [0; 3])], true, true),
+            ProductRows::Patches { window, activated, .. } => (vec![(*window, [0; 3])], *activated, false),
+        };
+        for ((window, shift), segment) in windows.into_iter().zip(&product.segments) {
+            let inputs = self.lanes(plan.inputs);
+            let length = inputs * volume(window.kernel);
+            let pixels = self.pixels(unit);
+            let rows = take(&mut self.phase.dense_rows, pixels * length);
+            let fields = [
+                (piece::KIND, kind::DENSE),
+                (piece::INPUTS, int(inputs)),
+                (piece::OUTPUTS, int(self.lanes(segment.outputs))),
+                (piece::FIRST, int(self.lanes(segment.first_output))),
+                (piece::ACTIVATED, i32::from(activated)),
+                (piece::DIFFERENCE, i32::from(difference)),
+                (piece::ROWS, int(rows)),
+            ];
+            let fields = [&fields[..], &window_fields(unit, &window, shift)].concat();
+            self.piece(at, unit, segment.weights, &fields, launch);
+        }
+    }
+
+    /// A product's row, its gradients' sums included.
+    fn piece(
+        &mut self,
+        (index, at): (usize, usize),
+        unit: &Unit,
+        matrix: usize,
+        fields: &[(usize, i32)],
+        launch: &mut Launch,
+    ) {
+        let (link, placed) = (&self.links[index], self.placed[index][at]);
+        let row = self.phase.table.add(fields);
+        let get = |phase: &Phase, place: usize| phase.table.get(row, place) as usize;
+        let kernel: usize = (6..9).map(|axis| get(&self.phase, piece::WINDOW + axis)).product();
+        let is_stage = self.phase.table.get(row, piece::KIND) == kind::DEPTHWISE;
+        let (inputs, outputs) = (get(&self.phase, piece::INPUTS), get(&self.phase, piece::OUTPUTS));
+        let length = if is_stage { inputs } else { inputs * kernel };
+        let pixels = self.pixels(unit);
+        let (row_blocks, output_blocks) = (length.div_ceil(ROWS), outputs.div_ceil(BLOCK));
+        let summers = (SUMMERS / (row_blocks * output_blocks)).clamp(8, SUMMERS);
+        let sums_range = range(pixels, 64, summers);
+        let parts = pixels.div_ceil(sums_range);
+        let matrix_sums = take(&mut self.phase.weight_sums, parts * length * self.frame.lanes * outputs);
+        let read = unit.source.map(|source| self.placed[index][source]);
+        let inner = unit.gradient.is_some();
+        let mut set = |place: usize, value: i32| self.phase.table.set(row, place, value);
+        set(piece::PIXELS, int(pixels));
+        set(piece::RANGE, int(placed.range));
+        set(piece::SUMS_RANGE, int(sums_range));
+        set(piece::RESULT, int(placed.result));
+        set(piece::PARTIAL, int(placed.partial));
+        set(piece::BACK, int(placed.normal));
+        set(piece::MATRIX, int((link.weights + matrix) / self.frame.lanes));
+        set(piece::MATRIX_SUMS, int(matrix_sums));
+        if let Some(read) = read {
+            set(piece::SOURCE, int(read.result));
+            set(piece::SOURCE_NORMAL, int(read.normal));
+        }
+        if is_stage {
+            // Over the results, which nobody reads any more by then.
+            set(piece::ROWS, int(placed.result));
+        }
+        if inner {
+            // One reader, whose level is the next; its place follows when the level before is laid out.
+            let to = take(&mut self.phase.inner, pixels * self.phase.channels);
+            self.phase.table.set(row, piece::INNER, int(to));
+        } else {
+            let (gradient, factors) = (self.gradient(link), self.factors(link));
+            self.phase.table.set(row, piece::GRADIENT, gradient);
+            self.phase.table.set(row, piece::FACTORS, factors);
+        }
+        if is_stage {
+            let to = take(&mut self.phase.weight_sums, parts * kernel * outputs);
+            self.phase.table.set(row, piece::DEPTHWISE_SUMS, int(to));
+        }
+        launch.cubes = launch.cubes.max(pixels.div_ceil(placed.range));
+        launch.summers = launch.summers.max(parts);
+        launch.output_blocks = launch.output_blocks.max(output_blocks);
+        launch.row_blocks = launch.row_blocks.max(row_blocks);
+        launch.tap_blocks = launch.tap_blocks.max((kernel * outputs).div_ceil(UNITS));
+        launch.length_blocks = launch.length_blocks.max(length.div_ceil(BLOCK));
+    }
+
+    /// The rows of pools, once each.
+    fn pools(&mut self) {
+        let first = self.phase.table.rows();
+        let mut launch = Launch::default();
+        let mut owners: Vec<_> = self.pools.values().copied().collect();
+        owners.sort_unstable();
+        for (index, at) in owners {
+            let unit = &self.links[index].plan.units[at];
+            let Body::Pool(pool) = &unit.body else { continue };
+            let (placed, pixels) = (self.placed[index][at], self.pixels(unit));
+            let maximum = pool.pool == Pool::Max;
+            let indices = maximum.then(|| take(&mut self.phase.results, pixels * self.phase.channels));
+            let fields = [
+                (piece::KIND, if maximum { kind::MAXIMUM } else { kind::AVERAGE }),
+                (piece::PIXELS, int(pixels)),
+                (piece::RANGE, int(placed.range)),
+                (piece::RESULT, int(placed.result)),
+                (piece::OUTPUTS, int(self.phase.channels)),
+                (piece::PARTIAL, int(placed.partial)),
+                (piece::MATRIX_SUMS, option(indices)),
+                (piece::ROWS, int(placed.result)),
+                (piece::INPUTS, int(self.phase.channels)),
+            ];
+            self.phase.table.add(&[&fields[..], &window_fields(unit, &pool.window, [0; 3])].concat());
+            launch.cubes = launch.cubes.max(pixels.div_ceil(placed.range));
+        }
+        launch.rows = self.phase.table.since(first);
+        self.phase.pools = launch;
+    }
+
+    /// The rows of links that hand their input on, behind those of dense products and pools.
+    fn identities(&mut self) {
+        for link in self.links {
+            for term in link.plan.terms.iter().filter(|term| term.unit.is_none()) {
+                let fields = [
+                    (piece::KIND, kind::IDENTITY),
+                    (piece::GRADIENT, self.gradient(link)),
+                    (piece::MIX, self.mix(link, term.operation)),
+                    (piece::FACTORS, self.factors(link)),
+                ];
+                self.phase.table.add(&fields);
+            }
+        }
+        self.phase.others = self.phase.table.since(self.phase.denses.rows.first);
+    }
+
+    fn norms(&mut self) {
+        for level in 0..self.phase.stages.len().max(1) {
+            let first = self.phase.table.rows();
+            for (index, link) in self.links.iter().enumerate() {
+                for (at, unit) in link.plan.level(level) {
+                    let placed = self.placed[index][at];
+                    let sort = match (unit.statistics, self.frame.batch) {
+                        (None, _) => 0,
+                        (Some(_), true) => 1,
+                        (Some(_), false) => 2,
+                    };
+                    let at = |within: Option<usize>, start: usize| option(within.map(|at| self.lanes(start + at)));
+                    let fields = [
+                        (norm::NORMAL, int(placed.normal)),
+                        (norm::KIND, sort),
+                        (norm::PARTIAL, int(placed.partial)),
+                        (norm::PIXELS, int(self.pixels(unit))),
+                        (norm::RANGE, int(placed.range)),
+                        (norm::AFFINE, at(unit.scale, link.weights)),
+                        (norm::STATISTICS, at(unit.statistics, link.statistics)),
+                    ];
+                    self.phase.table.add(&fields);
+                }
+            }
+            let rows = self.phase.table.since(first);
+            self.phase.norms.push(rows);
+        }
+    }
+
+    /// The rows of terms, of the nodes that they are summed into, and of the operations that they belong to.
+    fn terms(&mut self) {
+        let (pixels, channels) = (self.phase.pixels, self.phase.channels);
+        let range = range(pixels, UNITS / channels, SUMMERS);
+        let parts = pixels.div_ceil(range);
+        let first = self.phase.table.rows();
+        let mut owners = Vec::new();
+        for (index, link) in self.links.iter().enumerate() {
+            for of in &link.plan.terms {
+                let unit = of.unit.map(|unit| (self.placed[index][unit], &link.plan.units[unit]));
+                // The norms of units that are read by others have their sums from there.
+                let outer = unit.filter(|(_, unit)| unit.gradient.is_none());
+                let scale = outer.and_then(|(_, unit)| unit.scale);
+                let batch = self.frame.batch && outer.is_some_and(|(_, unit)| unit.statistics.is_some());
+                let partial = take(&mut self.phase.back_partial, parts * 2 * channels);
+                let row = self.phase.table.add(&[
+                    (term::RESULT, option(unit.map(|(placed, _)| placed.result))),
+                    (term::NORMAL, option(unit.map(|(placed, _)| placed.normal))),
+                    (term::MIX, self.mix(link, of.operation)),
+                    (term::FACTORS, self.factors(link)),
+                    (term::GRADIENT, self.gradient(link)),
+                    (term::PIXELS, int(pixels)),
+                    (term::RANGE, int(range)),
+                    (term::PARTIAL, int(partial)),
+                    (term::BACK, option(outer.map(|(placed, _)| placed.normal))),
+                    (term::BATCH, i32::from(batch)),
+                    (term::AFFINE, option(scale.map(|scale| self.lanes(link.weights + scale)))),
+                ]);
+                owners.push((index, of.operation, of.unit, row));
+            }
+        }
+        self.phase.terms = Launch { rows: self.phase.table.since(first), cubes: parts, ..Launch::default() };
+        self.node_rows(&owners);
+        let first = self.phase.table.rows();
+        for (index, link) in self.links.iter().enumerate() {
+            for operation in 0..link.plan.operations {
+                let mut own = owners.iter().filter(|owner| (owner.0, owner.1) == (index, operation));
+                let row = own.next().map(|owner| owner.3);
+                if row.is_none() && link.mixed.is_none() {
+                    continue;
+                }
+                let count = own.count() + usize::from(row.is_some());
+                let fields = [
+                    (entry::FIRST, int(row.unwrap_or(0))),
+                    (entry::COUNT, int(count)),
+                    (entry::GRADIENT, self.mix(link, operation)),
+                ];
+                self.phase.table.add(&fields);
+            }
+        }
+        self.phase.operations = self.phase.table.since(first);
+        self.pool_rows(&owners);
+    }
+
+    fn node_rows(&mut self, owners: &[(usize, usize, Option<usize>, usize)]) {
+        let first = self.phase.table.rows();
+        let mut nodes: Vec<usize> = self.links.iter().map(|link| link.node).collect();
+        nodes.dedup();
+        for node in nodes {
+            let own = owners.iter().filter(|owner| self.links[owner.0].node == node);
+            let rows: Vec<usize> = own.map(|owner| owner.3).collect();
+            self.phase.table.add(&[
+                (node::FIRST, option(rows.first().copied())),
+                (node::COUNT, int(rows.len())),
+                (node::OUTPUT, int(node * self.phase.channels)),
+                (node::BEGUN, i32::from(self.frame.begun[node])),
+            ]);
+        }
+        self.phase.nodes = self.phase.table.since(first);
+    }
+
+    /// The rows of pools on the way back: the terms that their results are.
+    fn pool_rows(&mut self, owners: &[(usize, usize, Option<usize>, usize)]) {
+        let mut pools: Vec<((usize, usize), Vec<usize>)> = Vec::new();
+        for &(index, _, unit, row) in owners {
+            let key = unit.and_then(|unit| pool_key(&self.links[index].plan.units[unit]));
+            let Some(owner) = key.map(|key| self.pools[&key]) else { continue };
+            match pools.iter_mut().find(|(known, _)| *known == owner) {
+                Some((_, rows)) => rows.push(row),
+                None => pools.push((owner, vec![row])),
+            }
+        }
+        let copied: Vec<_> = pools
+            .into_iter()
+            .map(|((index, unit), rows)| {
+                let first = self.phase.table.rows();
+                for row in rows {
+                    self.phase.table.repeat(row);
+                }
+                (self.placed[index][unit].result, self.phase.table.since(first))
+            })
+            .collect();
+        let first = self.phase.table.rows();
+        for (result, terms) in copied {
+            self.phase.table.add(&[
+                (node::FIRST, int(terms.first)),
+                (node::COUNT, int(terms.count)),
+                (node::OUTPUT, int(result)),
+            ]);
+        }
+        self.phase.pool_backs = self.phase.table.since(first);
+    }
+
+    /// The rows of units that others read, by the level of their readers.
+    fn inners(&mut self) {
+        self.phase.inners = vec![Launch::default(); self.phase.stages.len()];
+        self.phase.inner_operations = vec![Rows::default(); self.phase.stages.len()];
+        for level in 1..self.phase.stages.len() {
+            let first = self.phase.table.rows();
+            let mut launch = Launch::default();
+            let mut terms = Vec::new();
+            let mut reader = self.phase.stages[level].rows.first;
+            for (index, link) in self.links.iter().enumerate() {
+                for (_, unit) in link.plan.level(level).filter(|(_, unit)| matches!(unit.body, Body::Product(_))) {
+                    let source = unit.source.expect("a unit above the first level reads another");
+                    let (of, placed) = (&link.plan.units[source], self.placed[index][source]);
+                    let pixels = self.pixels(of);
+                    let cubes = pixels.div_ceil(placed.range);
+                    let partial = take(&mut self.phase.back_partial, cubes * 2 * self.phase.channels);
+                    let row = self.phase.table.repeat(reader);
+                    reader += 1;
+                    let own = link.plan.operation_of(source);
+                    let inner = self.inner_of(placed);
+                    for (at, value) in [
+                        (piece::PIXELS, int(pixels)),
+                        (piece::RANGE, int(placed.range)),
+                        (piece::PARTIAL, int(partial)),
+                        (piece::INNER, inner),
+                        // A unit may also be a term itself.
+                        (piece::GRADIENT, own.map_or(NONE, |_| self.gradient(link))),
+                        (piece::MIX, own.map_or(NONE, |operation| self.mix(link, operation))),
+                        (piece::FACTORS, own.map_or(NONE, |_| self.factors(link))),
+                    ] {
+                        self.phase.table.set(row, at, value);
+                    }
+                    launch.cubes = launch.cubes.max(cubes);
+                    terms.push([
+                        (term::NORMAL, int(placed.normal)),
+                        (term::PIXELS, int(pixels)),
+                        (term::RANGE, int(placed.range)),
+                        (term::PARTIAL, int(partial)),
+                        (term::BACK, int(placed.normal)),
+                        (term::BATCH, i32::from(self.frame.batch && of.statistics.is_some())),
+                        (term::AFFINE, option(of.scale.map(|scale| self.lanes(link.weights + scale)))),
+                    ]);
+                }
+            }
+            launch.rows = self.phase.table.since(first);
+            self.phase.inners[level] = launch;
+            let rows: Vec<usize> = terms.iter().map(|term| self.phase.table.add(term)).collect();
+            let first = self.phase.table.rows();
+            for row in rows {
+                self.phase.table.add(&[(entry::FIRST, int(row)), (entry::COUNT, 1)]);
+            }
+            self.phase.inner_operations[level] = self.phase.table.since(first);
+        }
+    }
+
+    /// Where the gradient of a unit's normed result is, as its own row says.
+    fn inner_of(&self, placed: Placed) -> i32 {
+        let rows =
+            self.phase.stages.iter().map(|launch| launch.rows).flat_map(|rows| rows.first..rows.first + rows.count);
+        let own = |row: &usize| self.phase.table.get(*row, piece::RESULT) == int(placed.result);
+        let row = rows.into_iter().find(own).expect("a unit that is read is a stage");
+        self.phase.table.get(row, piece::INNER)
+    }
+
+    /// The rows of the sums of weights' gradients.
+    fn sums(&mut self) {
+        let pieces: Vec<usize> = self
+            .phase
+            .stages
+            .iter()
+            .map(|launch| launch.rows)
+            .chain([self.phase.denses.rows])
+            .flat_map(|rows| rows.first..rows.first + rows.count)
+            .collect();
+        let first = self.phase.table.rows();
+        for row in pieces {
+            let get = |place: usize| self.phase.table.get(row, place) as usize;
+            let kernel: usize = (6..9).map(|axis| get(piece::WINDOW + axis)).product();
+            let is_stage = self.phase.table.get(row, piece::KIND) == kind::DEPTHWISE;
+            let (inputs, outputs) = (get(piece::INPUTS), get(piece::OUTPUTS));
+            let parts = get(piece::PIXELS).div_ceil(get(piece::SUMS_RANGE));
+            let length = if is_stage { inputs } else { inputs * kernel } * self.frame.lanes * outputs;
+            let mut sums = vec![(get(piece::MATRIX_SUMS), length, get(piece::MATRIX))];
+            if is_stage {
+                sums.push((get(piece::DEPTHWISE_SUMS), kernel * outputs, get(piece::DEPTHWISE)));
+            }
+            for (partial, length, to) in sums {
+                self.phase.longest = self.phase.longest.max(length);
+                self.phase.table.add(&[
+                    (sum::PARTIAL, int(partial)),
+                    (sum::PARTS, int(parts)),
+                    (sum::LENGTH, int(length)),
+                    (sum::TO, int(to)),
+                ]);
+            }
+        }
+        self.phase.sums = self.phase.table.since(first);
+    }
+}

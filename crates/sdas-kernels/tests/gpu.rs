@@ -1,0 +1,295 @@
+//! The edge and the cell on a graphics card, or on what stands for one (Mesa's llvmpipe), against the portable ones in
+//! double precision on the CPU, and their determinism. Few shapes: compiling a shader is what takes time there.
+#![cfg(feature = "gpu")]
+
+mod outcome;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use outcome::Outcome;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sdas_kernels::{Edge, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, portably};
+
+const SPACE: Extent = [1, 3, 3];
+const BOTH: Extent = [3, 3, 3];
+
+/// What an edge of the spaces may mix, of one frame and of several.
+const PICTURES: &[Expression] = &[
+    Expression::Zero,
+    Expression::Pool { pool: Pool::Max, kernel: SPACE },
+    Expression::Pool { pool: Pool::Average, kernel: SPACE },
+    Expression::Skip,
+    Expression::Chain(&[Stage::strided(SPACE), Stage::unstrided(SPACE)]),
+    Expression::Chain(&[Stage::dilated([1, 5, 5], [1, 2, 2])]),
+];
+const CLIPS: &[Expression] = &[
+    Expression::Pool { pool: Pool::Max, kernel: BOTH },
+    Expression::Pool { pool: Pool::Average, kernel: BOTH },
+    Expression::Skip,
+    Expression::Chain(&[Stage::strided(BOTH), Stage::unstrided([3, 1, 1]), Stage::unstrided(SPACE)]),
+    Expression::Chain(&[
+        Stage { strided: [false, true, true], ..Stage::strided(SPACE) },
+        Stage { strided: [true, false, false], ..Stage::strided([3, 1, 1]) },
+    ]),
+    Expression::Parallel(&[Stage::strided(SPACE), Stage::dilated([3, 1, 1], [2, 1, 1])]),
+    Expression::Compromise { spatial: Stage::strided(SPACE), temporal: Stage::unstrided([3, 1, 1]) },
+    Expression::TemporalDifference,
+];
+
+/// The device under test: `SDAS_DEVICE=cuda` chooses where the build has several.
+fn gpu() -> Device {
+    #[cfg(feature = "cuda")]
+    if cfg!(not(feature = "wgpu")) || std::env::var("SDAS_DEVICE").is_ok_and(|name| name == "cuda") {
+        return Device::cuda(0);
+    }
+    #[cfg(feature = "wgpu")]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    #[cfg(not(feature = "wgpu"))]
+    unreachable!("a build for cards has one's backend")
+}
+
+/// Where a case runs: by the kernels under test, or by Burn's own operations in double precision.
+#[derive(Clone, Copy)]
+enum By {
+    Kernels,
+    Reference,
+}
+
+impl By {
+    fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        match self {
+            By::Kernels => body(),
+            By::Reference => portably(body),
+        }
+    }
+
+    /// A flat tensor that is tracked or not.
+    fn make(self, values: &[f64], tracked: bool) -> Tensor<1> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        let tensor = match self {
+            By::Kernels => Tensor::from_data(data.convert::<f32>(), (&gpu().autodiff(), DType::F32)),
+            By::Reference => Tensor::from_data(data, (&Device::flex().autodiff(), DType::F64)),
+        };
+        if tracked { tensor.require_grad() } else { tensor }
+    }
+}
+
+struct Random(ChaCha8Rng);
+
+impl Random {
+    fn draw(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.0.random_range(-1.0f32..1.0).into()).collect()
+    }
+}
+
+fn finish(by: By, activation: Tensor<5>, random: &mut Random, leaves: Vec<(String, Tensor<1>)>, outcome: &mut Outcome) {
+    let count = activation.shape().num_elements();
+    let activation = activation.reshape([count]);
+    outcome.add("activation", activation.clone());
+    // Something is always tracked, so that there is a way back to go.
+    let anchor = by.make(&[0.0], true);
+    let gradients = ((activation * by.make(&random.draw(count), false)).sum() + anchor).backward();
+    for (name, leaf) in leaves {
+        if let Some(gradient) = leaf.grad(&gradients) {
+            outcome.add(name, gradient);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct EdgeCase {
+    edge: Edge,
+    images: usize,
+    extent: Extent,
+    running: bool,
+    mixed: bool,
+    /// Whether input, weights and mix are tracked.
+    tracked: [bool; 3],
+}
+
+impl EdgeCase {
+    fn run(&self, by: By) -> Outcome {
+        let mut random = Random(ChaCha8Rng::seed_from_u64(7));
+        let EdgeCase { edge, images, extent: [t, h, w], .. } = self;
+        let input = by.make(&random.draw(images * t * h * w * edge.inputs), self.tracked[0]);
+        let weights = (edge.weight_count() > 0).then(|| by.make(&random.draw(edge.weight_count()), self.tracked[1]));
+        let mix = self.mixed.then(|| by.make(&random.draw(edge.operations.len()), self.tracked[2]));
+        let statistics: Vec<f64> = random.draw(edge.statistic_count()).into_iter().map(|v| v.abs() + 0.5).collect();
+        let mode = match self.running {
+            true => Mode::Running((!statistics.is_empty()).then(|| by.make(&statistics, false).inner())),
+            false => Mode::Batch,
+        };
+        let shaped = input.clone().reshape([*images, *t, *h, *w, edge.inputs]);
+        let output = by.run(|| edge.forward(shaped, weights.clone(), mix.clone(), mode));
+        let mut outcome = Outcome::default();
+        if let Some(statistics) = output.statistics {
+            outcome.add("statistics", statistics);
+        }
+        let mut leaves = vec![("gradient of the input".to_owned(), input)];
+        leaves.extend(weights.map(|weights| ("gradient of the weights".to_owned(), weights)));
+        leaves.extend(mix.map(|mix| ("gradient of the mix".to_owned(), mix)));
+        finish(by, output.activation, &mut random, leaves, &mut outcome);
+        outcome
+    }
+
+    fn compare(&self) {
+        let ours = self.run(By::Kernels);
+        ours.check(&self.run(By::Reference), 1e-4, format_args!("in {self:?}"));
+        assert_eq!(ours, self.run(By::Kernels), "another run gave other bits: {self:?}");
+    }
+}
+
+fn edge_case(operations: &[Expression], [inputs, outputs]: [usize; 2], stride: Extent, extent: Extent) -> EdgeCase {
+    EdgeCase {
+        edge: Edge { inputs, outputs, stride, operations: operations.to_vec(), norm: Norm::Plain },
+        images: 3,
+        extent,
+        running: false,
+        mixed: operations.len() > 1,
+        tracked: [true; 3],
+    }
+}
+
+#[test]
+fn edges_are_the_portable_ones() {
+    edge_case(PICTURES, [8, 8], [1, 1, 1], [1, 7, 5]).compare();
+    edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 7, 9]).compare();
+    EdgeCase { running: true, tracked: [true, false, true], ..edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 8, 8]) }
+        .compare();
+    // Rows of quads.
+    edge_case(PICTURES, [8, 8], [1, 1, 1], [1, 6, 8]).compare();
+    edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 7, 15]).compare();
+    edge_case(CLIPS, [4, 4], [2, 2, 2], [4, 5, 7]).compare();
+    edge_case(CLIPS, [3, 3], [1, 1, 1], [4, 5, 6]).compare();
+    edge_case(CLIPS, [3, 3], [2, 2, 2], [5, 6, 7]).compare();
+    let mut affine = edge_case(CLIPS, [4, 4], [2, 2, 2], [4, 5, 6]);
+    affine.edge.norm = Norm::Affine;
+    affine.compare();
+    affine.edge.norm = Norm::Absent;
+    affine.compare();
+}
+
+#[test]
+fn layers_are_the_portable_ones() {
+    let same = |kernel, activated| Expression::Convolve { kernel, padding: Padding::Same, activated };
+    for (layer, channels, stride) in [
+        (Expression::Project, [20, 8], [1, 1, 1]),
+        (Expression::Skip, [12, 8], [1, 2, 2]),
+        (same(SPACE, false), [3, 36], [1, 1, 1]),
+        (same(BOTH, true), [5, 6], [2, 2, 2]),
+        (Expression::Convolve { kernel: [1, 2, 2], padding: Padding::Valid, activated: true }, [40, 72], [1, 1, 1]),
+    ] {
+        let mut case = edge_case(&[layer], channels, stride, [2, 7, 6]);
+        case.edge.norm = Norm::Affine;
+        case.compare();
+    }
+}
+
+const NODES: usize = 4;
+
+/// What has become of a link during a search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Mixed,
+    Decided(usize),
+    Pruned,
+}
+
+#[derive(Debug, Clone)]
+struct CellCase {
+    channels: usize,
+    extent: Extent,
+    /// Whether links from the inputs have a stride.
+    reduction: bool,
+    norm: Norm,
+    running: bool,
+    scaled: bool,
+    fates: Vec<Fate>,
+    /// Whether the inputs, the mixes and the weights are tracked.
+    tracked: [bool; 4],
+}
+
+impl CellCase {
+    fn run(&self, by: By) -> Outcome {
+        let mut random = Random(ChaCha8Rng::seed_from_u64(11));
+        let CellCase { channels, extent: [t, h, w], .. } = *self;
+        let images = 3;
+        let mut leaves = Vec::new();
+        let inputs = [0, 1].map(|input| {
+            let values = by.make(&random.draw(images * t * h * w * channels), self.tracked[input]);
+            leaves.push((format!("gradient of input {input}"), values.clone()));
+            values.reshape([images, t, h, w, channels])
+        });
+        let mixes = by.make(&random.draw(self.fates.len() * PICTURES.len()), self.tracked[2]);
+        leaves.push(("gradient of the mixes".to_owned(), mixes.clone()));
+        let mixes = mixes.reshape([self.fates.len(), PICTURES.len()]);
+        let places = (0..NODES).flat_map(|node| (0..node + 2).map(move |from| (node, from)));
+        let mut edges = Vec::new();
+        for (row, (node, from)) in places.enumerate() {
+            let stride = if self.reduction && from < 2 { [1, 2, 2] } else { [1, 1, 1] };
+            let edge =
+                Edge { inputs: channels, outputs: channels, stride, operations: PICTURES.to_vec(), norm: self.norm };
+            match self.fates[row] {
+                Fate::Pruned => {}
+                Fate::Mixed => edges.push((edge, node, from, Some(row))),
+                Fate::Decided(operation) => edges.push((edge.decide(operation).0, node, from, None)),
+            }
+        }
+        let links = edges.iter().map(|(edge, node, from, mixed)| {
+            let count = edge.weight_count();
+            let weights = (count > 0).then(|| by.make(&random.draw(count), self.tracked[3]));
+            leaves.extend(
+                weights.clone().map(|weights| (format!("gradient of the weights of {from} to {node}"), weights)),
+            );
+            let statistics: Vec<f64> = random.draw(edge.statistic_count()).into_iter().map(|v| v.abs() + 0.5).collect();
+            let mode = match self.running {
+                true => Mode::Running((!statistics.is_empty()).then(|| by.make(&statistics, false).inner())),
+                false => Mode::Batch,
+            };
+            let factors = self.scaled.then(|| random.draw(images).into_iter().map(|v| v as f32).collect());
+            Link { edge, from: *from, node: *node, weights, mode, mixed: *mixed, factors }
+        });
+        let links: Vec<_> = links.collect();
+        let output = by.run(|| cell(inputs, links, Some(mixes), &[2, 3, 4, 5]));
+        let mut outcome = Outcome::default();
+        for (link, statistics) in output.statistics.into_iter().enumerate() {
+            if let Some(statistics) = statistics {
+                outcome.add(format!("statistics of link {link}"), statistics);
+            }
+        }
+        finish(by, output.activation, &mut random, leaves, &mut outcome);
+        outcome
+    }
+
+    fn compare(&self) {
+        let ours = self.run(By::Kernels);
+        // A cell is up to eight norms deep.
+        ours.check(&self.run(By::Reference), 1e-3, format_args!("in {self:?}"));
+        assert_eq!(ours, self.run(By::Kernels), "another run gave other bits: {self:?}");
+    }
+}
+
+#[test]
+fn cells_are_the_portable_ones() {
+    let whole = CellCase {
+        channels: 8,
+        extent: [1, 6, 7],
+        reduction: false,
+        norm: Norm::Plain,
+        running: false,
+        scaled: false,
+        fates: vec![Fate::Mixed; 14],
+        tracked: [true; 4],
+    };
+    whole.compare();
+    let mut fates = whole.fates.clone();
+    fates[3] = Fate::Decided(4);
+    fates[6] = Fate::Decided(1);
+    fates[7] = Fate::Pruned;
+    fates[9] = Fate::Decided(3);
+    let part = CellCase { reduction: true, scaled: true, fates, ..whole.clone() };
+    part.compare();
+    CellCase { tracked: [true, true, true, false], ..part.clone() }.compare();
+    CellCase { tracked: [false, true, false, true], norm: Norm::Affine, ..part.clone() }.compare();
+    CellCase { running: true, ..part }.compare();
+}
