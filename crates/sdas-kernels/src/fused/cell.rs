@@ -137,15 +137,15 @@ impl Call {
         };
         let places: Vec<_> = links.iter().map(place).collect();
         let mut fans: Vec<Members> = Vec::new();
-        for (index, link) in links.iter().enumerate() {
+        for (index, place) in places.iter().enumerate() {
             let fits = |members: &&mut Members| {
-                members.from == link.from
-                    && Arc::ptr_eq(&places[members.links[0]].plan, &places[index].plan)
-                    && members.links.iter().all(|&member| links[member].node != link.node)
+                members.from == place.from
+                    && Arc::ptr_eq(&places[members.links[0]].plan, &place.plan)
+                    && members.links.iter().all(|&member| places[member].node != place.node)
             };
             match fans.iter_mut().find(fits) {
                 Some(members) => members.links.push(index),
-                None => fans.push(Members { from: link.from, links: vec![index] }),
+                None => fans.push(Members { from: place.from, links: vec![index] }),
             }
         }
         fans.sort_by_key(|members| members.from);
