@@ -22,7 +22,9 @@ pub struct Golden {
 #[derive(Debug, Clone)]
 pub enum Values {
     /// Activations, weights, gradients.
-    Float(Vec<f32>),
+    Single(Vec<f32>),
+    /// Results computed in double precision.
+    Double(Vec<f64>),
     /// Class indices.
     Integer(Vec<i64>),
 }
@@ -53,7 +55,10 @@ impl Case {
             let data = view.data();
             let values = match view.dtype() {
                 Dtype::F32 => {
-                    Values::Float(data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
+                    Values::Single(data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
+                }
+                Dtype::F64 => {
+                    Values::Double(data.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect())
                 }
                 Dtype::I64 => {
                     Values::Integer(data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect())
@@ -74,20 +79,38 @@ impl Case {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Whether its results were computed in double precision.
+    pub fn is_double(&self) -> bool {
+        self.case["double"] == true
+    }
+
     /// Whether there is a tensor called `name`.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Shape and elements of a tensor of floats.
+    /// Shape and elements of a tensor in single precision.
     ///
     /// # Panics
     ///
     /// If there is none.
     pub fn floats(&self, name: &str) -> (&[usize], &[f32]) {
         match self.tensor(name) {
-            Golden { shape, values: Values::Float(values) } => (shape, values),
-            _ => panic!("{}: {name} holds integers", self.name),
+            Golden { shape, values: Values::Single(values) } => (shape, values),
+            _ => panic!("{}: {name} is not in single precision", self.name),
+        }
+    }
+
+    /// Elements of a tensor in single or double precision.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn doubles(&self, name: &str) -> Vec<f64> {
+        match &self.tensor(name).values {
+            Values::Single(values) => values.iter().map(|&value| value.into()).collect(),
+            Values::Double(values) => values.clone(),
+            Values::Integer(_) => panic!("{}: {name} holds integers", self.name),
         }
     }
 
@@ -99,7 +122,7 @@ impl Case {
     pub fn integers(&self, name: &str) -> (&[usize], &[i64]) {
         match self.tensor(name) {
             Golden { shape, values: Values::Integer(values) } => (shape, values),
-            _ => panic!("{}: {name} holds floats", self.name),
+            _ => panic!("{}: {name} holds no integers", self.name),
         }
     }
 
@@ -141,10 +164,10 @@ pub fn folder() -> PathBuf {
 /// # Panics
 ///
 /// If the numbers of elements differ.
-pub fn relative_error(ours: &[f32], golden: &[f32]) -> f64 {
+pub fn relative_error<T: Copy + Into<f64>>(ours: &[T], golden: &[T]) -> f64 {
     assert_eq!(ours.len(), golden.len(), "tensors of different sizes");
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    let difference = norm(&mut ours.iter().zip(golden).map(|(&a, &b)| f64::from(a) - f64::from(b)));
-    let size = norm(&mut golden.iter().map(|&b| f64::from(b)));
+    let difference = norm(&mut ours.iter().zip(golden).map(|(&a, &b)| a.into() - b.into()));
+    let size = norm(&mut golden.iter().map(|&b| b.into()));
     if size == 0.0 { difference } else { difference / size }
 }

@@ -60,7 +60,7 @@ impl WeightKind {
     /// # Panics
     ///
     /// If there are not [`len`](Self::len) values.
-    pub fn to_pytorch(&self, values: &[f32]) -> Vec<f32> {
+    pub fn to_pytorch<T: Copy>(&self, values: &[T]) -> Vec<T> {
         let [taps, inputs, outputs] = self.axes(values);
         (0..values.len())
             .map(|at| (at % taps, at / taps % inputs, at / taps / inputs))
@@ -73,7 +73,7 @@ impl WeightKind {
     /// # Panics
     ///
     /// If there are not [`len`](Self::len) values.
-    pub fn from_pytorch(&self, values: &[f32]) -> Vec<f32> {
+    pub fn from_pytorch<T: Copy>(&self, values: &[T]) -> Vec<T> {
         let [taps, inputs, outputs] = self.axes(values);
         (0..values.len())
             .map(|at| (at % outputs, at / outputs % inputs, at / outputs / inputs))
@@ -82,7 +82,7 @@ impl WeightKind {
     }
 
     /// `[taps, inputs, outputs]` of the channels-last layout.
-    fn axes(&self, values: &[f32]) -> [usize; 3] {
+    fn axes<T>(&self, values: &[T]) -> [usize; 3] {
         assert_eq!(values.len(), self.len(), "a weight has its own number of values");
         match *self {
             WeightKind::Depthwise { kernel, channels } => [volume(kernel), 1, channels],

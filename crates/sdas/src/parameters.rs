@@ -53,7 +53,7 @@ impl Parameters {
             Some(tensor) if !range.is_empty() => {
                 // A slice may be a view that keeps the whole tensor alive; a copy through the host is not.
                 let kept = tensor.clone().slice([range]).into_data();
-                Some(Tensor::from_data(kept, &tensor.device()))
+                Some(Tensor::from_data(kept, (&tensor.device(), tensor.dtype())))
             }
             _ => None,
         };

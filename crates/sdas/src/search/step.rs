@@ -7,7 +7,7 @@ use crate::optimizer::{Sgd, SgdSettings};
 use crate::parameters::Parameters;
 use crate::supernet::{Alpha, Supernet};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How α's gradient is taken.
@@ -39,7 +39,7 @@ pub struct SearchState {
 /// Gradients of both α, row-major `[edges, operations]`, and the validation loss they were taken of.
 pub struct AlphaGradient {
     /// Of the normal and the reduction cells.
-    pub values: [Vec<f32>; 2],
+    pub values: [Vec<f64>; 2],
     /// On the batch of the second half.
     pub tally: Tally,
 }
@@ -73,7 +73,7 @@ impl SearchState {
 
     /// Updates the weights by one step of SGD on `training`.
     pub fn weight_step(&mut self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> WeightStep {
-        let mixes = self.mixes(&training.input.device());
+        let mixes = self.mixes(&training.input);
         let (gradients, forward) = self.weight_gradients(&self.weights, training, mixes);
         let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, rate, settings);
         let tally = Tally::of(forward.logits.inner(), &training.host_labels);
@@ -86,14 +86,14 @@ impl SearchState {
 
     /// Logits `[N, classes]` in evaluation mode.
     pub fn evaluate(&self, input: Tensor<5>) -> Tensor<2> {
-        let mixes = self.mixes(&input.device());
+        let mixes = self.mixes(&input);
         let pass = Pass { mixes, ..Pass::evaluation(&self.weights, &self.statistics) };
         self.supernet.network.forward(pass, input).logits
     }
 
     /// softmax(α) as constants, while anything is mixed.
-    fn mixes(&self, device: &Device) -> Option<[Tensor<2>; 2]> {
-        (!self.supernet.is_decided()).then(|| self.alpha.mix_tensors(device))
+    fn mixes(&self, input: &Tensor<5>) -> Option<[Tensor<2>; 2]> {
+        (!self.supernet.is_decided()).then(|| self.alpha.mix_tensors(input))
     }
 
     fn weight_gradients(
@@ -127,7 +127,7 @@ impl SearchState {
         rate: f64,
         settings: &SgdSettings,
     ) -> AlphaGradient {
-        let mixes = self.mixes(&training.input.device());
+        let mixes = self.mixes(&training.input);
         let (gradients, _) = self.weight_gradients(&self.weights, training, mixes);
         let direction = gradients
             .zip(&self.weights, |g, w| g + w * settings.weight_decay)
@@ -152,21 +152,21 @@ impl SearchState {
         let (plus, minus) = (shifted(1.0), shifted(-1.0));
         for kind in 0..2 {
             for (value, (plus, minus)) in values[kind].iter_mut().zip(plus[kind].iter().zip(&minus[kind])) {
-                *value -= (rate * f64::from(plus - minus) / (2.0 * epsilon)) as f32;
+                *value -= rate * (plus - minus) / (2.0 * epsilon);
             }
         }
         AlphaGradient { values, tally }
     }
 
     fn tracked_alpha(&self, batch: &DeviceBatch) -> [Tensor<2>; 2] {
-        self.alpha.tensors(&batch.input.device()).map(|alpha| alpha.autodiff().require_grad())
+        self.alpha.tensors(&batch.input).map(|alpha| alpha.autodiff().require_grad())
     }
 
     /// Zeros for a kind of cell whose α the loss no longer depends on.
-    fn take_alpha(&self, alpha: [Tensor<2>; 2], gradients: &mut Gradients) -> [Vec<f32>; 2] {
+    fn take_alpha(&self, alpha: [Tensor<2>; 2], gradients: &mut Gradients) -> [Vec<f64>; 2] {
         alpha.map(|alpha| {
             let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
-            gradient.into_data().convert::<f32>().iter::<f32>().collect()
+            gradient.into_data().iter::<f64>().collect()
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::schedule::{EdgeState, Plan};
 use crate::space::{CellKind, EDGES};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use rand::Rng;
 use sdas_data::random::stream;
 use serde::{Deserialize, Serialize};
@@ -61,22 +61,22 @@ impl Alpha {
         self.values[kind.index()].chunks_exact(self.operations).map(softmax_row).collect()
     }
 
-    /// Both α as tensors `[edges, operations]`.
-    pub fn tensors(&self, device: &Device) -> [Tensor<2>; 2] {
+    /// Both α as tensors `[edges, operations]`, on the device and in the float type of the `input` that they will work on.
+    pub fn tensors(&self, input: &Tensor<5>) -> [Tensor<2>; 2] {
         let upload = |values: &Vec<f32>| {
             let data = TensorData::new(values.clone(), [EDGES, self.operations]);
-            Tensor::from_data(data, device)
+            Tensor::from_data(data, (&input.device(), input.dtype()))
         };
         [upload(&self.values[0]), upload(&self.values[1])]
     }
 
-    /// softmax(α) of both kinds as tensors outside autodiff.
-    pub fn mix_tensors(&self, device: &Device) -> [Tensor<2>; 2] {
-        self.tensors(device).map(|alpha| softmax(alpha, 1))
+    /// softmax(α) of both kinds as tensors outside autodiff, otherwise as [`tensors`](Self::tensors) has them.
+    pub fn mix_tensors(&self, input: &Tensor<5>) -> [Tensor<2>; 2] {
+        self.tensors(input).map(|alpha| softmax(alpha, 1))
     }
 
     /// One step of Adam on the rows of undecided edges; the others keep their values and moments.
-    pub fn update(&mut self, gradients: &[Vec<f32>; 2], plans: &[Plan; 2], settings: &AlphaSettings) {
+    pub fn update(&mut self, gradients: &[Vec<f64>; 2], plans: &[Plan; 2], settings: &AlphaSettings) {
         self.steps += 1;
         let [beta1, beta2] = settings.betas;
         let bias = [beta1, beta2].map(|beta| 1.0 - beta.powi(self.steps as i32));
@@ -87,7 +87,7 @@ impl Alpha {
                 }
                 for at in edge * self.operations..(edge + 1) * self.operations {
                     let value = f64::from(self.values[kind][at]);
-                    let gradient = f64::from(gradients[kind][at]) + settings.weight_decay * value;
+                    let gradient = gradients[kind][at] + settings.weight_decay * value;
                     let first = beta1 * f64::from(self.first[kind][at]) + (1.0 - beta1) * gradient;
                     let second = beta2 * f64::from(self.second[kind][at]) + (1.0 - beta2) * gradient * gradient;
                     let step = settings.rate * (first / bias[0]) / ((second / bias[1]).sqrt() + EPSILON);
