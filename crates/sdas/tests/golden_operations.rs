@@ -5,7 +5,6 @@
 mod golden;
 mod precision;
 
-use burn::tensor::Device;
 use golden::Case;
 use precision::{Numbers, Outcome, TOLERANCE, hold};
 use sdas::space::SpaceName;
@@ -45,7 +44,7 @@ fn edge(case: &Case, space: SpaceName) -> Edge {
 }
 
 fn run(case: &Case, edge: &Edge, numbers: &Numbers) -> Outcome {
-    let device = Device::flex().autodiff();
+    let device = numbers.device().clone().autodiff();
     let input = numbers.activation(case, "x", &device).require_grad();
     let mut flat = Vec::new();
     for weight in edge.weights() {
