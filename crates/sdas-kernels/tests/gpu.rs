@@ -238,7 +238,9 @@ impl CellCase {
         let links = edges.iter().map(|(edge, node, from, mixed)| {
             let count = edge.weight_count();
             let weights = (count > 0).then(|| by.make(&random.draw(count), self.tracked[3]));
-            leaves.extend(weights.clone().map(|weights| (format!("gradient of the weights of {from} to {node}"), weights)));
+            leaves.extend(
+                weights.clone().map(|weights| (format!("gradient of the weights of {from} to {node}"), weights)),
+            );
             let statistics: Vec<f64> = random.draw(edge.statistic_count()).into_iter().map(|v| v.abs() + 0.5).collect();
             let mode = match self.running {
                 true => Mode::Running((!statistics.is_empty()).then(|| by.make(&statistics, false).inner())),

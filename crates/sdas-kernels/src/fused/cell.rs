@@ -3,7 +3,7 @@
 
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::concatenate::{apart, beside};
-use super::extension::{check_weights, computes, runs_on, flat, pooled, tensor, values};
+use super::extension::{check_weights, computes, flat, pooled, runs_on, tensor, values};
 use super::fan::{Fan, Given, Kept, Statistics};
 use super::forward::Onto;
 use super::held::Held;

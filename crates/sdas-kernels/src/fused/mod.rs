@@ -34,9 +34,9 @@ mod unit_back;
 
 #[cfg(feature = "gpu")]
 pub(crate) use backward::Wanted;
-pub(crate) use cell::{cell, handles_cell};
 #[cfg(feature = "gpu")]
 pub(crate) use cell::{Call as CellCall, CellForwarded, CellReturned, CellWanted, FusedCell, NODES, Place};
+pub(crate) use cell::{cell, handles_cell};
 pub use descent::{Descending, Descent, approach, norm};
 #[cfg(feature = "gpu")]
 pub(crate) use extension::{Call, Forwarded, FusedEdge, Returned};

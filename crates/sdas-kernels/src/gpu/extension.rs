@@ -5,8 +5,8 @@ use super::phase::{Frame, PhaseLink, lanes};
 use super::run::{Buffer, Given, Gradients, Kept, Prepared, State};
 use crate::cell::INPUTS;
 use crate::fused::{
-    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, NODES, Plan, Returned,
-    Tensors, Wanted,
+    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, NODES, Plan,
+    Returned, Tensors, Wanted,
 };
 use crate::weights::volume;
 use burn::backend::Cube;
@@ -249,10 +249,11 @@ impl FusedCell for Cube {
             let kept = prepared.forward(&given, &state, &buffer, (&running, &statistics));
             phases.push((from, prepared, kept));
         }
-        let statistics = call.places.iter().zip(&shared.statistics.starts).map(|(place, start)| match place.plan.statistics {
-            0 => nothing(&output),
-            count => view(&output, &statistics, *start, [count]),
-        });
+        let statistics =
+            call.places.iter().zip(&shared.statistics.starts).map(|(place, start)| match place.plan.statistics {
+                0 => nothing(&output),
+                count => view(&output, &statistics, *start, [count]),
+            });
         let statistics = Tensors(if call.batch { statistics.collect() } else { vec![] });
         let kept = match keep {
             true => Held::new(CellKept { phases, given, output: output.clone() }),

@@ -147,7 +147,8 @@ pub(crate) fn norm(all: &[Tensor<1>]) -> Option<f64> {
 
 /// [`Descent::step`].
 pub(crate) fn step(by: Descent, all: &[Descending]) -> Option<Vec<[Tensor<1>; 2]>> {
-    let of = |get: fn(&Descending) -> &Tensor<1>| primitives(&all.iter().map(|one| get(one).clone()).collect::<Vec<_>>());
+    let of =
+        |get: fn(&Descending) -> &Tensor<1>| primitives(&all.iter().map(|one| get(one).clone()).collect::<Vec<_>>());
     let weights = of(|one| &one.weights).filter(|weights| !weights.is_empty())?;
     let (momentum, gradient) = (of(|one| &one.momentum)?, of(|one| &one.gradient)?);
     let (places, client) = (places(&weights), weights[0].client.clone());

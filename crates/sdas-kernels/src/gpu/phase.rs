@@ -191,7 +191,8 @@ fn pool_key(unit: &Unit) -> Option<(Pool, Extent, Extent)> {
 
 fn window_fields(unit: &Unit, window: &Window, shift: Extent) -> Vec<(usize, i32)> {
     let Window { kernel, dilation, stride, padding } = *window;
-    let mut values: Vec<i32> = [unit.input, unit.output, kernel, dilation, stride].concat().into_iter().map(int).collect();
+    let mut values: Vec<i32> =
+        [unit.input, unit.output, kernel, dilation, stride].concat().into_iter().map(int).collect();
     values.extend((0..3).map(|axis| int(padding[axis]) - int(shift[axis])));
     values.into_iter().enumerate().map(|(at, value)| (piece::WINDOW + at, value)).collect()
 }
@@ -286,7 +287,8 @@ impl Builder<'_> {
     fn shapes(&mut self, rows: Rows) {
         let mut shapes = Shapes::default();
         for row in rows.first..rows.first + rows.count {
-            let three = |from: usize| [0, 1, 2].map(|axis| self.phase.table.get(row, piece::WINDOW + from + axis) as usize);
+            let three =
+                |from: usize| [0, 1, 2].map(|axis| self.phase.table.get(row, piece::WINDOW + from + axis) as usize);
             let ([.., width], shape) = (three(3), Shape { kernel: three(6), dilation: three(9), stride: three(12) });
             let index = if width.is_multiple_of(QUAD) { shapes.index(shape) } else { None };
             shapes.others |= index.is_none();
@@ -632,7 +634,8 @@ impl Builder<'_> {
 
     /// Where the gradient of a unit's normed result is, as its own row says.
     fn inner_of(&self, placed: Placed) -> i32 {
-        let rows = self.phase.stages.iter().map(|launch| launch.rows).flat_map(|rows| rows.first..rows.first + rows.count);
+        let rows =
+            self.phase.stages.iter().map(|launch| launch.rows).flat_map(|rows| rows.first..rows.first + rows.count);
         let own = |row: &usize| self.phase.table.get(*row, piece::RESULT) == int(placed.result);
         let row = rows.into_iter().find(own).expect("a unit that is read is a stage");
         self.phase.table.get(row, piece::INNER)

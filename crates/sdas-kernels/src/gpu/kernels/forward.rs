@@ -72,9 +72,7 @@ pub fn stage<N: Size>(
             } else {
                 let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
                 let pitch = Pitch { start, pixel: pitch };
-                quad_rows::<N>(
-                    x, &pitch, weights, &line, &window, shape, depthwise, &strand, &mut rows, false, shapes,
-                );
+                quad_rows::<N>(x, &pitch, weights, &line, &window, shape, depthwise, &strand, &mut rows, false, shapes);
             }
             #[unroll]
             for k in 0..PER {
@@ -262,10 +260,8 @@ pub fn dense<N: Size>(
     }
     sync_cube();
     if own == 0 && present && from < end {
-        let place = at(table, row, piece::PARTIAL)
-            + 2 * CUBE_POS_X as usize * channels
-            + at(table, row, piece::FIRST)
-            + output;
+        let place =
+            at(table, row, piece::PARTIAL) + 2 * CUBE_POS_X as usize * channels + at(table, row, piece::FIRST) + output;
         write_sums::<N>(&*tile, partial, place, channels, me, block, strands, end - from);
     }
 }
@@ -455,13 +451,7 @@ pub fn normalise<N: Size>(
 
 /// The factor of a term of a node's sum for a pixel: its mix times its sample's.
 #[cube]
-pub fn factor(
-    mixes: &[f32],
-    factors: &[f32],
-    mix: i32,
-    scaled: i32,
-    image: usize,
-) -> f32 {
+pub fn factor(mixes: &[f32], factors: &[f32], mix: i32, scaled: i32, image: usize) -> f32 {
     let mut factor = 1.0f32;
     if mix >= 0 {
         factor = mixes[mix as usize];
