@@ -132,10 +132,10 @@ pub fn stage<N: Size>(
         }
         sync_cube();
         if active {
-            let mut sums = Array::<Vector<f32, N>>::new(comptime!(PER * lanes));
+            let mut sums = Array::<f32>::new(comptime!(PER * lanes));
             #[unroll]
             for index in 0..comptime!(PER * lanes) {
-                sums[index] = Vector::new(0.0);
+                sums[index] = 0.0;
             }
             for output in 0..channels {
                 let mut rows = Array::<Vector<f32, N>>::new(PER);
@@ -148,7 +148,10 @@ pub fn stage<N: Size>(
                     let factor = weights[matrix + lane * channels + output];
                     #[unroll]
                     for k in 0..PER {
-                        sums[comptime!(lane * PER + k)] += rows[k] * factor;
+                        #[unroll]
+                        for other in 0..lanes {
+                            sums[comptime!(lane * PER + k)] += rows[k].extract(other) * factor.extract(other);
+                        }
                     }
                 }
             }
@@ -159,7 +162,7 @@ pub fn stage<N: Size>(
                     let mut value = Vector::<f32, N>::new(0.0);
                     #[unroll]
                     for lane in 0..lanes {
-                        value.insert(lane, total::<N>(sums[comptime!(lane * PER + k)]));
+                        value.insert(lane, sums[comptime!(lane * PER + k)]);
                     }
                     results[to + pixel * channels] = value;
                 }
@@ -215,10 +218,10 @@ pub fn dense<N: Size>(
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (CHUNK + 1)));
     let mut done = from;
     while done < end {
-        let mut sums = Array::<Vector<f32, N>>::new(comptime!(PER * lanes));
+        let mut sums = Array::<f32>::new(comptime!(PER * lanes));
         #[unroll]
         for index in 0..comptime!(PER * lanes) {
-            sums[index] = Vector::new(0.0);
+            sums[index] = 0.0;
         }
         let mut chunk = 0usize;
         while chunk < outputs {
@@ -250,7 +253,10 @@ pub fn dense<N: Size>(
                         let factor = weights[matrix + lane * outputs + chunk + output];
                         #[unroll]
                         for k in 0..PER {
-                            sums[comptime!(lane * PER + k)] += values[k] * factor;
+                            #[unroll]
+                            for other in 0..lanes {
+                                sums[comptime!(lane * PER + k)] += values[k].extract(other) * factor.extract(other);
+                            }
                         }
                     }
                 }
@@ -267,7 +273,7 @@ pub fn dense<N: Size>(
                     let mut value = Vector::<f32, N>::new(0.0);
                     #[unroll]
                     for lane in 0..lanes {
-                        value.insert(lane, total::<N>(sums[comptime!(lane * PER + k)]));
+                        value.insert(lane, sums[comptime!(lane * PER + k)]);
                     }
                     rows[to + pixel * length] = value;
                 }

@@ -166,7 +166,7 @@ pub fn gather<N: Size>(
     }
 }
 
-/// As [`gather`], for a quad and a depthwise window without stride that is known to the compiler.
+/// As [`gather`], for a quad and a depthwise window that is known to the compiler.
 #[cube]
 fn gather_quad<N: Size>(
     rows: &[Vector<f32, N>],
@@ -178,26 +178,25 @@ fn gather_quad<N: Size>(
     sums: &mut Array<Vector<f32, N>>,
     #[comptime] shape: Shape,
 ) {
-    let Shape { kernel, dilation, .. } = comptime!(shape);
+    let Shape { kernel, dilation, stride } = comptime!(shape);
     let window = window(table, row);
     let from = at(table, row, piece::ROWS) + strand.channel;
     let factors = at(table, row, piece::DEPTHWISE) + strand.channel;
-    let reach = comptime!((kernel[2] - 1) * dilation[2]);
-    let t = places.ts[0] + window.padding_t;
-    let h = places.hs[0] + window.padding_h;
-    let w = places.ws[0] + window.padding_w - comptime!(reach as i32);
+    let w = places.ws[0] / comptime!(stride[2] as i32) + comptime!(shape.first_output());
     let present = strand.first < strand.end;
     #[unroll]
     for kt in 0..kernel[0] {
-        let t = t - comptime!((kt * dilation[0]) as i32);
+        let t = places.ts[0] + window.padding_t - comptime!((kt * dilation[0]) as i32);
+        let t = origin(t, comptime!(stride[0] as i32), window.output_t);
         #[unroll]
         for kh in 0..kernel[1] {
-            let h = h - comptime!((kh * dilation[1]) as i32);
-            if present && within(t, window.output_t) && within(h, window.output_h) {
+            let h = places.hs[0] + window.padding_h - comptime!((kh * dilation[1]) as i32);
+            let h = origin(h, comptime!(stride[1] as i32), window.output_h);
+            if present && t >= 0 && h >= 0 {
                 let line = ((places.images[0] * window.output_t + t) * window.output_h + h) * window.output_w;
-                let mut values = Array::<Vector<f32, N>>::new(comptime!(QUAD + reach));
+                let mut values = Array::<Vector<f32, N>>::new(comptime!(shape.reach()));
                 #[unroll]
-                for index in 0..comptime!(QUAD + reach) {
+                for index in 0..comptime!(shape.reach()) {
                     let w = w + comptime!(index as i32);
                     values[index] = Vector::new(0.0);
                     if within(w, window.output_w) {
@@ -209,7 +208,11 @@ fn gather_quad<N: Size>(
                     let factor = weights[factors + comptime!((kt * kernel[1] + kh) * kernel[2] + kw) * strand.channels];
                     #[unroll]
                     for k in 0..QUAD {
-                        sums[k] += values[comptime!(k + reach - kw * dilation[2])] * factor;
+                        let output = comptime!(shape.output(k, kw));
+                        if comptime!(output.is_some()) {
+                            let index = comptime!((output.unwrap_or(0) - shape.first_output()) as usize);
+                            sums[k] += values[index] * factor;
+                        }
                     }
                 }
             }
@@ -230,12 +233,14 @@ fn gather_stage<N: Size>(
     #[comptime] shapes: Shapes,
 ) {
     let shape = signed(table, row, piece::SHAPE);
+    // Quads have to lie within a row.
+    let whole = signed(table, row, comptime!(piece::WINDOW + 2)) % comptime!(QUAD as i32) == 0;
     let mut left = true;
     #[unroll]
     for index in 0..comptime!(shapes.len()) {
         let of = comptime!(shapes.get(index));
-        if comptime!(!of.is_strided()) {
-            if shape == comptime!(index as i32) {
+        if comptime!(of.is_gathered()) {
+            if whole && shape == comptime!(index as i32) {
                 gather_quad::<N>(rows, weights, table, row, strand, places, sums, of);
                 left = false;
             }

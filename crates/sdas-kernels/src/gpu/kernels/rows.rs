@@ -25,8 +25,34 @@ impl Shape {
         (QUAD - 1) * self.stride[2] + (self.kernel[2] - 1) * self.dilation[2] + 1
     }
 
-    pub fn is_strided(&self) -> bool {
-        self.stride != [1; 3]
+    /// Whether a quad's place under the windows is known along a row: the stride meets every quad's first pixel.
+    pub fn is_gathered(&self) -> bool {
+        QUAD.is_multiple_of(self.stride[2])
+    }
+
+    /// How far the output of a tap lies from a quad's first one, in steps of the stride, for a pixel of the quad; `None`
+    /// where the stride passes it by.
+    pub fn output(&self, pixel: usize, tap: usize) -> Option<i32> {
+        let padding = self.dilation[2] * (self.kernel[2] / 2);
+        let at = (pixel + padding) as i32 - (tap * self.dilation[2]) as i32;
+        let stride = self.stride[2] as i32;
+        (at.rem_euclid(stride) == 0).then_some(at.div_euclid(stride))
+    }
+
+    /// The first and the last of these.
+    fn outputs(&self) -> [i32; 2] {
+        let all = || (0..QUAD).flat_map(|pixel| (0..self.kernel[2]).filter_map(move |tap| self.output(pixel, tap)));
+        [all().min().unwrap_or(0), all().max().unwrap_or(0)]
+    }
+
+    pub fn first_output(&self) -> i32 {
+        self.outputs()[0]
+    }
+
+    /// Outputs of a row that a quad gathers from.
+    pub fn reach(&self) -> usize {
+        let [first, last] = self.outputs();
+        (last - first + 1) as usize
     }
 }
 
@@ -71,9 +97,9 @@ impl Shapes {
         self.known().iter().map(|shape| shape.kernel[2]).max().unwrap_or(1)
     }
 
-    /// Whether a strided window, or one from the table, is among them.
+    /// Whether a way back through one of them may have to be read from the table.
     pub fn are_general(&self) -> bool {
-        self.others || self.known().iter().any(Shape::is_strided)
+        self.others || self.known().iter().any(|shape| shape.stride != [1; 3])
     }
 }
 
