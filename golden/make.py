@@ -3,6 +3,9 @@
     python golden/make.py PEER OUT SEED          # everything, for a seed
     python golden/make.py PEER golden SEED kept  # the few, small cases that are kept in the project
 
+The kept networks are those of seed 2: few of their elements lie near a ReLU's or a maximum's kink, so that nearly every
+tensor is held to the full tolerance in single precision, too. The kept operations are `make_golden.py`'s.
+
 PEER is the folder of `make_golden.py` and `cells.py`; needs torch (CPU), numpy and safetensors. What goes in (pictures,
 weights, α) is rounded to single precision first, so that both precisions begin with the same numbers; what comes out is
 stored in double precision. Names and layouts are `make_golden.py`'s.

@@ -1,8 +1,8 @@
 //! Reads the golden files: numbers from PyTorch that the project's own numbers are held against. Test files of several
 //! crates include this one.
 //!
-//! The full set lies outside the project, in the folder that `SDAS_GOLDEN` names or in `../shared/golden`; where neither
-//! exists, the few files kept beside this one take its place.
+//! The few files kept beside this one are always read. The full set lies outside the project, in the folder that
+//! `SDAS_GOLDEN` names or in `../shared/golden`; `seeds.sh` makes new ones for seeds that nobody chose.
 #![allow(dead_code)] // no test file uses all of it
 
 use safetensors::{Dtype, SafeTensors};
@@ -131,21 +131,26 @@ impl Case {
     }
 }
 
-/// The files whose names start with `prefix`, in order.
+/// The files whose names start with `prefix`, in order: the kept ones, and those of the full set where there is one.
 ///
 /// # Panics
 ///
 /// If there are none: a comparison with nothing proves nothing.
 pub fn files(prefix: &str) -> Vec<PathBuf> {
-    let folder = folder();
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.expect("a folder can be listed").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
-        .collect();
+    let mut folders = vec![kept(), folder()];
+    folders.dedup();
+    let mut files = Vec::new();
+    for folder in &folders {
+        let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        files.extend(
+            entries
+                .map(|entry| entry.expect("a folder can be listed").path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+                .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))),
+        );
+    }
     files.sort();
-    assert!(!files.is_empty(), "{} holds no golden file {prefix}*", folder.display());
+    assert!(!files.is_empty(), "{} holds no golden file {prefix}*", folders[0].display());
     files
 }
 
@@ -154,9 +159,13 @@ pub fn folder() -> PathBuf {
     if let Some(folder) = std::env::var_os("SDAS_GOLDEN") {
         return folder.into();
     }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = workspace.join("../shared/golden");
-    if shared.is_dir() { shared } else { workspace.join("golden") }
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
+    if shared.is_dir() { shared } else { kept() }
+}
+
+/// Where the few files lie that are kept in the project.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden")
 }
 
 /// ‖ours − golden‖ / ‖golden‖, or ‖ours‖ where the golden tensor is zero.

@@ -88,6 +88,10 @@ impl Body<'_> {
             }
             Expression::Convolve { kernel, padding, activated } => {
                 let x = if *activated { relu(x) } else { x };
+                if volume(*kernel) == 1 {
+                    let y = self.pointwise(every(x, stride), inputs, outputs);
+                    return self.norm(y);
+                }
                 let weight = self.take(volume(*kernel) * inputs * outputs);
                 let [kt, kh, kw] = *kernel;
                 let weight = weight.reshape([kt, kh, kw, inputs, outputs]).permute([4, 3, 0, 1, 2]);

@@ -212,6 +212,17 @@ fn numbers_do_not_depend_on_the_threads_nor_on_the_run() {
 }
 
 #[test]
+fn numbers_do_not_depend_on_the_width() {
+    // All but the plain width multiply and add with one rounding.
+    let widths: Vec<Width> = Width::available().into_iter().filter(|width| *width != Width::Plain).collect();
+    for channels in [16, 8, 5] {
+        let case = whole(channels, vec![Fate::Mixed; 14]);
+        let outcomes: Vec<Outcome> = widths.iter().map(|width| width.within(|| case.run(DType::F32, false))).collect();
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{channels} channels in {widths:?}");
+    }
+}
+
+#[test]
 fn other_states_may_be_the_output() {
     let edge = Edge { inputs: 3, outputs: 3, stride: [1, 1, 1], operations: vec![Expression::Skip], norm: Norm::Plain };
     let input = |value: f32| Tensor::<5>::full([2, 1, 4, 4, 3], value, &Device::flex());

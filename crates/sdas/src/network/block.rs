@@ -4,7 +4,7 @@ use crate::parameters::Parameters;
 use burn::tensor::Tensor;
 use rand::Rng;
 use sdas_data::random::Stream;
-use sdas_kernels::{Edge, Expression, Mode, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, Norm, Padding, WeightKind};
 
 /// An edge of a network with its place among the network's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +112,18 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `[N, inputs]` to `[N, outputs]`.
+    /// `[N, inputs]` to `[N, outputs]`. The product is an edge's, as Burn's has other bits on other processors.
     pub(super) fn forward(&self, weights: &Parameters, input: Tensor<2>) -> Tensor<2> {
+        let Linear { inputs, outputs, .. } = *self;
         let flat = weights.get(self.slot).expect("a linear layer always has weights");
-        let split = self.inputs * self.outputs;
-        let weight = flat.clone().slice([0..split]).reshape([self.inputs, self.outputs]);
-        let bias = flat.slice([split..split + self.outputs]).reshape([1, self.outputs]);
-        input.matmul(weight) + bias
+        let split = inputs * outputs;
+        let weight = flat.clone().slice([0..split]);
+        let bias = flat.slice([split..split + outputs]).reshape([1, outputs]);
+        let product = Expression::Convolve { kernel: [1; 3], padding: Padding::Same, activated: false };
+        let edge = Edge { inputs, outputs, stride: [1; 3], operations: vec![product], norm: Norm::Absent };
+        let samples = input.dims()[0];
+        let output = edge.forward(input.reshape([1, 1, 1, samples, inputs]), Some(weight), None, Mode::Batch);
+        output.activation.reshape([samples, outputs]) + bias
     }
 
     /// Number of elements in its slot.

@@ -8,6 +8,7 @@
 //!
 //! The measure says nothing of what is right: a wrong factor is as wrong in double precision, and changes the measure by
 //! as little. What is right is PyTorch's numbers alone.
+#![allow(dead_code)] // no test file uses all of it
 
 use super::golden::{Case, relative_error};
 use burn::tensor::{DType, Device, Tensor, TensorData};
