@@ -1,6 +1,8 @@
 //! The kernels. Buffers are flat; lengths and offsets count vectors of channels.
 // What is assigned in a branch needs a value before it.
 #![allow(missing_docs, unused_assignments, clippy::too_many_arguments)]
+// Kernels are translated by a macro, which knows fewer forms than Rust has.
+#![allow(clippy::assign_op_pattern, clippy::collapsible_if, clippy::explicit_auto_deref, clippy::manual_div_ceil)]
 
 pub(super) mod back;
 pub(super) mod descent;
