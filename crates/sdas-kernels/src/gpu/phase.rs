@@ -256,20 +256,20 @@ impl Builder<'_> {
             let first = self.phase.table.rows();
             let mut launch = Launch::default();
             self.each_product(|builder, at, unit, product| {
-                if let ProductRows::Depthwise(depthwise) = &product.rows {
-                    if unit.level == level {
-                        let matrix = product.segments[0].weights;
-                        let fields = [
-                            (piece::KIND, kind::DEPTHWISE),
-                            (piece::DEPTHWISE, int(builder.lanes(builder.links[at.0].weights + depthwise.weights))),
-                            (piece::INPUTS, int(builder.phase.channels)),
-                            (piece::OUTPUTS, int(builder.phase.channels)),
-                            (piece::FIRST, 0),
-                            (piece::ACTIVATED, 1),
-                        ];
-                        let window = window_fields(unit, &depthwise.window, [0; 3]);
-                        builder.piece(at, unit, matrix, &[&fields[..], &window].concat(), &mut launch);
-                    }
+                if let ProductRows::Depthwise(depthwise) = &product.rows
+                    && unit.level == level
+                {
+                    let matrix = product.segments[0].weights;
+                    let fields = [
+                        (piece::KIND, kind::DEPTHWISE),
+                        (piece::DEPTHWISE, int(builder.lanes(builder.links[at.0].weights + depthwise.weights))),
+                        (piece::INPUTS, int(builder.phase.channels)),
+                        (piece::OUTPUTS, int(builder.phase.channels)),
+                        (piece::FIRST, 0),
+                        (piece::ACTIVATED, 1),
+                    ];
+                    let window = window_fields(unit, &depthwise.window, [0; 3]);
+                    builder.piece(at, unit, matrix, &[&fields[..], &window].concat(), &mut launch);
                 }
             });
             launch.rows = self.phase.table.since(first);
