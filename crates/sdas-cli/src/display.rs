@@ -135,8 +135,9 @@ impl Observer for Display {
                 }
             }
             Event::Remark(remark) => tell(remark),
-            Event::FellBack { fault, instead } => {
-                self.line(&format!("warning: {fault}; taking {} instead", instead.display()));
+            Event::FellBack { fault, instead, aside } => {
+                let aside = aside.map_or_else(String::new, |aside| format!("; it is kept as {}", aside.display()));
+                self.line(&format!("warning: {fault}; taking {} instead{aside}", instead.display()));
             }
             Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);

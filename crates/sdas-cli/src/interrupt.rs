@@ -37,12 +37,12 @@ fn stop(asking: Asking) {
     }
 }
 
-/// Catches SIGINT, SIGTERM and SIGHUP; the last not under `nohup`, where it is to be ignored.
+/// Catches SIGINT and SIGTERM, and SIGHUP on Linux; the last not under `nohup`, where it is to be ignored.
 #[cfg(unix)]
 pub(crate) fn catch() -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut caught = vec![SIGINT, SIGTERM];
-    if is_default(SIGHUP) {
+    if is_known_unignored(SIGHUP) {
         caught.push(SIGHUP);
     }
     let mut signals = signal_hook::iterator::Signals::new(caught).context("cannot catch signals")?;
@@ -59,9 +59,9 @@ pub(crate) fn catch() -> anyhow::Result<()> {
     ctrlc::set_handler(|| stop(Asking::Person)).context("cannot catch Ctrl-C")
 }
 
-/// Whether the system says that a signal is not ignored; where it does not tell (it does on Linux), none is touched.
+/// Whether the system says that a signal is not ignored; where it does not tell (it does on Linux), none is known to be.
 #[cfg(unix)]
-fn is_default(signal: i32) -> bool {
+fn is_known_unignored(signal: i32) -> bool {
     let ignored = |status: String| {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
         u64::from_str_radix(mask.trim(), 16).ok()

@@ -128,12 +128,62 @@ fn what_lies_behind_a_whole_clip_does_not_matter() {
         ("x.avi", "-c:v mpeg4 -q:v 5"),
         ("x.gif", ""),
         ("x.wmv", "-c:v wmv2 -q:v 5"),
+        ("x.ogv", "-c:v libtheora -q:v 5"),
+        ("x.flv", "-c:v flv1 -q:v 5"),
+        ("x.mpg", "-c:v mpeg1video -q:v 5"),
+        ("x.ts", "-c:v mpeg2video -q:v 5"),
     ] {
         let whole = make(&folder, &format!("{NOISE} {codec}"), name);
-        let mut bytes = fs::read(&whole).unwrap();
-        bytes.extend(b"<html>what a server had to say</html>\0\0\0\0");
-        assert_eq!(frames_with(&whole, &bytes), Ok(50), "{name}");
+        let bytes = fs::read(&whole).unwrap();
+        for behind in [&b"<html>what a server had to say</html>\0\0\0\0"[..], b"<html>", &[0; 3], &[0; 4], &[0; 999]] {
+            assert_eq!(frames_with(&whole, &[&bytes, behind].concat()), Ok(50), "{name} and {behind:?}");
+        }
     }
+}
+
+#[test]
+fn a_program_stream_may_end_with_its_end_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, &format!("{NOISE} -c:v mpeg1video -q:v 5"), "x.mpg");
+    let bytes = fs::read(&whole).unwrap();
+    let bytes = bytes.strip_suffix(&[0, 0, 1, 0xb9]).unwrap_or(&bytes);
+    for end in [&[][..], &[0, 0, 1, 0xb9], &[0, 0, 1, 0xb9, 0, 0]] {
+        assert_eq!(frames_with(&whole, &[bytes, end].concat()), Ok(50), "{end:?}");
+    }
+}
+
+#[test]
+fn sizes_of_an_avi_may_be_a_little_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = make(&folder, &format!("{NOISE} -c:v mpeg4 -q:v 5"), "x.avi");
+    let bytes = fs::read(&whole).unwrap();
+    let number = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let place = |name: &[u8]| bytes.windows(name.len()).position(|window| window == name).unwrap();
+
+    // Two frames that nobody wrote are few enough, even if the whole is two bytes short.
+    let mut counted = bytes.clone();
+    counted[place(b"strh") + 8 + 32] = 52;
+    counted[4..8].copy_from_slice(&(number(4) as u32 + 2).to_le_bytes());
+    assert_eq!(frames_with(&whole, &counted), Ok(50));
+
+    // Without the bytes that make sizes even.
+    let mut at = place(b"movi") + 4;
+    let mut narrow = bytes[..at].to_vec();
+    let mut left_out = 0;
+    while bytes[at..].starts_with(b"00dc") {
+        let end = at + 8 + number(at + 4);
+        narrow.extend(&bytes[at..end]);
+        left_out += end % 2;
+        at = end + end % 2;
+    }
+    assert!(left_out > 10, "{left_out}");
+    assert!(frames_with(&whole, &narrow).is_ok_and(|frames| frames >= 49), "{:?}", frames_with(&whole, &narrow));
+
+    // Something between the frames.
+    let mut between = bytes.clone();
+    let middle = place(b"movi") + 4;
+    between.splice(middle..middle, [0xff; 64]);
+    assert!(frames_with(&whole, &between).is_ok_and(|frames| frames >= 49), "{:?}", frames_with(&whole, &between));
 }
 
 /// What ffprobe says of the first stream's packets: where they are, how long, and whether they are hidden.

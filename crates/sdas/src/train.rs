@@ -57,10 +57,9 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
 ///
 /// If there is no training to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::resume(folder, Phase::Train)?;
+    let (folder, last) = Folder::resume(folder, Phase::Train, context.observer)?;
     let mut recipe = folder.recipe()?;
     let genotype = Genotype::read(folder.file("genotype.json"))?;
-    let last = folder.last(context.observer)?;
     let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
     progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
     let seed = recipe.train.seed;

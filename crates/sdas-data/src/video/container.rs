@@ -19,9 +19,10 @@ pub(super) enum Ending {
     Unknown,
 }
 
-/// Part of what a header promises that must be there if the file ends as it should: some programs
-/// count frames that they never wrote.
-const KEPT: f64 = 0.95;
+/// Part of what a file promises that must be there if it ends as it should: some programs count
+/// frames that they never wrote, and what was cut out of a longer clip may begin with some that need
+/// others.
+pub(super) const KEPT: f64 = 0.95;
 
 /// Looks at the file's end.
 pub(super) fn ending(path: &Path) -> io::Result<Ending> {
@@ -68,6 +69,12 @@ impl Bytes {
         Ok(true)
     }
 
+    /// Whether the `rest` of the file begins as `sign` does; short of it, as far as it goes.
+    fn is_start(&mut self, rest: u64, sign: &[u8]) -> io::Result<bool> {
+        let mut start = vec![0; sign.len().min(self.length.saturating_sub(rest) as usize)];
+        Ok(self.fill(rest, &mut start)? && sign.starts_with(&start))
+    }
+
     /// That `what`, which begins at `at` and is `size` bytes long, goes beyond the file's end.
     fn cut_in(&self, what: &str, at: u64, size: u64) -> Ending {
         let there = self.length.saturating_sub(at).min(size);
@@ -84,21 +91,21 @@ fn le32(bytes: &[u8]) -> u64 {
 }
 
 /// What lies side by side in MP4, MOV and 3GP.
-const BOXES: [&[u8; 4]; 15] = [
+const BOXES: [&[u8; 4]; 20] = [
     b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid", b"meta", b"moof", b"mfra",
-    b"sidx", b"styp", b"emsg",
+    b"sidx", b"styp", b"emsg", b"prft", b"ssix", b"pdin", b"pssh", b"imda",
 ];
 
-/// MP4 and its kin: boxes, each with its size in front.
+/// MP4 and its kin: boxes, each with its size in front. What tells of the frames and what holds them
+/// must be among them, in either order.
 fn boxes(bytes: &mut Bytes) -> io::Result<Ending> {
-    let (mut at, mut has_fragments) = (0, false);
+    let (mut at, mut has_index, mut has_frames) = (0, false, false);
     while let Some(head) = bytes.get::<8>(at)? {
         let kind = &head[4..];
-        // Something that was appended.
+        // Something that was appended, or is not known here.
         if !BOXES.iter().any(|known| kind == *known) {
-            return Ok(Ending::Whole);
+            break;
         }
-        has_fragments |= kind == b"moof";
         let size = match be32(&head) {
             // Up to the file's end.
             0 => return Ok(Ending::Unknown),
@@ -112,37 +119,53 @@ fn boxes(bytes: &mut Bytes) -> io::Result<Ending> {
         if end > bytes.length {
             return Ok(bytes.cut_in(&format!("its `{}`", String::from_utf8_lossy(kind)), at, size));
         }
+        has_index |= kind == b"moov";
+        has_frames |= kind == b"mdat";
         at = end;
     }
-    // Too short for a box; where one comes after the other, that is the next.
-    Ok(match has_fragments && at < bytes.length {
-        true => bytes.cut_in("its last box", at, 8),
-        false => Ending::Whole,
-    })
+    Ok(if has_index && has_frames { Ending::Whole } else { Ending::Unknown })
+}
+
+/// Whether a chunk of an AVI may well be called so: those of streams are, and some others.
+fn is_chunk(name: &[u8]) -> bool {
+    match name {
+        [b'0'..=b'9', b'0'..=b'9', b'a'..=b'z', b'a'..=b'z'] | [b'i', b'x', b'0'..=b'9', b'0'..=b'9'] => true,
+        name => [b"RIFF", b"LIST", b"JUNK", b"idx1"].iter().any(|known| name == *known),
+    }
 }
 
 /// AVI: lists of chunks, each with its size in front. The header says how many frames there are;
 /// an empty chunk is a frame that repeats the one before.
 fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
-    let (mut at, mut end) = (0, 0);
+    // How much too large the size of all may be, by a mistake in counting.
+    const SLACK: u64 = 16;
+    // Of the last `RIFF`; who was stopped while writing has left 0.
+    let mut end = None;
+    let (mut at, mut reached) = (0, 0);
     // Streams up to now, and of those the first of pictures: the start of its chunks' names and its
     // number of frames.
     let (mut streams, mut video) = (0, None);
     let mut there = 0;
     while let Some(head) = bytes.get::<8>(at)? {
         let (kind, size) = (&head[..4], le32(&head[4..]));
-        if !kind.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-            break;
-        }
         let chunk_end = at + 8 + size;
         match kind {
-            // Their parts follow. Who was stopped while writing has left 0.
-            b"RIFF" | b"LIST" => {
-                if size != 0 && size != 0xffff_ffff {
-                    end = end.max(chunk_end);
-                }
+            // Their parts follow.
+            b"RIFF" => {
+                end = (size != 0 && size != 0xffff_ffff).then_some(chunk_end);
                 at += 12;
                 continue;
+            }
+            // Something that was appended.
+            _ if end.is_some_and(|end| at >= end) => break,
+            b"LIST" => {
+                at += 12;
+                continue;
+            }
+            _ if !kind.iter().all(|byte| (b' '..=b'~').contains(byte)) => return Ok(Ending::Unknown),
+            // No chunk, whatever it looks like.
+            _ if end.map_or(chunk_end > bytes.length && !is_chunk(kind), |end| chunk_end > end) => {
+                return Ok(Ending::Unknown);
             }
             b"strh" => {
                 if let Some(stream) = bytes.get::<36>(at + 8)?
@@ -158,10 +181,13 @@ fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
                 there += u64::from(chunk_end <= bytes.length && video.as_ref().is_some_and(is_frame));
             }
         }
-        end = end.max(chunk_end);
-        at = chunk_end + size % 2;
+        reached = chunk_end;
+        // Sizes are made even, but not by every program.
+        let is_even = size % 2 == 0 || bytes.get::<4>(chunk_end)?.is_some_and(|name| is_chunk(&name));
+        at = chunk_end + u64::from(!is_even);
     }
-    let is_cut = end > bytes.length;
+    let end = end.unwrap_or(0).max(reached);
+    let is_cut = reached > bytes.length || end > bytes.length + SLACK;
     Ok(match video {
         Some((_, promised @ 1..)) => {
             let enough = if is_cut { promised } else { (promised as f64 * KEPT) as u64 };
@@ -195,11 +221,37 @@ fn ebml_number(bytes: &mut Bytes, at: u64, keep: bool) -> io::Result<Option<(u64
 fn ebml(bytes: &mut Bytes) -> io::Result<Ending> {
     const SEGMENT: u64 = 0x1853_8067;
     const CLUSTER: u64 = 0x1f43_b675;
+    // What lies in them, or in front.
+    const OTHERS: [u64; 17] = [
+        0x1a45_dfa3,
+        0x114d_9b74,
+        0x1549_a966,
+        0x1654_ae6b,
+        0x1c53_bb6b,
+        0x1043_a770,
+        0x1941_a469,
+        0x1254_c367,
+        0xec,
+        0xbf,
+        0xe7,
+        0xa3,
+        0xa0,
+        0xab,
+        0xa7,
+        0xaf,
+        0x5854,
+    ];
     let mut at = 0;
     while at < bytes.length {
         let Some((id, id_length)) = ebml_number(bytes, at, true)? else { return Ok(Ending::Unknown) };
+        if ![SEGMENT, CLUSTER].contains(&id) && !OTHERS.contains(&id) {
+            return Ok(Ending::Unknown);
+        }
         let Some((size, size_length)) = ebml_number(bytes, at + id_length, false)? else {
-            return Ok(Ending::CutOff("its last element is not whole".into()));
+            return Ok(match at + id_length + 8 > bytes.length {
+                true => Ending::CutOff("its last element is not whole".into()),
+                false => Ending::Unknown,
+            });
         };
         let start = at + id_length + size_length;
         let is_known = size != (1 << (7 * size_length)) - 1;
@@ -216,14 +268,11 @@ fn ebml(bytes: &mut Bytes) -> io::Result<Ending> {
     Ok(Ending::Unknown)
 }
 
-/// Ogg: pages. The first and the last of every stream are marked.
+/// Ogg: pages. The first and the last of every stream are marked, the last not by every program.
 fn ogg(bytes: &mut Bytes) -> io::Result<Ending> {
     let (mut at, mut open) = (0, BTreeSet::new());
-    while at < bytes.length {
+    while at < bytes.length && bytes.is_start(at, b"OggS")? {
         let Some(head) = bytes.get::<27>(at)? else { return Ok(bytes.cut_in("its last page", at, 27)) };
-        if !head.starts_with(b"OggS") {
-            return Ok(Ending::Unknown);
-        }
         let mut sizes = vec![0; usize::from(head[26])];
         let is_there = bytes.fill(at + 27, &mut sizes)?;
         let size = 27 + sizes.len() as u64 + sizes.iter().map(|&size| u64::from(size)).sum::<u64>();
@@ -239,10 +288,7 @@ fn ogg(bytes: &mut Bytes) -> io::Result<Ending> {
         }
         at += size;
     }
-    Ok(match open.is_empty() {
-        true => Ending::Whole,
-        false => Ending::CutOff("the last page of a stream is missing".into()),
-    })
+    Ok(if open.is_empty() { Ending::Whole } else { Ending::Unknown })
 }
 
 /// GIF: blocks, and then a trailer of one byte.
@@ -274,10 +320,13 @@ fn flv(bytes: &mut Bytes) -> io::Result<Ending> {
     let Some(head) = bytes.get::<9>(0)? else { return Ok(Ending::Unknown) };
     let mut at = be32(&head[5..]) + 4;
     let (mut seconds, mut promised) = (0.0_f64, 0.0);
-    while at < bytes.length {
-        let Some(head) = bytes.get::<11>(at)? else { return Ok(bytes.cut_in("its last tag", at, 11)) };
-        let kind = head[0] & 0x1f;
+    while let Some([kind]) = bytes.get::<1>(at)? {
         if !matches!(kind, 8 | 9 | 18) {
+            return Ok(Ending::Unknown);
+        }
+        let Some(head) = bytes.get::<11>(at)? else { return Ok(bytes.cut_in("its last tag", at, 11)) };
+        // The number of a stream that there never is.
+        if head[8..] != [0; 3] {
             return Ok(Ending::Unknown);
         }
         let size = 11 + (be32(&head) & 0x00ff_ffff);
@@ -333,13 +382,15 @@ fn asf(bytes: &mut Bytes) -> io::Result<Ending> {
 /// MPEG's program stream: packets, most with their size in front. Nothing tells how many.
 fn program_stream(bytes: &mut Bytes) -> io::Result<Ending> {
     let mut at = 0;
-    while at < bytes.length {
-        let Some(head) = bytes.get::<6>(at)? else { return Ok(Ending::CutOff("its last packet is not whole".into())) };
-        let size = match head {
-            [0, 0, 1, 0xb9, ..] => 4,
-            [0, 0, 1, 0xba, flags, _] if flags >> 4 == 2 => 12,
-            [0, 0, 1, 0xba, ..] => 14 + bytes.get::<1>(at + 13)?.map_or(0, |[stuffing]| u64::from(stuffing & 7)),
-            [0, 0, 1, 0xbb..=0xff, high, low] if (high, low) != (0, 0) => {
+    while let Some(name) = bytes.get::<4>(at)? {
+        // A packet that is too short for its size is cut off.
+        let head = bytes.get::<6>(at)?;
+        let size = match (name, head) {
+            ([0, 0, 1, 0xb9], _) => 4,
+            ([0, 0, 1, 0xba..=0xff], None) => 6,
+            ([0, 0, 1, 0xba], Some([.., flags, _])) if flags >> 4 == 2 => 12,
+            ([0, 0, 1, 0xba], _) => 14 + bytes.get::<1>(at + 13)?.map_or(0, |[stuffing]| u64::from(stuffing & 7)),
+            ([0, 0, 1, 0xbb..=0xff], Some([.., high, low])) if (high, low) != (0, 0) => {
                 6 + u64::from(u16::from_be_bytes([high, low]))
             }
             _ => return Ok(Ending::Unknown),
@@ -356,12 +407,13 @@ fn program_stream(bytes: &mut Bytes) -> io::Result<Ending> {
 /// cameras. Nothing tells how many.
 fn transport_stream(bytes: &mut Bytes) -> io::Result<Ending> {
     for (size, sync) in [(188, 0), (192, 4), (204, 0)] {
-        let is_sync = |byte: Option<[u8; 1]>| byte == Some([0x47]);
-        if is_sync(bytes.get(sync)?) && is_sync(bytes.get(sync + size)?) && is_sync(bytes.get(sync + 2 * size)?) {
-            return Ok(match bytes.length % size {
-                0 => Ending::Unknown,
-                rest => bytes.cut_in("its last packet", bytes.length - rest, size),
-            });
+        let length = bytes.length;
+        let mut is_packet = |at: u64| Ok::<_, io::Error>(bytes.get(at + sync)? == Some([0x47]));
+        if is_packet(0)? && is_packet(size)? && is_packet(2 * size)? {
+            let rest = length - length % size;
+            // Else something was appended, or lost.
+            let is_cut = is_packet(rest - size)? && is_packet(rest)?;
+            return Ok(if is_cut { bytes.cut_in("its last packet", rest, size) } else { Ending::Unknown });
         }
     }
     Ok(Ending::Unknown)

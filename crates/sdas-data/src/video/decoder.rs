@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::container::{Ending, ending};
+use super::container::{Ending, KEPT, ending};
 use super::process::{Heard, Patience, command, input, run};
 use crate::error::DataError;
 use crate::packs::{Failure, Frames};
@@ -22,10 +22,10 @@ const PATIENCE: Patience = Patience { silence: Duration::from_secs(120), total: 
 /// The most bytes of frames that one clip may have: they are held in memory.
 const LONGEST: usize = 1 << 31;
 /// The most bytes that ffprobe may tell of a clip.
-const TOLD: usize = 1 << 28;
+const PROBED: usize = 1 << 28;
 /// The most frames at the end of a clip that may be those in which an error was found: some are
 /// decoded before those in front of them are shown.
-const TAIL: usize = 12;
+const TAIL: usize = 32;
 
 /// What the frames should be like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,8 +199,8 @@ impl Decoder {
     }
 
     /// The number of frames that are shown, by the file's packets: edit lists hide some. Only where
-    /// it counts its frames are these exactly as many; else 95 % must do, since a clip that was cut
-    /// out without encoding it may begin with some that need others, and some packets hold no frame.
+    /// it counts its frames are these exactly as many; else [`KEPT`] of them must do, since some packets hold no
+    /// frame.
     /// None if ffprobe cannot tell.
     fn promised(&self, path: &Path) -> Result<Option<usize>, Failure> {
         let mut ffprobe = command(&self.ffprobe);
@@ -211,7 +211,7 @@ impl Decoder {
         let mut text = Vec::new();
         let (outcome, _) = run(ffprobe, self.patience, read_some, |bytes| {
             text.extend(bytes);
-            if text.len() > TOLD { Err("ffprobe tells too much".into()) } else { Ok(()) }
+            if text.len() > PROBED { Err("ffprobe tells too much".into()) } else { Ok(()) }
         })
         .map_err(Failure::Fatal)?;
         match outcome {
@@ -221,7 +221,7 @@ impl Decoder {
         let Ok(probe) = serde_json::from_slice::<Probe>(&text) else { return Ok(None) };
         let shown = probe.packets.iter().filter(|packet| !packet.flags.contains('D')).count();
         let counts = probe.streams.first().is_some_and(|stream| stream.nb_frames.is_some());
-        Ok(Some(if counts { shown } else { shown * 95 / 100 }))
+        Ok(Some(if counts { shown } else { (shown as f64 * KEPT) as usize }))
     }
 }
 
@@ -420,9 +420,19 @@ mod tests {
             let says = format!("{{ {} echo '[error] lost'; {} }} >&2", shown(before), shown(after));
             format!("case $* in *quiet*) echo '{probe}';; *) {frame}; {says};; esac")
         };
-        assert_eq!(pixels_by(&script(0, 13), 5000), b"abcdef");
-        let Err(Failure::Broken(told)) = decode_by(&script(13, 3), 5000) else { panic!("an error at the end passes") };
-        assert!(told.contains("errors in the last of its 1 frames, as if it were cut off: lost"), "{told}");
+        for (before, after) in [(0, 13), (60, 33)] {
+            assert_eq!(pixels_by(&script(before, after), 5000), b"abcdef");
+        }
+        for (before, after) in [(13, 3), (60, 32)] {
+            let Err(Failure::Broken(told)) = decode_by(&script(before, after), 5000) else { panic!("it passes") };
+            assert!(told.contains("errors in the last of its 1 frames, as if it were cut off: lost"), "{told}");
+        }
+        // A wrapper whose own child holds the pipe: what was said up to then counts.
+        let begun = Instant::now();
+        let Err(Failure::Broken(told)) = decode_by("echo lost >&2; sleep 30 >&- & exit 1", 300) else {
+            panic!("it passes")
+        };
+        assert!(told.contains("1): lost") && begun.elapsed() < Duration::from_secs(20), "{told}");
     }
 
     #[cfg(unix)]

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
+use std::mem;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,10 +15,13 @@ use crate::packs::Failure;
 
 /// How often we look up while we wait.
 const TURN: Duration = Duration::from_millis(100);
+/// How long the rest of what it said may take once it has ended: a child of its own may keep the
+/// pipe open, as that of a script does.
+const REST: Duration = Duration::from_secs(5);
 /// How much of a line that they say is read.
 const LINE: u64 = 1 << 12;
 /// How many complaints are told.
-const TOLD: usize = 3;
+const COMPLAINTS: usize = 3;
 /// The containers that are read, by ffmpeg's names: those that hold the frames themselves. Others,
 /// playlists above all, name files that hold them.
 const CONTAINERS: &str = "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,gif,apng,h261,h263,h264,hevc,m4v,vc1,\
@@ -91,7 +96,11 @@ pub(super) fn run<T: Send + 'static>(
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, stderr) = (BufReader::new(stdout.expect("piped")), stderr.expect("piped"));
 
-    let heard = thread::spawn(move || Heard::all(stderr));
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    let listening = thread::spawn({
+        let heard = Arc::clone(&heard);
+        move || listen(stderr, &heard)
+    });
     let (sender, pieces) = sync_channel(2);
     thread::spawn(move || {
         // Ends with the output, with the first error, or when nobody listens any more.
@@ -138,7 +147,11 @@ pub(super) fn run<T: Send + 'static>(
         let _ = child.kill();
         let _ = child.wait();
     }
-    let heard = heard.join().unwrap_or_default();
+    let mut clock = Clock::start();
+    while !listening.is_finished() && clock.read() < REST.min(patience.silence) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let heard = mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
     let outcome = match (outcome, status) {
         // If it failed, that is why its output was not whole. Without a code, somebody has killed it.
         (_, Some(status)) if !status.success() => {
@@ -160,6 +173,15 @@ fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
             Ok(None) if clock.read() < patience => thread::sleep(Duration::from_millis(1)),
             Ok(None) | Err(_) => return None,
         }
+    }
+}
+
+/// Hears all lines; the rest is read even if nobody wants it, or else the program would wait.
+fn listen(stderr: ChildStderr, heard: &Mutex<Heard>) {
+    let (mut stderr, mut line) = (BufReader::new(stderr), Vec::new());
+    while let Ok(1..) = stderr.by_ref().take(LINE).read_until(b'\n', &mut line) {
+        heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&String::from_utf8_lossy(&line));
+        line.clear();
     }
 }
 
@@ -185,18 +207,6 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// All lines; the rest is read even if nobody wants it, or else the program would wait.
-    fn all(stderr: ChildStderr) -> Self {
-        let (mut heard, mut stderr, mut line) = (Self::default(), BufReader::new(stderr), Vec::new());
-        loop {
-            line.clear();
-            match stderr.by_ref().take(LINE).read_until(b'\n', &mut line) {
-                Ok(1..) => heard.hear(&String::from_utf8_lossy(&line)),
-                Ok(0) | Err(_) => return heard,
-            }
-        }
-    }
-
     /// Takes in a line such as `[h264 @ 0x55c247426880] [error] words`.
     fn hear(&mut self, line: &str) {
         let (mut from, mut level, mut words) = (String::new(), "", line.trim());
@@ -239,15 +249,15 @@ impl Heard {
             self.refused = Some(from.trim_matches(['[', ']', ' ']).into());
         }
         self.before_last = self.shown;
-        if self.complaints.len() <= TOLD {
+        if self.complaints.len() <= COMPLAINTS {
             self.complaints.push(format!("{from}{words}"));
         }
     }
 
     /// Its first complaints, on one line; none if it had none.
     pub(super) fn complaints(&self) -> Option<String> {
-        let told = self.complaints.len().min(TOLD);
-        let more = if self.complaints.len() > TOLD { "; …" } else { "" };
+        let told = self.complaints.len().min(COMPLAINTS);
+        let more = if self.complaints.len() > COMPLAINTS { "; …" } else { "" };
         (told > 0).then(|| self.complaints[..told].join("; ") + more)
     }
 

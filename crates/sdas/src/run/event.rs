@@ -61,6 +61,8 @@ pub enum Event<'a> {
         fault: &'a CheckpointError,
         /// The one that is taken.
         instead: &'a Path,
+        /// What the damaged one is called from now on; absent where the run is only read.
+        aside: Option<&'a Path>,
     },
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {

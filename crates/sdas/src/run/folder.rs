@@ -184,15 +184,15 @@ pub struct Folder {
     _lock: Option<File>,
 }
 
-/// A checkpoint, and those after it, which are damaged.
+/// A checkpoint, and those after it, which are damaged, and how.
 struct Newest {
     path: PathBuf,
     checkpoint: Checkpoint,
-    damaged: Vec<CheckpointError>,
+    damaged: Vec<(PathBuf, CheckpointError)>,
 }
 
-/// Checkpoints that are kept.
-const KEPT: usize = 2;
+/// Whole checkpoints that a run keeps.
+const CHECKPOINTS_KEPT: usize = 2;
 
 /// Locked by who works in the folder.
 const LOCK: &str = ".lock";
@@ -236,20 +236,36 @@ impl Folder {
         }
     }
 
-    /// Opens the folder of a run of this kind to go on with it.
+    /// Opens the folder of a run of this kind to go on with it, from the newest checkpoint that is whole; there is none
+    /// where the run has not come to its first. Those after it are set aside, so that they neither count nor are taken later,
+    /// and `observer` is told of them.
     ///
     /// # Errors
     ///
-    /// If it holds none, or one of the other kind, or another process works in it, or checkpoints cannot be written there.
-    pub fn resume(path: &Path, phase: Phase) -> Result<Folder, RunError> {
-        match Folder::open(path)?.phase()? {
-            own if own == phase => {
-                let folder = Folder::claim(path)?;
-                folder.make_checkpoints()?;
-                Ok(folder)
-            }
-            phase => Err(RunError::OtherPhase { phase }),
+    /// If it holds none, or one of the other kind, or another process works in it, or checkpoints cannot be written there, or
+    /// there is none that is whole although there should be.
+    pub(crate) fn resume(
+        path: &Path,
+        phase: Phase,
+        observer: &mut dyn Observer,
+    ) -> Result<(Folder, Option<(PathBuf, Checkpoint)>), RunError> {
+        Folder::open(path)?;
+        // First of all: what another process is writing is not to be judged.
+        let folder = Folder::claim(path)?;
+        let newest = folder.newest()?;
+        match folder.phase_by(newest.as_ref())? {
+            own if own == phase => folder.make_checkpoints()?,
+            phase => return Err(RunError::OtherPhase { phase }),
         }
+        let Some(Newest { path, checkpoint, damaged }) = newest else { return Ok((folder, None)) };
+        for (damaged, fault) in &damaged {
+            let mut aside = damaged.clone().into_os_string();
+            aside.push(".damaged");
+            let aside = PathBuf::from(aside);
+            std::fs::rename(damaged, &aside).map_err(folder.fault("rename", damaged))?;
+            observer.notice(&Event::FellBack { fault, instead: &path, aside: Some(&aside) });
+        }
+        Ok((folder, Some((path, checkpoint))))
     }
 
     /// Makes the folder of the checkpoints where it is not there, and sees that it can be written to, before anything is
@@ -360,7 +376,11 @@ impl Folder {
     ///
     /// If no checkpoint can be read.
     pub fn phase(&self) -> Result<Phase, RunError> {
-        let Some(Newest { path, checkpoint, .. }) = self.newest()? else {
+        self.phase_by(self.newest()?.as_ref())
+    }
+
+    fn phase_by(&self, newest: Option<&Newest>) -> Result<Phase, RunError> {
+        let Some(Newest { path, checkpoint, .. }) = newest else {
             let [decisions, cell] = ["decisions.jsonl", "genotype.json"].map(|name| self.file(name).exists());
             return Ok(if cell && !decisions { Phase::Train } else { Phase::Search });
         };
@@ -368,7 +388,7 @@ impl Folder {
         struct Kind {
             phase: Phase,
         }
-        Ok(checkpoint.state::<Kind>(&path)?.phase)
+        Ok(checkpoint.state::<Kind>(path)?.phase)
     }
 
     /// Writes a file beside and renames it, so that it is there whole or not at all.
@@ -424,7 +444,7 @@ impl Folder {
         std::fs::create_dir_all(&folder).map_err(self.fault("make", &folder))?;
         self.write(&name, &checkpoint.to_bytes())?;
         let all = self.checkpoints()?;
-        for old in &all[..all.len().saturating_sub(KEPT)] {
+        for old in &all[..all.len().saturating_sub(CHECKPOINTS_KEPT)] {
             std::fs::remove_file(old).map_err(self.fault("remove", old))?;
         }
         Ok(self.file(&name))
@@ -435,34 +455,36 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// If none is whole, or there are none any more.
+    /// If one cannot be read, none is whole, or there are none any more.
     pub(crate) fn last(&self, observer: &mut dyn Observer) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
-        let Some(Newest { path, checkpoint, damaged }) = self.newest()? else {
-            let metrics = self.file("metrics.jsonl");
-            let epochs = std::fs::read(metrics).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count());
-            // An epoch's line is written just before its checkpoint.
-            return match epochs {
-                0 | 1 => Ok(None),
-                _ => {
-                    Err(self.no_checkpoint(format!("its metrics.jsonl has {epochs} epochs, but it has no checkpoints")))
-                }
-            };
-        };
-        damaged.iter().for_each(|fault| observer.notice(&Event::FellBack { fault, instead: &path }));
+        let Some(Newest { path, checkpoint, damaged }) = self.newest()? else { return Ok(None) };
+        for (_, fault) in &damaged {
+            observer.notice(&Event::FellBack { fault, instead: &path, aside: None });
+        }
         Ok(Some((path, checkpoint)))
     }
 
-    /// The newest checkpoint that is whole; an older one where the newest is damaged.
+    /// The newest checkpoint that is whole; an older one where the newest is damaged. One that cannot be read may be whole.
     fn newest(&self) -> Result<Option<Newest>, RunError> {
         let mut damaged = Vec::new();
         for path in self.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
                 Ok(checkpoint) => return Ok(Some(Newest { path, checkpoint, damaged })),
-                Err(error) => damaged.push(error),
+                Err(error @ CheckpointError::Read { .. }) => return Err(error.into()),
+                Err(error) => damaged.push((path, error)),
             }
         }
-        let faults: Vec<String> = damaged.iter().map(ToString::to_string).collect();
-        if faults.is_empty() { Ok(None) } else { Err(self.no_checkpoint(faults.join("; "))) }
+        if !damaged.is_empty() {
+            let faults: Vec<String> = damaged.iter().map(|(_, error)| error.to_string()).collect();
+            return Err(self.no_checkpoint(faults.join("; ")));
+        }
+        let metrics = self.file("metrics.jsonl");
+        let epochs = std::fs::read(metrics).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count());
+        // An epoch's line is written just before its checkpoint.
+        match epochs {
+            0 | 1 => Ok(None),
+            _ => Err(self.no_checkpoint(format!("its metrics.jsonl has {epochs} epochs, but it has no checkpoints"))),
+        }
     }
 
     fn no_checkpoint(&self, why: String) -> RunError {
@@ -498,6 +520,22 @@ impl Folder {
 mod tests {
     use super::*;
 
+    /// What is set aside.
+    #[derive(Default)]
+    struct Aside(Vec<PathBuf>);
+
+    impl Observer for Aside {
+        fn notice(&mut self, event: &Event<'_>) {
+            if let Event::FellBack { aside: Some(aside), .. } = event {
+                self.0.push(aside.to_path_buf());
+            }
+        }
+    }
+
+    fn resume(path: &Path, phase: Phase) -> Result<Folder, RunError> {
+        Folder::resume(path, phase, &mut Aside::default()).map(|(folder, _)| folder)
+    }
+
     #[test]
     fn one_process_works_in_a_folder_and_any_may_read_it() {
         let place = tempfile::tempdir().unwrap();
@@ -507,15 +545,22 @@ mod tests {
         std::fs::create_dir_all(path.join("checkpoints")).unwrap();
         std::fs::write(path.join(LOCK), "").unwrap();
         let begun = Folder::create(&path, &recipe, &[]).unwrap();
-        assert!(matches!(Folder::resume(&path, Phase::Search), Err(RunError::Busy { .. })));
+        assert!(matches!(resume(&path, Phase::Search), Err(RunError::Busy { .. })));
+        // Whatever its files look like meanwhile.
+        let written = path.join("checkpoints/step-000000001.safetensors");
+        std::fs::write(&written, "").unwrap();
+        for phase in [Phase::Search, Phase::Train] {
+            assert!(matches!(resume(&path, phase), Err(RunError::Busy { .. })));
+        }
+        std::fs::remove_file(written).unwrap();
         assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Busy { .. })));
         assert_eq!(Folder::open(&path).unwrap().recipe().unwrap(), recipe);
         drop(begun);
         assert!(matches!(Folder::create(&path, &recipe, &[]), Err(RunError::Occupied { .. })));
-        let resumed = Folder::resume(&path, Phase::Search).unwrap();
-        assert!(matches!(Folder::resume(&path, Phase::Search), Err(RunError::Busy { .. })));
+        let resumed = resume(&path, Phase::Search).unwrap();
+        assert!(matches!(resume(&path, Phase::Search), Err(RunError::Busy { .. })));
         drop(resumed);
-        assert!(matches!(Folder::resume(place.path(), Phase::Search), Err(RunError::NoRun { .. })));
+        assert!(matches!(resume(place.path(), Phase::Search), Err(RunError::NoRun { .. })));
         assert!(!place.path().join(LOCK).exists(), "what is no run is left as it is");
     }
 
@@ -533,13 +578,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_damaged_is_set_aside_and_counts_no_more() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run");
+        let folder = Folder::create(&path, &Recipe::resolve("shapes", &[]).unwrap(), &[]).unwrap();
+        let checkpoint = Checkpoint::new(&serde_json::json!({ "phase": "search" }));
+        let [first, second] = [100, 200].map(|step| folder.save(step, &checkpoint).unwrap());
+        std::fs::write(&second, &checkpoint.to_bytes()[..20]).unwrap();
+        drop(folder);
+        // Who only reads leaves it.
+        let mut told = Aside::default();
+        let (taken, _) = Folder::open(&path).unwrap().last(&mut told).unwrap().unwrap();
+        assert!(taken == first && told.0.is_empty() && second.exists());
+        let (folder, last) = Folder::resume(&path, Phase::Search, &mut told).unwrap();
+        let aside = folder.file("checkpoints/step-000000200.safetensors.damaged");
+        assert_eq!((last.unwrap().0, told.0), (first.clone(), vec![aside.clone()]));
+        let third = folder.save(150, &checkpoint).unwrap();
+        assert_eq!(folder.checkpoints().unwrap(), [first, third.clone()]);
+        assert!(aside.exists() && !second.exists());
+        drop(folder);
+        let (_, last) = Folder::resume(&path, Phase::Search, &mut Aside::default()).unwrap();
+        assert_eq!(last.unwrap().0, third);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run");
+        let folder = Folder::create(&path, &Recipe::resolve("shapes", &[]).unwrap(), &[]).unwrap();
+        folder.save(100, &Checkpoint::new(&serde_json::json!({ "phase": "search" }))).unwrap();
+        drop(folder);
+        // For lack of a file that whoever runs the tests may not read: a folder cannot be read either.
+        let unreadable = path.join("checkpoints/step-000000200.safetensors");
+        std::fs::create_dir(&unreadable).unwrap();
+        let refused = resume(&path, Phase::Search);
+        assert!(matches!(refused, Err(RunError::Checkpoint(CheckpointError::Read { path, .. })) if path == unreadable));
+        assert!(unreadable.exists());
+    }
+
+    #[test]
     fn a_run_that_wrote_no_checkpoint_is_of_its_kind_all_the_same() {
         let place = tempfile::tempdir().unwrap();
         let recipe = Recipe::resolve("shapes", &[]).unwrap();
         for (name, files) in [("search", vec![]), ("train", vec![("genotype.json", String::new())])] {
             drop(Folder::create(&place.path().join(name), &recipe, &files).unwrap());
         }
-        let resume = |name, phase| Folder::resume(&place.path().join(name), phase);
+        let resume = |name, phase| resume(&place.path().join(name), phase);
         for (name, own, other) in [("search", Phase::Search, Phase::Train), ("train", Phase::Train, Phase::Search)] {
             assert!(matches!(resume(name, other), Err(RunError::OtherPhase { phase }) if phase == own));
             resume(name, own).unwrap();

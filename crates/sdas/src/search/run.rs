@@ -45,9 +45,8 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
 ///
 /// If there is no search to go on with; see [`RunError`].
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    let folder = Folder::resume(folder, Phase::Search)?;
+    let (folder, last) = Folder::resume(folder, Phase::Search, context.observer)?;
     let mut recipe = folder.recipe()?;
-    let last = folder.last(context.observer)?;
     let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
     progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
     let seed = recipe.search.seed;
