@@ -5,7 +5,7 @@
 #     golden/seeds.sh PEER [COUNT [FIRST]]
 #
 # PEER is the folder of `make_golden.py` and `cells.py`; PYTHON names a Python with torch, numpy and safetensors (python3).
-# COUNT seeds (20), the first of them FIRST, or drawn by chance. On two cores a seed takes about a minute.
+# COUNT seeds (20), the first of them FIRST, or drawn by chance. On two idle cores a seed takes about two minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 peer=${1:?the folder of make_golden.py} count=${2:-20} first=${3:-}
