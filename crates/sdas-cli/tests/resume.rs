@@ -247,7 +247,7 @@ fn a_killed_training_resumes_bit_for_bit() {
     }
 }
 
-/// A search of two epochs that takes its first decision early in the first: a hundred steps are still to come when that is
+/// A search of two epochs that takes its first decision early in the first: more than a hundred steps are still to come when that is
 /// seen, however busy the machine is.
 #[cfg(unix)]
 const LONG: [&str; 9] = [
@@ -257,9 +257,9 @@ const LONG: [&str; 9] = [
     "search.batch=4",
     "search.alpha_warmup=0",
     "search.schedule.start=0.05",
-    "data.shapes.train=1000",
+    "data.shapes.train=800",
     "data.shapes.test=20",
-    "data.size=8",
+    "data.size=16",
 ];
 
 /// Whether the system says that hang-ups are ignored here, as under `nohup`, and so in whatever is started from here; `None`
