@@ -247,8 +247,8 @@ fn a_killed_training_resumes_bit_for_bit() {
     }
 }
 
-/// A search of two epochs that takes its first decision early in the first: more than a hundred steps are still to come when that is
-/// seen, however busy the machine is.
+/// A search of two epochs that takes its first decision early in the first: more than a hundred steps are still to come when
+/// that is seen, however busy the machine is.
 #[cfg(unix)]
 const LONG: [&str; 9] = [
     "search.epochs=2",
