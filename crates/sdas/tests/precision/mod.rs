@@ -18,6 +18,7 @@ use sdas_data::random::{Stream, stream};
 use sdas_kernels::portably;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Comfortable for single precision: what every tensor is held to that is not ill-conditioned.
 pub const TOLERANCE: f64 = 1e-4;
@@ -27,6 +28,8 @@ pub const TOLERANCE: f64 = 1e-4;
 const DOUBLE_TOLERANCE: f64 = 1e-7;
 /// Disturbed computations that a measure is the largest of. Whether a kink within reach is crossed is chance each time.
 const DRAWS: u64 = 12;
+/// The same for what is off by more than they say.
+const MOST_DRAWS: u64 = 96;
 /// How many times the measure an error may be.
 const FACTOR: f64 = 8.0;
 
@@ -153,15 +156,40 @@ impl Numbers {
 /// If anything is off by more than its tolerance and by more than rounding may change it.
 pub fn hold(case: &Case, tolerance: impl Fn(&str) -> f64, compute: impl Fn(&Numbers) -> Outcome) {
     let exact = Body::Double.compute(&compute);
-    let mut changes = Changes::new();
     let mut wrong = Vec::new();
+    let mut changes = Changes::new();
     for body in [Body::Double, Body::Fused, Body::Portable] {
         if body != Body::Fused {
-            changes = measure(&exact, body.disturbance(), &compute);
+            changes = measure(&exact, body.disturbance(), 0..DRAWS, &compute);
         }
-        let strict = body == Body::Double && case.is_double();
-        let (mut largest, mut ill, mut beyond) = ((0.0, ""), 0, 0);
         let outcome = body.compute(&compute);
+        let mut held = Held::new(case, body, &outcome, &changes, &tolerance);
+        if !held.wrong.is_empty() && !held.strict {
+            // Few kinks are within reach of few draws: what is off is measured by more of them before it is judged.
+            for (name, more) in measure(&exact, body.disturbance(), DRAWS..MOST_DRAWS, &compute) {
+                let change = changes.get_mut(&name).expect("the same tensors every time");
+                *change = change.max(more);
+            }
+            held = Held::new(case, body, &outcome, &changes, &tolerance);
+        }
+        println!("{} ({body:?}): {}", case.name, held.words);
+        wrong.extend(held.wrong);
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", case.name, wrong.join("\n"));
+}
+
+/// How far an outcome is from the file.
+struct Held {
+    strict: bool,
+    words: String,
+    /// What is off by more than is allowed.
+    wrong: Vec<String>,
+}
+
+impl Held {
+    fn new(case: &Case, body: Body, outcome: &Outcome, changes: &Changes, tolerance: impl Fn(&str) -> f64) -> Self {
+        let strict = body == Body::Double && case.is_double();
+        let (mut largest, mut ill, mut beyond, mut wrong) = ((0.0, ""), 0, 0, Vec::new());
         for (name, ours) in &outcome.0 {
             let error = relative_error(ours, &case.doubles(name));
             let least = if strict { DOUBLE_TOLERANCE } else { tolerance(name) };
@@ -177,20 +205,19 @@ pub fn hold(case: &Case, tolerance: impl Fn(&str) -> f64, compute: impl Fn(&Numb
         }
         let (share, name) = largest;
         let count = outcome.0.len();
-        println!(
-            "{} ({body:?}): {count} tensors, {ill} ill-conditioned, {beyond} thanks to that; at {share:.2} of what is allowed: {name}",
-            case.name
+        let words = format!(
+            "{count} tensors, {ill} ill-conditioned, {beyond} thanks to that; at {share:.2} of what is allowed: {name}"
         );
+        Held { strict, words, wrong }
     }
-    assert!(wrong.is_empty(), "{}:\n{}", case.name, wrong.join("\n"));
 }
 
 type Changes = BTreeMap<String, f64>;
 
 /// By how much rounding may change each tensor, relative to its size.
-fn measure(exact: &Outcome, disturbance: f64, compute: impl Fn(&Numbers) -> Outcome) -> Changes {
+fn measure(exact: &Outcome, disturbance: f64, draws: Range<u64>, compute: impl Fn(&Numbers) -> Outcome) -> Changes {
     let mut largest: Changes = exact.0.iter().map(|(name, _)| (name.clone(), 0.0)).collect();
-    for draw in 0..DRAWS {
+    for draw in draws {
         let disturbed = portably(|| compute(&Numbers::disturbed(disturbance, draw)));
         for ((name, disturbed), (_, exact)) in disturbed.0.iter().zip(&exact.0) {
             let change = largest.get_mut(name).expect("the same tensors every time");
