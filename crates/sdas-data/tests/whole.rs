@@ -78,8 +78,9 @@ fn a_clip_that_is_cut_off_is_broken_in_every_container() {
             cut
         });
         let error = open_files(&Source::new(Kind::Clips), &["a".into()], &cuts).unwrap_err().to_string();
-        let refused = error.lines().filter(|line| line.contains(&format!("-{name}: it is cut off: "))).count();
-        assert_eq!(refused, cuts.len(), "{error}");
+        // By its container or, where a byte or two of a packet tell nothing, by what ffmpeg says of the last frames.
+        let is_cut = |line: &&str| line.contains(&format!("-{name}: ")) && line.contains("cut off");
+        assert_eq!(error.lines().filter(is_cut).count(), cuts.len(), "{error}");
     }
 }
 
