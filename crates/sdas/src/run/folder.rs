@@ -4,6 +4,7 @@
 use super::{Checkpoint, CheckpointError, Event, Observer, Phase, RunResult, Stage};
 use crate::genotype::GenotypeError;
 use crate::recipe::{Recipe, RecipeError};
+use crate::table::TableError;
 use sdas_data::DataError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,9 @@ pub enum RunError {
     /// A genotype.
     #[error(transparent)]
     Genotype(#[from] GenotypeError),
+    /// A table of trained cells.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// A file of the run's folder.
     #[error("cannot {what} {}: {source}; what was written before is still valid", path.display())]
     File {
