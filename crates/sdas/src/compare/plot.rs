@@ -143,7 +143,10 @@ pub(super) fn trajectories(report: &TruthReport, bands: &[Band]) -> String {
                 let inside = |(x, value): (f64, f64)| (x, value.clamp(y.start, y.end));
                 let around: Vec<_> = at(1).chain(at(3).collect::<Vec<_>>().into_iter().rev()).map(inside).collect();
                 chart.plotting_area().draw(&Polygon::new(around, look.colour.mix(0.12)))?;
-                line(chart.plotting_area(), look, at(2).map(inside).collect())?;
+                // What is lower for a while runs along the edge; what is lower all the time is not in the panel.
+                if at(2).any(|(_, value)| value >= y.start) {
+                    line(chart.plotting_area(), look, at(2).map(inside).collect())?;
+                }
             }
         }
         explain(&names, legend, |area, look, y| line(area, look, vec![(2, y), (22, y)]))
@@ -307,9 +310,9 @@ mod tests {
         let svg = trajectories(&report, &bands);
         let count =
             |what: &str, colour: &str| svg.lines().filter(|line| line.contains(what) && line.contains(colour)).count();
-        for colour in ["#0072B2", "#D55E00", "#009E73"] {
-            // The legend has lines only.
-            assert_eq!((count("<polygon", colour), count("<polyline", colour)), (2, 3), "{colour}: {svg}");
+        // The legend has lines only. The mean of all cells is below their median, where the lower panel begins.
+        for (colour, lines) in [("#0072B2", 3), ("#D55E00", 3), ("#009E73", 2)] {
+            assert_eq!((count("<polygon", colour), count("<polyline", colour)), (2, lines), "{colour}: {svg}");
         }
         for word in ["all", "predictor", "random", "share of the search, %", "test_200"] {
             assert!(svg.contains(word), "{word} is missing");

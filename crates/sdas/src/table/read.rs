@@ -36,7 +36,10 @@ pub enum TableError {
         what: String,
     },
     /// A column that is asked for is not there.
-    #[error("the table {} has no column \"{column}\"; it has {known}", path.display())]
+    #[error(
+        "the table {} has no column \"{column}\"; it has {known}\n  remedy: name one that it has, or give a table that has this one; \
+         columns are separated by commas", path.display()
+    )]
     NoColumn {
         /// The file.
         path: PathBuf,

@@ -112,10 +112,10 @@ impl Comparison {
         let mut parts = self.parts(folder)?;
         parts.retain(|part| part.method.searches() || part.method.asks().is_some());
         // What is done and what takes no time comes first, so that no report says less than the one before.
-        parts.sort_by_key(|part| part.method.searches() && !part.folder(Stage::Search).join("result.json").exists());
+        parts.sort_by_key(Part::has_to_search);
         let mut done: Vec<Done> = Vec::new();
         for part in &parts {
-            let is_long = part.method.searches() && !part.folder(Stage::Search).join("result.json").exists();
+            let is_long = part.has_to_search();
             let Some(part) = part.look_up(truth, &mut context)? else { return Ok(Ending::Interrupted) };
             if is_long {
                 context.observer.notice(&Event::LookedUp { found: &part.found });
@@ -155,6 +155,11 @@ impl Comparison {
 }
 
 impl Part<'_> {
+    /// Whether a search of it is missing, which takes its time.
+    fn has_to_search(&self) -> bool {
+        self.method.searches() && !self.folder(Stage::Search).join("result.json").exists()
+    }
+
     /// Searches, if that is missing, and looks up what was found; `None` if it was stopped.
     fn look_up(&self, truth: &Truth, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
         if context.stop.load(Ordering::SeqCst) {
@@ -280,6 +285,31 @@ pub(super) mod tests {
         }
         let read = std::fs::read(place.path().join("truth.json")).unwrap();
         assert_eq!(serde_json::from_slice::<TruthReport>(&read).unwrap(), report);
+    }
+
+    #[test]
+    fn a_search_is_looked_up_epoch_by_epoch() {
+        let place = tempfile::tempdir().unwrap();
+        let recipe = Recipe::resolve("shapes", &["search.epochs=8".to_owned()]).unwrap();
+        let methods = vec![Method::resolve("das", &recipe).unwrap()];
+        let comparison = Comparison::new(recipe, methods, 1).unwrap();
+        let part = &comparison.parts(place.path()).unwrap()[0];
+        let folder = part.folder(Stage::Search);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), "").unwrap();
+        let write = |lines: &str| std::fs::write(folder.join("metrics.jsonl"), lines).unwrap();
+        // It came to the ninth cell; in the first epoch it would have come to 020 in base 3, the sixth.
+        write(concat!(
+            r#"{"epoch": 1, "cell": "|none~0|+|b~0|none~1|", "loss": 2.5}"#,
+            "\n",
+            r#"{"epoch": 2, "cell": null}"#,
+            "\n"
+        ));
+        let course = part.course(&truth(VALIDATION), 9).unwrap();
+        assert_eq!(course, Course::of([(0.125, 6.0), (1.0, 9.0)]));
+        write("{\"epoch\": 1, \"cell\": \"|none~0|+|c~0|none~1|\"}\n");
+        let fault = part.course(&truth(VALIDATION), 9).unwrap_err().to_string();
+        assert!(fault.contains("metrics.jsonl: epoch 1: cell") && fault.contains("unknown operation \"c\""), "{fault}");
     }
 
     #[test]

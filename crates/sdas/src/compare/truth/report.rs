@@ -127,7 +127,7 @@ impl TruthReport {
             validation: truth.validation.clone(),
             best: space.text(&space.architecture(column.best())),
             reference: reference.map(str::to_owned),
-            claims: claims(methods, reference, &runs, table.mean),
+            claims: reference.map_or(Vec::new(), |reference| claims(&judged, reference, &runs, table.mean)),
             methods: judged,
             table,
             runs,
@@ -197,9 +197,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// What the runs let us say: better cells than the reference's, in half its time, better than cells drawn by chance.
-fn claims(methods: &[(&str, bool)], reference: Option<&str>, runs: &[Found], chance: f64) -> Vec<Claim> {
-    let Some(reference) = reference else { return Vec::new() };
-    let mut claims = Vec::new();
+fn claims(methods: &[Judged], reference: &str, runs: &[Found], chance: f64) -> Vec<Claim> {
     let better = |method: &str, other: &str, difference: Difference| {
         let range = difference.interval.map(|[low, high]| format!("{low:+.2} to {high:+.2}"));
         Claim {
@@ -208,25 +206,23 @@ fn claims(methods: &[(&str, bool)], reference: Option<&str>, runs: &[Found], cha
             evidence: evidence(&format!("{:+.2} points", difference.mean), range, difference.n),
         }
     };
-    let has_chance = methods.iter().find(|(_, is_chance)| *is_chance);
-    for (method, _) in methods.iter().filter(|(name, _)| has(runs, name)) {
-        if *method != reference {
-            let difference = paired(method, reference, runs, |a, b| Some(a.truth.value - b.truth.value));
-            claims.extend(difference.map(|difference| better(method, reference, difference)));
-            let ratio = paired(method, reference, runs, time_ratio).map(|logarithm| logarithm.map(f64::exp));
-            if let (Some(ratio), "das") = (ratio, reference) {
-                let range = ratio.interval.map(|[low, high]| format!("{low:.2} to {high:.2}"));
-                claims.push(Claim {
-                    statement: format!("{method} takes at most half of {reference}'s time to search"),
-                    verdict: verdict(ratio.interval.map(|[low, high]| [-high, -low]), -0.5),
-                    evidence: evidence(&format!("{:.2} of it", ratio.mean), range, ratio.n),
-                });
-            }
+    // What searches nothing claims nothing.
+    let (searched, drawn): (Vec<_>, Vec<_>) = methods.iter().partition(|method| method.search_seconds.is_some());
+    let mut claims = Vec::new();
+    for Judged { method, difference, time_ratio, .. } in searched {
+        claims.extend(difference.map(|difference| better(method, reference, difference)));
+        if let (Some(ratio), "das") = (time_ratio, reference) {
+            let range = ratio.interval.map(|[low, high]| format!("{low:.2} to {high:.2}"));
+            claims.push(Claim {
+                statement: format!("{method} takes at most half of {reference}'s time to search"),
+                verdict: verdict(ratio.interval.map(|[low, high]| [-high, -low]), -0.5),
+                evidence: evidence(&format!("{:.2} of it", ratio.mean), range, ratio.n),
+            });
         }
-        if let Some((name, _)) = has_chance {
+        for Judged { method: random, .. } in &drawn {
             let own = runs.iter().filter(|run| run.method == *method).map(|run| run.truth.value - chance);
             let difference = Difference::of(&own.collect::<Vec<_>>());
-            claims.extend(difference.map(|difference| better(method, name, difference)));
+            claims.extend(difference.map(|difference| better(method, random, difference)));
         }
     }
     claims

@@ -33,6 +33,9 @@ pub enum Searcher {
     BestOf(BestOf),
 }
 
+/// A search's name, and the search with its default settings.
+type Named = (&'static str, fn() -> Searcher);
+
 /// The course of a search: the cell that it would have come to after each question, by its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course(pub Vec<usize>);
@@ -79,7 +82,7 @@ impl Searcher {
     }
 
     /// The names, and the searches with their default settings.
-    const ALL: [(&'static str, fn() -> Searcher); 4] = [
+    const ALL: [Named; 4] = [
         ("evolution", || Searcher::Evolution(Evolution::default())),
         ("reinforce", || Searcher::Reinforce(Reinforce::default())),
         ("predictor", || Searcher::Predictor(Predictor::default())),
