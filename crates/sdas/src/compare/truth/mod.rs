@@ -102,15 +102,15 @@ impl Comparison {
         folder: &Path,
         mut context: Context<'_>,
     ) -> Result<Ending<TruthReport>, RunError> {
-        if self.methods.iter().any(|method| method.searches()) {
-            check_space(&self.recipe, truth.table.space())?;
-        }
-        if self.methods.iter().any(|method| method.asks().is_some()) {
-            truth.validation()?;
+        let mut parts = self.parts(folder)?;
+        parts.retain(|part| !part.method.draws());
+        for part in &parts {
+            match part.method.searches() {
+                true => check_space(&part.recipe, truth.table.space())?,
+                false => truth.validation().map(|_| ())?,
+            }
         }
         let place = Folder::claim(folder)?;
-        let mut parts = self.parts(folder)?;
-        parts.retain(|part| part.method.searches() || part.method.asks().is_some());
         // What is done and what takes no time comes first, so that no report says less than the one before.
         parts.sort_by_key(Part::has_to_search);
         let mut done: Vec<Done> = Vec::new();
