@@ -8,10 +8,12 @@ mod plot;
 mod report;
 mod statistics;
 mod table;
+mod truth;
 
 pub use method::Method;
 pub use report::{Claim, Makeup, Outcome, Report, SearchOutcome, Summary, Verdict};
 pub use statistics::{CONFIDENCE, Difference, Spread};
+pub use truth::{Found, Judged, Truth, TruthReport};
 
 use crate::evaluate::{Evaluation, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
@@ -32,6 +34,14 @@ pub struct Comparison {
     recipe: Recipe,
     methods: Vec<Method>,
     seeds: u64,
+}
+
+/// A search that is done.
+struct Searched {
+    genotype: Genotype,
+    outcome: SearchOutcome,
+    /// Its metrics.
+    course: Vec<MetricRecord>,
 }
 
 /// A method and seed that is done.
@@ -72,6 +82,10 @@ impl Comparison {
     ///
     /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
     pub fn run(&self, folder: &Path, mut context: Context<'_>) -> Result<Ending<Report>, RunError> {
+        if let Some(method) = self.methods.iter().find(|method| method.asks().is_some()) {
+            let message = format!("{} asks a table of trained cells; give one with --table FILE", method.name);
+            return Err(RunError::Setting { key: "methods", message });
+        }
         let place = Folder::claim(folder)?;
         let mut parts = self.parts(folder)?;
         // What is done comes first, so that no report says less than the one before.
@@ -172,21 +186,11 @@ impl Part<'_> {
 
     /// Runs what is missing of it; `None` if it was stopped.
     fn run(&self, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
-        let (mut searched, mut course) = (None, None);
-        let genotype = if self.method.searches() {
-            let folder = self.folder(Stage::Search);
-            let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
-            let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else {
-                return Ok(None);
-            };
-            let folder = Folder::open(&folder)?;
-            let epochs: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
-            let entropy = epochs.iter().rev().find_map(|record| record.alpha_entropy);
-            searched = Some(SearchOutcome::new(&result, entropy));
-            course = Some(epochs);
-            Genotype::read(folder.file("genotype.json"))?
+        let (genotype, searched, course) = if self.method.searches() {
+            let Some(Searched { genotype, outcome, course }) = self.searched(context)? else { return Ok(None) };
+            (genotype, Some(outcome), Some(course))
         } else {
-            self.drawn()?
+            (self.drawn()?, None, None)
         };
         let folder = self.folder(Stage::Train);
         check_genotype(&folder, &genotype)?;
@@ -207,6 +211,18 @@ impl Part<'_> {
             search: searched,
         };
         Ok(Some(Done { method: self.index, outcome, course }))
+    }
+
+    /// Searches, from wherever that stands; `None` if it was stopped.
+    fn searched(&self, context: &mut Context<'_>) -> Result<Option<Searched>, RunError> {
+        let folder = self.folder(Stage::Search);
+        let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
+        let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else { return Ok(None) };
+        let folder = Folder::open(&folder)?;
+        let course: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
+        let entropy = course.iter().rev().find_map(|record| record.alpha_entropy);
+        let genotype = Genotype::read(folder.file("genotype.json"))?;
+        Ok(Some(Searched { genotype, outcome: SearchOutcome::new(&result, entropy), course }))
     }
 
     /// The run's folder of a stage.

@@ -3,6 +3,7 @@
 use super::{CheckpointError, Phase};
 use crate::genotype::GenotypeError;
 use crate::recipe::RecipeError;
+use crate::table::TableError;
 use sdas_data::DataError;
 use std::path::PathBuf;
 
@@ -21,6 +22,9 @@ pub enum RunError {
     /// A genotype.
     #[error(transparent)]
     Genotype(#[from] GenotypeError),
+    /// A table of trained cells.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// A file of the run's folder.
     #[error("cannot {what} {}: {source}; what was written before is still valid", path.display())]
     File {
