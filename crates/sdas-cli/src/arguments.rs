@@ -181,6 +181,13 @@ pub(crate) struct CompareArguments {
     /// Run every method with the seeds 1 to N
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
+    /// Run so many parts (a method with a seed) side by side, each in a process with its share of the threads: two runs of
+    /// one thread are done sooner than one of two after another
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) parallel: NonZeroUsize,
+    /// Run one part alone, for somebody else who runs the comparison
+    #[arg(long, value_name = "METHOD:SEED", hide = true, value_parser = part)]
+    pub(crate) part: Option<(String, u64)>,
     /// The data set's folder (data.path of the recipe)
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -205,6 +212,12 @@ pub(crate) struct CompareArguments {
     /// Print what it comes to as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A method and a seed.
+fn part(text: &str) -> Result<(String, u64), String> {
+    let parts = text.rsplit_once(':').and_then(|(method, seed)| Some((method.to_owned(), seed.parse().ok()?)));
+    parts.ok_or_else(|| "write METHOD:SEED".to_owned())
 }
 
 /// `sdas predict`.

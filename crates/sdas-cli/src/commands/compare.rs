@@ -1,10 +1,12 @@
 //! `sdas compare`.
 
+mod processes;
+
 use super::{Outcome, data_overrides, note, program, say, say_json};
 use crate::arguments::CompareArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
-use sdas::compare::{Comparison, Method, Truth};
+use sdas::compare::{Beside, Comparison, Compute, Method, Truth};
 use sdas::recipe::Recipe;
 use sdas::run::{Context, Ending};
 use sdas::table::{CellSpace, Table};
@@ -34,14 +36,24 @@ pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     interrupt::catch()?;
+    if let Some((method, seed)) = &arguments.part {
+        let is_done = match &truth {
+            None => comparison.run_part(method, *seed, &folder, context)?,
+            Some(truth) => comparison.search_part(truth, method, *seed, &folder, context)?,
+        };
+        return Ok(if is_done { Outcome::Done } else { Outcome::Interrupted });
+    }
+    let count = arguments.parallel;
+    let compute: &Compute<'_> = &|method, seed, halted| processes::compute(method, seed, &folder, count, halted);
+    let beside = (count.get() > 1).then_some(Beside { count, compute });
     match truth {
         None => {
-            let ending = comparison.run(&folder, context)?;
+            let ending = comparison.run(&folder, context, beside.as_ref())?;
             drop(display);
             conclude(&ending, arguments.json, &folder, &FILES, |report| report.to_text())
         }
         Some(truth) => {
-            let ending = comparison.look_up(&truth, &folder, context)?;
+            let ending = comparison.look_up(&truth, &folder, context, beside.as_ref())?;
             drop(display);
             conclude(&ending, arguments.json, &folder, &TRUTH_FILES, |report| report.to_text())
         }

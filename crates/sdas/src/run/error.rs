@@ -173,4 +173,16 @@ pub enum RunError {
         /// The key of the rate to lower.
         key: &'static str,
     },
+    /// A part of a comparison that was computed by another process.
+    #[error("{method}, seed {seed}, failed: {fault}\n  all of it: {}", log.display())]
+    Part {
+        /// The method.
+        method: String,
+        /// Its seed.
+        seed: u64,
+        /// What the process said last.
+        fault: String,
+        /// What it said before.
+        log: PathBuf,
+    },
 }

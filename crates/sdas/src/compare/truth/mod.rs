@@ -8,7 +8,7 @@ mod trajectory;
 pub use report::{Found, Judged, TruthReport};
 pub(super) use trajectory::Band;
 
-use super::{Comparison, Part, plot};
+use super::{Beside, Comparison, Part, beside, plot};
 use crate::genotype::Genotype;
 use crate::recipe::Recipe;
 use crate::run::{Context, Ending, Event, Folder, RunError, Stage};
@@ -90,7 +90,7 @@ fn other_space(name: &str) -> RunError {
 impl Comparison {
     /// Looks up what the methods find: searches what is missing in `folder`, trains nothing, and writes what all of it comes
     /// to: `truth.{json,csv,md}`, and `trajectory.{svg,csv}`. Searches are those of [`run`](Comparison::run), in the same
-    /// places, so that either goes on with what the other has done.
+    /// places, so that either goes on with what the other has done; `beside` computes them elsewhere.
     ///
     /// # Errors
     ///
@@ -101,31 +101,66 @@ impl Comparison {
         truth: &Truth,
         folder: &Path,
         mut context: Context<'_>,
+        beside: Option<&Beside<'_>>,
     ) -> Result<Ending<TruthReport>, RunError> {
         let mut parts = self.parts(folder)?;
         parts.retain(|part| !part.method.draws());
-        for part in &parts {
-            match part.method.searches() {
-                true => check_space(&part.recipe, truth.table.space())?,
-                false => truth.validation().map(|_| ())?,
-            }
-        }
+        self.check_truth(truth)?;
         let place = Folder::claim(folder)?;
         // What is done and what takes no time comes first, so that no report says less than the one before.
         parts.sort_by_key(Part::has_to_search);
+        let found = parts.iter().filter(|part| !part.has_to_search()).count();
         let mut done: Vec<Done> = Vec::new();
-        for part in &parts {
-            let is_long = part.has_to_search();
-            let Some(part) = part.look_up(truth, &mut context)? else { return Ok(Ending::Interrupted) };
-            if is_long {
-                context.observer.notice(&Event::LookedUp { found: &part.found });
-            }
-            done.push(part);
-            if is_long {
-                self.write_truth(truth, &done, &place)?;
-            }
+        let is_whole = beside::each(
+            &parts,
+            |part| !part.has_to_search(),
+            beside,
+            &mut context,
+            |part, context| {
+                let Some(part) = part.look_up(truth, context)? else { return Ok(false) };
+                if done.len() >= found {
+                    context.observer.notice(&Event::LookedUp { found: &part.found });
+                }
+                done.push(part);
+                if done.len() >= found {
+                    self.write_truth(truth, &done, &place)?;
+                }
+                Ok(true)
+            },
+        )?;
+        if !is_whole {
+            return Ok(Ending::Interrupted);
         }
         Ok(Ending::Done(Box::new(self.write_truth(truth, &done, &place)?)))
+    }
+
+    /// Searches what is missing of one method and seed in `folder`, where somebody else runs the comparison. Says whether it
+    /// was done; else it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`]; also a method or seed that the comparison does not have.
+    pub fn search_part(
+        &self,
+        truth: &Truth,
+        name: &str,
+        seed: u64,
+        folder: &Path,
+        mut context: Context<'_>,
+    ) -> Result<bool, RunError> {
+        self.check_truth(truth)?;
+        Ok(self.part(name, seed, folder)?.look_up(truth, &mut context)?.is_some())
+    }
+
+    /// Sees that all methods can be looked up.
+    fn check_truth(&self, truth: &Truth) -> Result<(), RunError> {
+        for method in self.methods.iter().filter(|method| !method.draws()) {
+            match method.searches() {
+                true => check_space(&method.recipe(&self.recipe, 1)?, truth.table.space())?,
+                false => truth.validation().map(|_| ())?,
+            }
+        }
+        Ok(())
     }
 
     fn write_truth(&self, truth: &Truth, done: &[Done], place: &Folder) -> Result<TruthReport, RunError> {
@@ -244,7 +279,7 @@ pub(super) mod tests {
         let methods = methods.iter().map(|name| Method::resolve(name, &recipe).unwrap()).collect();
         let comparison = Comparison::new(recipe, methods, 4).unwrap();
         let (device, stop) = (device::choose("cpu").unwrap(), AtomicBool::new(false));
-        match comparison.look_up(truth, folder, Context { device, observer: &mut Silent, stop: &stop })? {
+        match comparison.look_up(truth, folder, Context { device, observer: &mut Silent, stop: &stop }, None)? {
             Ending::Done(report) => Ok(*report),
             Ending::Interrupted => panic!("nobody stops it"),
         }
