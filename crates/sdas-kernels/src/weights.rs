@@ -178,7 +178,8 @@ impl Walk {
                 self.norm("bn", outputs);
             }
             Expression::Pool { .. } if self.norm == Norm::Plain => self.norm("1", outputs),
-            Expression::Pool { .. } => {}
+            Expression::Pool { .. } | Expression::AveragePool { .. } => {}
+            Expression::Shrink => self.weight("1.weight", WeightKind::Pointwise { inputs, outputs }, out),
             Expression::Chain([stage]) => {
                 self.stage("", stage, outputs, extent, stride);
             }

@@ -3,7 +3,7 @@
 
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::concatenate::{apart, beside};
-use super::extension::{check_weights, computes, flat, pooled, runs_on, tensor, values};
+use super::extension::{check_weights, flat, pooled, runs_on, tensor, values};
 use super::fan::{Fan, Given, Kept, Statistics};
 use super::forward::Onto;
 use super::held::Held;
@@ -54,7 +54,7 @@ pub(crate) fn handles_cell(
                 && (link.edge.inputs, link.edge.outputs) == (channels, channels)
                 && (link.from < INPUTS || link.edge.output_extent(extents[0]) == extents[0])
                 && link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32)
-                && computes(link.edge)
+                && link.edge.computes()
         })
         && runs_on(&inputs[0].device(), links.iter().map(|link| link.edge))
 }

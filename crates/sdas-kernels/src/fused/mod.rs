@@ -13,6 +13,7 @@ mod backward;
 mod cell;
 mod concatenate;
 mod correlate;
+mod dense;
 mod descent;
 mod extension;
 mod fan;
