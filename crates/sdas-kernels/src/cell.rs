@@ -2,8 +2,8 @@
 //! edge.
 
 use crate::edge::is_portable;
-use crate::{Edge, Mode, Output, fused};
 use crate::expression::Extent;
+use crate::{Edge, Mode, Output, fused};
 use burn::tensor::{Tensor, TensorData};
 
 /// An edge at its place in a cell, and what it is given.
@@ -102,8 +102,7 @@ fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>) -> (Tensor<5>,
         let operations = link.edge.operations.len();
         mixes.slice([row..row + 1, 0..operations]).reshape([operations])
     });
-    let Output { activation, statistics } =
-        link.edge.forward(input, link.weights.clone(), mix, link.mode.clone());
+    let Output { activation, statistics } = link.edge.forward(input, link.weights.clone(), mix, link.mode.clone());
     let term = match &link.factors {
         Some(factors) => {
             let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1, 1, 1]);

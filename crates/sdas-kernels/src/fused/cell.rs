@@ -21,9 +21,9 @@ use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
-use burn::tensor::{DType, Tensor};
 #[cfg(feature = "gpu")]
 use burn::tensor::Device;
+use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use std::fmt;
 use std::sync::Arc;
@@ -62,21 +62,14 @@ fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>> {
 }
 
 /// Whether the fused cell computes this one: in single precision, with nodes of one size side by side as its output.
-pub(crate) fn handles_cell(
-    inputs: &[Tensor<5>],
-    links: &[Link],
-    mixes: Option<&Tensor<2>>,
-    concat: &[usize],
-) -> bool {
+pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize]) -> bool {
     let samples = inputs[0].dims()[0];
     let Some(shapes) = shapes(inputs, links) else { return false };
     let whole = inputs.iter().all(|input| input.dims()[0] == samples && input.dtype() == DType::F32)
         && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
         && links.iter().all(|link| link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32));
     let is_output = |(place, state): (usize, &usize)| {
-        *state >= inputs.len()
-            && shapes[*state].extent == shapes[concat[0]].extent
-            && !concat[..place].contains(state)
+        *state >= inputs.len() && shapes[*state].extent == shapes[concat[0]].extent && !concat[..place].contains(state)
     };
     let device = inputs[0].device();
     let here = runs_on(&device, links.iter().map(|link| link.edge));
@@ -90,12 +83,7 @@ pub(crate) fn handles_cell(
 }
 
 /// [`crate::cell`] in one piece.
-pub(crate) fn cell(
-    inputs: Vec<Tensor<5>>,
-    links: Vec<Link>,
-    mixes: Option<Tensor<2>>,
-    concat: &[usize],
-) -> CellOutput {
+pub(crate) fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
     let absent = Tensor::<1>::zeros([1], &inputs[0].device().inner());
     let absent = || absent.clone().into_dispatch();
     let batch = links.iter().all(|link| matches!(link.mode, Mode::Batch));
@@ -161,13 +149,7 @@ struct Members {
 }
 
 impl Call {
-    fn new(
-        inputs: &[Tensor<5>],
-        links: &[Link],
-        mixes: Option<&Tensor<2>>,
-        concat: &[usize],
-        batch: bool,
-    ) -> Self {
+    fn new(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize], batch: bool) -> Self {
         let samples = inputs[0].dims()[0];
         let shapes = shapes(inputs, links).expect("edges fit the states of a cell that is computed in one piece");
         let place = |link: &Link| Place {
@@ -377,7 +359,8 @@ impl FusedCell for Flex {
         let activation = match output[..] {
             [node] if !is_kept(node) => nodes[node].take().expect("all nodes are there"),
             _ => {
-                let of = |&node: &usize| &nodes[node].as_ref().expect("all nodes are there").as_floats()[..call.count(node)];
+                let of =
+                    |&node: &usize| &nodes[node].as_ref().expect("all nodes are there").as_floats()[..call.count(node)];
                 beside(&output.iter().map(of).zip(channels.iter().copied()).collect::<Vec<_>>())
             }
         };
@@ -550,7 +533,9 @@ impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
         _: bool,
     ) -> CellForwarded<Self> {
         let mut nodes = inputs.0.iter().chain([&mixes]).chain(&weights.0).map(|tensor| tensor.node());
-        let parents = std::array::from_fn(|_| nodes.next().expect("inputs and weights are made up to the number that there may be"));
+        let parents = std::array::from_fn(|_| {
+            nodes.next().expect("inputs and weights are made up to the number that there may be")
+        });
         drop(nodes);
         let primitives = |tensors: Tensors<Self>| {
             Tensors::<B>(tensors.0.into_iter().map(|tensor| tensor.into_primitive()).collect())

@@ -236,5 +236,6 @@ pub(crate) fn scatter<R: Registers, const ADD: bool>(rows: &Rows, place: Place, 
 #[inline(always)]
 fn shifts_of(stride: Extent) -> impl Iterator<Item = [isize; 3]> {
     let [_, height, width] = stride;
-    (0..volume(stride)).map(move |at| [at / (height * width), at / width % height, at % width].map(|step| step as isize))
+    (0..volume(stride))
+        .map(move |at| [at / (height * width), at / width % height, at % width].map(|step| step as isize))
 }

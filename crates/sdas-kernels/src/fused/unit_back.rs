@@ -235,7 +235,11 @@ pub(crate) fn pool_back<R: Registers>(edges: &[UnitBack], pool: &PoolUnit, scrat
         let results = first(results, plan.blocks() * pixels);
         let pooled = first(pooled, plan.blocks() * pixels);
         let input = pool_input(plan, input, padded);
-        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled);
+        // An average without a norm is linear.
+        match pool.pool == Pool::Max || unit.statistics.is_some() {
+            true => pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled),
+            false => pooled.fill(Lanes::ZERO),
+        }
         edges[0].result_gradient::<R, false>((pixel, pixels), Some(pooled), results, (0, pixels));
         for edge in &edges[1..] {
             edge.result_gradient::<R, true>((pixel, pixels), Some(pooled), results, (0, pixels));
