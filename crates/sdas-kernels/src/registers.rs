@@ -2,7 +2,7 @@
 //! left to itself, the compiler sometimes takes the pixels, and not the lanes, for the elements of a vector.
 #![allow(unsafe_code)]
 
-use crate::lanes::{HALF, Lanes};
+use crate::lanes::Lanes;
 
 /// The registers of a width, and what can be done in them.
 pub(crate) trait Registers {
@@ -12,11 +12,6 @@ pub(crate) trait Registers {
     fn splat(value: f32) -> Lanes;
     /// `lower` in the lower half of the lanes, `upper` in the other.
     fn splat_halves(lower: f32, upper: f32) -> Lanes;
-    /// A channel's number of either of two images that share the lanes, each in its half.
-    #[inline(always)]
-    fn splat_channel(lanes: &Lanes, channel: usize) -> Lanes {
-        Self::splat_halves(lanes.0[channel], lanes.0[channel + HALF])
-    }
     /// `sum + a × b`.
     fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes;
     fn times(a: Lanes, b: Lanes) -> Lanes;
@@ -37,7 +32,7 @@ macro_rules! registers {
     (
         $(#[$doc:meta])* $name:ident, [$vector:ty; $parts:literal], accumulators: $accumulators:literal,
         splat: $splat:expr, splat_halves: $splat_halves:expr, add_product: $add_product:expr, times: $times:expr, plus: $plus:expr, minus: $minus:expr,
-        max: $max:expr, where_greater: $where_greater:expr, where_equal: $where_equal:expr $(, splat_channel: $splat_channel:expr)? $(,)?
+        max: $max:expr, where_greater: $where_greater:expr, where_equal: $where_equal:expr $(,)?
     ) => {
         $(#[$doc])*
         pub(crate) struct $name;
@@ -81,14 +76,6 @@ macro_rules! registers {
                 }
                 Self::lanes(sum)
             }
-
-            $(
-                #[inline(always)]
-                fn splat_channel(lanes: &Lanes, channel: usize) -> Lanes {
-                    // SAFETY: see the macro.
-                    Self::lanes(unsafe { $splat_channel(Self::vectors(*lanes), channel) })
-                }
-            )?
 
             registers!(@binary $parts, times, $times);
             registers!(@binary $parts, plus, $plus);
@@ -142,22 +129,12 @@ mod x86 {
         max: _mm512_max_ps,
         where_greater: wide_where::<_CMP_GT_OQ>,
         where_equal: wide_where::<_CMP_EQ_OQ>,
-        splat_channel: wide_splat_channel,
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn wide_splat_halves(lower: f32, upper: f32) -> [__m512; 1] {
         [_mm512_mask_broadcastss_ps(_mm512_set1_ps(lower), 0xff00, _mm_set_ss(upper))]
-    }
-
-    /// One permutation: two numbers from memory would be two loads for every product.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn wide_splat_channel([lanes]: [__m512; 1], channel: usize) -> [__m512; 1] {
-        let halves = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8, 8, 8);
-        let places = _mm512_add_epi32(_mm512_set1_epi32(channel as i32), halves);
-        [_mm512_permutexvar_ps(places, lanes)]
     }
 
     #[inline]

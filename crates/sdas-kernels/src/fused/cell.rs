@@ -29,7 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What a cell that is computed in one piece has at most: a function of Burn says how many tensors it is differentiated by.
-pub(crate) const INPUTS: usize = 4;
+const INPUTS: usize = 4;
 const LINKS: usize = 28;
 
 /// Size of a state.

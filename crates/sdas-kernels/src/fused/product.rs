@@ -156,7 +156,7 @@ pub(super) fn add_block<R: Registers, const SHARED: bool, const P: usize, const 
 pub(super) fn splat<R: Registers, const SHARED: bool>(lanes: &Lanes, channel: usize) -> Lanes {
     match SHARED {
         false => R::splat(lanes.0[channel]),
-        true => R::splat_channel(lanes, channel),
+        true => R::splat_halves(lanes.0[channel], lanes.0[channel + HALF]),
     }
 }
 
