@@ -95,6 +95,8 @@ pub enum Expression {
     TemporalDifference,
     /// ReLU, 1×1 convolution, batch norm: a cell's preprocessing layer.
     Project,
+    /// Batch norm alone: before a head that begins with a ReLU.
+    Normalise,
     /// A dense convolution and batch norm: stems and heads, and candidate operations.
     Convolve {
         /// Size of the kernel.

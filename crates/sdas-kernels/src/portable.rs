@@ -88,6 +88,7 @@ impl Body<'_> {
                 let y = self.pointwise(every(relu(x), stride), inputs, outputs);
                 self.norm(y)
             }
+            Expression::Normalise => self.norm(every(x, stride)),
             Expression::Convolve { kernel, padding, activated } => {
                 let x = if *activated { relu(x) } else { x };
                 if volume(*kernel) == 1 {

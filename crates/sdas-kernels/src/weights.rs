@@ -206,6 +206,7 @@ impl Walk {
                 self.weight("1.weight", WeightKind::Pointwise { inputs, outputs }, out);
                 self.norm("2", outputs);
             }
+            Expression::Normalise => self.norm("0", outputs),
             Expression::Convolve { kernel, activated, .. } => {
                 let first = usize::from(*activated);
                 let out = edge.output_extent(extent);

@@ -44,6 +44,7 @@ const OPERATIONS: &[Expression] = &[
     Expression::AveragePool { kernel: SPACE },
     Expression::AveragePool { kernel: BOTH },
     Expression::Shrink,
+    Expression::Normalise,
 ];
 
 /// What may change the number of channels, alone on its edge.

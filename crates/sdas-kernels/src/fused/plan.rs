@@ -371,6 +371,8 @@ impl Builder<'_> {
                 let rows = Rows::Pixels { stride, shifts: vec![[0; 3]] };
                 vec![Some(self.product(rows, inputs, vec![(0, inputs, 0, outputs)], true))]
             }
+            // Of a window of one element the mean is the element.
+            Expression::Normalise => vec![Some(self.pool(Pool::Average, [1; 3], true))],
             Expression::Convolve { kernel, padding, activated } => {
                 let mut window = Window::same(*kernel, [1; 3], stride);
                 if *padding == Padding::Valid {

@@ -17,7 +17,7 @@ use crate::evaluate::{Evaluation, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
 use crate::recipe::Recipe;
 use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResult, Stage};
-use crate::space::Space;
+use crate::space::Candidates;
 use crate::{search, train};
 use sdas_data::random::stream;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ fn seconds_left(done: &[Done], missing: &[Part<'_>]) -> f64 {
 /// Whether a training that is in `folder` already is one of this cell.
 fn check_genotype(folder: &Path, genotype: &Genotype) -> Result<(), RunError> {
     let Ok(run) = Folder::open(folder) else { return Ok(()) };
-    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_darts_text);
+    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_text);
     match before == now {
         true => Ok(()),
         false => Err(RunError::OtherRecipe { path: folder.to_owned(), key: "genotype".to_owned(), before, now }),
@@ -181,7 +181,7 @@ impl Part<'_> {
             };
             let folder = Folder::open(&folder)?;
             let epochs: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
-            let entropy = epochs.iter().rev().find_map(|record| record.alpha_entropy);
+            let entropy = epochs.iter().rev().find_map(|record| record.alpha_entropy.clone());
             searched = Some(SearchOutcome::new(&result, entropy));
             course = Some(epochs);
             Genotype::read(folder.file("genotype.json"))?
@@ -221,7 +221,7 @@ impl Part<'_> {
 
     /// The cell that the seed draws from the space.
     fn drawn(&self) -> Result<Genotype, RunError> {
-        let space = Space::subset(self.recipe.space.name, &self.recipe.space.operations)
+        let candidates = Candidates::subset(self.recipe.space.name, &self.recipe.space.operations)
             .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
         let origin = Origin {
             method: self.method.name.clone(),
@@ -229,7 +229,7 @@ impl Part<'_> {
             seed: Some(self.seed),
             recipe: Some(self.recipe.recipe.clone()),
         };
-        let cell = Genotype::drawn(&space, &mut stream(self.seed, "random_cell", [0, 0]));
+        let cell = Genotype::drawn(&candidates, &mut stream(self.seed, "random_cell", [0, 0]));
         Ok(Genotype { origin: Some(origin), ..cell })
     }
 
