@@ -139,7 +139,8 @@ pub(crate) struct SearchArguments {
 /// `sdas train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
+    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     pub(crate) genotype: Option<String>,
     /// A built-in recipe or a recipe file [default: the recipe of the run the cell is from, else shapes]
@@ -285,7 +286,8 @@ pub(crate) struct LookupArguments {
 /// `sdas draw`.
 #[derive(Debug, Args)]
 pub(crate) struct DrawArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
+    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
     pub(crate) genotype: String,
     /// Write an SVG or a PNG file, by its ending, instead of printing text
     #[arg(short, long, value_name = "FILE")]
@@ -325,14 +327,15 @@ impl FromStr for Drawing {
 /// `sdas params`.
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name or a run's folder
+    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
+    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
     pub(crate) genotype: String,
-    /// Channels of the first cells
-    #[arg(long, default_value = "36")]
-    pub(crate) channels: NonZeroUsize,
-    /// Number of cells
-    #[arg(long, default_value = "20")]
-    pub(crate) layers: NonZeroUsize,
+    /// Channels of the first cells [default: as the literature of the space trains it, 36; 16 in nb201]
+    #[arg(long)]
+    pub(crate) channels: Option<NonZeroUsize>,
+    /// Number of cells [default: as the literature of the space trains it, 20; 15 in nb201]
+    #[arg(long)]
+    pub(crate) layers: Option<NonZeroUsize>,
     /// Number of classes
     #[arg(long, default_value = "10")]
     pub(crate) classes: NonZeroUsize,

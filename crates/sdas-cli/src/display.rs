@@ -5,7 +5,7 @@ use crate::format::{duration, memory, percent, thousands};
 use crate::interrupt::STEPPING;
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::{Found, Outcome};
-use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture};
+use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
 use sdas_data::Building;
@@ -13,8 +13,6 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Edges of a kind of cell that a search decides.
-const EDGES: usize = 8;
 /// Without a terminal, a line at most this often within an epoch.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -24,7 +22,9 @@ pub(crate) struct Display {
     /// Epochs in all, and steps of each.
     length: (usize, usize),
     /// Edges decided of each kind of cell, normal first; `None` in training.
-    decided: Option<[usize; 2]>,
+    decided: Option<Vec<usize>>,
+    /// Edges of a kind of cell that a search decides.
+    decisions: usize,
     last_line: Instant,
     /// While samples are decoded.
     loading: Option<Loading>,
@@ -37,7 +37,7 @@ impl Display {
             let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
             ProgressBar::new(0).with_style(style)
         });
-        Display { bar, length: (0, 0), decided: None, last_line: Instant::now(), loading: None }
+        Display { bar, length: (0, 0), decided: None, decisions: 0, last_line: Instant::now(), loading: None }
     }
 
     fn line(&mut self, text: &str) {
@@ -51,7 +51,7 @@ impl Display {
     fn step(&mut self, report: &StepReport) {
         let (epochs, steps) = self.length;
         let StepReport { epoch, step, train_loss, train_accuracy, seconds_left } = *report;
-        let decided = self.decided.map_or(String::new(), |decided| format!(", {}", decided_text(decided)));
+        let decided = self.decided.as_ref().map_or(String::new(), |decided| format!(", {}", self.decided_text(decided)));
         let text = format!(
             "epoch {epoch}/{epochs}, step {step}/{steps}, loss {train_loss:.3}, accuracy {}, {} left{decided}",
             percent(train_accuracy),
@@ -65,6 +65,29 @@ impl Display {
             None if self.last_line.elapsed() >= PAUSE => self.line(&text),
             None => {}
         }
+    }
+
+    fn decided_text(&self, decided: &[usize]) -> String {
+        let kinds: Vec<_> = decided.iter().map(|decided| format!("{decided}/{}", self.decisions)).collect();
+        format!("decided {}", kinds.join(" + "))
+    }
+
+    fn epoch_text(&self, record: &MetricRecord) -> String {
+        let mut text = format!(
+            "epoch {}/{}: loss {:.4}, accuracy {}",
+            record.epoch,
+            self.length.0,
+            record.train_loss,
+            percent(record.train_accuracy)
+        );
+        if let (Some(loss), Some(accuracy)) = (record.validation_loss, record.validation_accuracy) {
+            text += &format!("; held out: loss {loss:.4}, accuracy {}", percent(accuracy));
+        }
+        if let Some(decided) = &record.decided {
+            text += &format!("; {}", self.decided_text(decided));
+        }
+        let memory = record.memory.map_or(String::new(), |bytes| format!(", {}", memory(bytes)));
+        format!("{text}; {}, {:.3} s a step{memory}", duration(record.seconds), record.seconds_per_step)
     }
 }
 
@@ -139,10 +162,10 @@ impl Observer for Display {
                 let aside = aside.map_or_else(String::new, |aside| format!("; it is kept as {}", aside.display()));
                 self.line(&format!("warning: {fault}; taking {} instead{aside}", instead.display()));
             }
-            Event::Started { phase, folder, epoch, step, decided, epochs, steps, parameters, multiply_adds } => {
+            Event::Started { phase, folder, epoch, step, decided, decisions, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);
                 self.length = (*epochs, *steps);
-                self.decided = *decided;
+                (self.decided, self.decisions) = (decided.clone(), *decisions);
                 if let Some(bar) = &self.bar {
                     bar.set_length((epochs * steps) as u64);
                     bar.set_position((epoch * steps + step) as u64);
@@ -169,22 +192,26 @@ impl Observer for Display {
             }
             Event::Step(report) => self.step(report),
             Event::Decided { decision, decided, picture } => {
-                self.decided = Some(*decided);
-                let mut text = decision_text(decision, *decided);
+                self.decided = Some(decided.to_vec());
+                let inputs = picture.cells.first().map_or(0, |cell| cell.inputs);
+                let mut text = format!("{}; {}", decision_text(decision, inputs), self.decided_text(decided));
                 if self.bar.is_some() {
                     text = format!("{text}\n{}", picture_text(picture));
                 }
                 self.line(&text);
             }
             Event::Epoch(record) => {
-                self.decided = record.decided.or(self.decided);
-                let text = epoch_text(record, self.length.0);
+                if let Some(decided) = &record.decided {
+                    self.decided = Some(decided.clone());
+                }
+                let text = self.epoch_text(record);
                 self.line(&text);
             }
             Event::Checkpoint(_) => {}
             Event::Collapsed { cell, edges } => self.line(&format!(
-                "warning: the {cell} cell collapses: {edges} of its {EDGES} edges are skips and pools, which learn nothing\n  \
-                 remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, or lower search.alpha.rate"
+                "warning: the {cell} cell collapses: {edges} of its {} edges are skips and pools, which learn nothing\n  \
+                 remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, or lower search.alpha.rate",
+                self.decisions
             )),
             Event::Part { method, seed, stage, part: [number, all] } => {
                 STEPPING.store(false, Ordering::SeqCst);
@@ -216,28 +243,7 @@ impl Drop for Display {
     }
 }
 
-fn decided_text([normal, reduction]: [usize; 2]) -> String {
-    format!("decided {normal}/{EDGES} + {reduction}/{EDGES}")
-}
-
-fn epoch_text(record: &MetricRecord, epochs: usize) -> String {
-    let mut text = format!(
-        "epoch {}/{epochs}: loss {:.4}, accuracy {}",
-        record.epoch,
-        record.train_loss,
-        percent(record.train_accuracy)
-    );
-    if let (Some(loss), Some(accuracy)) = (record.validation_loss, record.validation_accuracy) {
-        text += &format!("; held out: loss {loss:.4}, accuracy {}", percent(accuracy));
-    }
-    if let Some(decided) = record.decided {
-        text += &format!("; {}", decided_text(decided));
-    }
-    let memory = record.memory.map_or(String::new(), |bytes| format!(", {}", memory(bytes)));
-    format!("{text}; {}, {:.3} s a step{memory}", duration(record.seconds), record.seconds_per_step)
-}
-
-fn decision_text(decision: &Decision, decided: [usize; 2]) -> String {
+fn decision_text(decision: &Decision, inputs: usize) -> String {
     let margin = decision.margin.map_or(String::new(), |margin| format!(", margin {margin:.4}"));
     let pruned = match decision.pruned.len() {
         0 => String::new(),
@@ -245,13 +251,12 @@ fn decision_text(decision: &Decision, decided: [usize; 2]) -> String {
         count => format!(", {count} edges pruned"),
     };
     format!(
-        "epoch {}: {} node {} takes {}({}){margin}{pruned}; {}",
+        "epoch {}: {} node {} takes {}({}){margin}{pruned}",
         decision.epoch,
         decision.cell,
         decision.node,
         decision.operation,
-        state_name(decision.from),
-        decided_text(decided),
+        state_name(decision.from, inputs),
     )
 }
 
@@ -262,9 +267,9 @@ fn picture_text(picture: &Picture) -> String {
 
 fn cell_text(cell: &CellPicture) -> String {
     let mut lines = vec![format!("  {}", cell.name)];
-    for node in 0..4 {
-        let edges = || cell.edges.iter().filter(move |edge| edge.to == node + 2);
-        let term = |edge: &EdgePicture| format!("{}({})", edge.label, state_name(edge.from));
+    for node in 0..cell.nodes {
+        let edges = || cell.edges.iter().filter(move |edge| edge.to == node + cell.inputs);
+        let term = |edge: &EdgePicture| format!("{}({})", edge.label, state_name(edge.from, cell.inputs));
         let mut terms: Vec<_> = edges().filter(|edge| edge.state == EdgeState::Decided).map(term).collect();
         match edges().filter(|edge| edge.state == EdgeState::Undecided).count() {
             0 => {}
@@ -274,13 +279,4 @@ fn cell_text(cell: &CellPicture) -> String {
         lines.push(format!("    node {node} = {}", terms.join(" + ")));
     }
     lines.join("\n")
-}
-
-/// A state as the drawings call it.
-fn state_name(state: usize) -> String {
-    match state {
-        0 => "c_{k-2}".to_owned(),
-        1 => "c_{k-1}".to_owned(),
-        _ => format!("node {}", state - 2),
-    }
 }

@@ -2,18 +2,16 @@
 //! edge.
 
 use crate::edge::is_portable;
-use crate::{Edge, Mode, fused};
+use crate::expression::Extent;
+use crate::{Edge, Mode, Output, fused};
 use burn::tensor::{Tensor, TensorData};
-
-/// The states that a cell is given; its nodes follow them.
-pub(crate) const INPUTS: usize = 2;
 
 /// An edge at its place in a cell, and what it is given.
 #[derive(Debug, Clone)]
 pub struct Link<'a> {
     /// What it computes.
     pub edge: &'a Edge,
-    /// The state it reads: 0 and 1 are the cell's inputs, the nodes follow.
+    /// The state it reads: first come the cell's inputs, the nodes follow.
     pub from: usize,
     /// The node that it is added to, from 0.
     pub node: usize,
@@ -21,7 +19,7 @@ pub struct Link<'a> {
     pub weights: Option<Tensor<1>>,
     /// What its norms use.
     pub mode: Mode,
-    /// Its row among the mixes; `None` sums its operations as they are.
+    /// Its row among the mixes, which begins with a factor per operation; `None` sums its operations as they are.
     pub mixed: Option<usize>,
     /// What its result is multiplied by, a factor per sample: drop path.
     pub factors: Option<Vec<f32>>,
@@ -30,7 +28,7 @@ pub struct Link<'a> {
 /// What a cell gives.
 #[derive(Debug, Clone)]
 pub struct CellOutput {
-    /// The concatenated states, `[N, T', H', W', states × C]`.
+    /// The concatenated states, `[N, T', H', W', channels of all]`.
     pub activation: Tensor<5>,
     /// By link, as an edge's [`Output`](crate::Output) has them.
     pub statistics: Vec<Option<Tensor<1>>>,
@@ -39,63 +37,79 @@ pub struct CellOutput {
 /// Computes a cell: every node is the sum of the links that end in it, and the output is the states of `concat` side by
 /// side.
 ///
-/// `inputs` are `[N, T, H, W, C]`; `links` come in the order of their nodes, and each node has one; `mixes`,
-/// `[rows, operations]`, holds the factors of the mixed ones. Gradients are computed for the inputs, the mixes and the
-/// weights if any of their kind is tracked.
+/// `inputs` are `[N, T, H, W, C]`, of any sizes; `links` come in the order of their nodes, and each node has one at least,
+/// which may be a [`Expression::Zero`](crate::Expression::Zero); `mixes`, `[rows, operations]`, holds the factors of the
+/// mixed ones, in a row that may be longer than the operations of its link. Gradients are computed for the inputs, the
+/// mixes and the weights if any of their kind is tracked.
 ///
 /// # Panics
 ///
-/// If a shape does not fit an edge, or a link reads a state that comes after its node.
-pub fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
-    let samples = inputs[0].dims()[0];
+/// If a shape does not fit an edge, a node has no link, or a link reads a state that comes after its node.
+pub fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+    let samples = inputs.first().expect("a cell has an input").dims()[0];
+    let mut nodes = 0;
     for link in &links {
-        assert!(link.from < INPUTS + link.node, "node {} reads state {}, which comes later", link.node, link.from);
+        let Link { node, from, .. } = *link;
+        assert!(node == nodes || node + 1 == nodes, "node {node} comes after {nodes} nodes: links come in their order");
+        nodes = node + 1;
+        assert!(from < inputs.len() + node, "node {node} reads state {from}, which comes later");
         if let Some(row) = link.mixed {
             let [rows, factors] = mixes.as_ref().expect("a mixed edge needs the architecture's weights").dims();
-            assert!(row < rows && factors == link.edge.operations.len(), "one row per edge, one factor per operation");
+            assert!(row < rows && factors >= link.edge.operations.len(), "one row per edge, one factor per operation");
         }
         assert!(link.factors.as_ref().is_none_or(|factors| factors.len() == samples), "one factor per sample");
     }
+    assert!(concat.iter().all(|&state| state < inputs.len() + nodes) && !concat.is_empty(), "the output is of states");
     if !is_portable() && fused::handles_cell(&inputs, &links, mixes.as_ref(), concat) {
-        return fused::cell(inputs, links, mixes);
+        return fused::cell(inputs, links, mixes, concat);
     }
     edge_by_edge(inputs, links, mixes, concat)
 }
 
 /// The cell out of single edges and Burn's sums.
-fn edge_by_edge(
-    inputs: [Tensor<5>; INPUTS],
-    links: Vec<Link>,
-    mixes: Option<Tensor<2>>,
-    concat: &[usize],
-) -> CellOutput {
-    let mut states = inputs.to_vec();
+fn edge_by_edge(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+    let mut states = inputs;
     let mut statistics = Vec::with_capacity(links.len());
     let mut sum: Option<Tensor<5>> = None;
     for (index, link) in links.iter().enumerate() {
-        let mix = link.mixed.map(|row| {
-            let mixes = mixes.clone().expect("a mixed edge needs the architecture's weights");
-            let operations = mixes.dims()[1];
-            mixes.slice([row..row + 1, 0..operations]).reshape([operations])
-        });
         let input = states[link.from].clone();
-        let output = link.edge.forward(input, link.weights.clone(), mix, link.mode.clone());
-        statistics.push(output.statistics);
-        let mut term = output.activation;
-        if let Some(factors) = &link.factors {
-            let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1, 1, 1]);
-            let factors = Tensor::from_data(factors, (&term.device(), term.dtype()));
-            term = term * factors;
+        if link.edge.computes() {
+            let (term, own) = term(link, input.clone(), mixes.as_ref());
+            statistics.push(own);
+            sum = Some(match sum.take() {
+                Some(sum) => sum + term,
+                None => term,
+            });
+        } else {
+            statistics.push(None);
         }
-        let total = match sum.take() {
-            Some(sum) => sum + term,
-            None => term,
-        };
-        match links.get(index + 1) {
-            Some(next) if next.node == link.node => sum = Some(total),
-            _ => states.push(total),
+        if links.get(index + 1).is_none_or(|next| next.node != link.node) {
+            states.push(sum.take().unwrap_or_else(|| {
+                let [n, t, h, w, _] = input.dims();
+                let [t, h, w]: Extent = link.edge.output_extent([t, h, w]);
+                Tensor::zeros([n, t, h, w, link.edge.outputs], (&input.device(), input.dtype()))
+            }));
         }
     }
     let activation = Tensor::cat(concat.iter().map(|&state| states[state].clone()).collect(), 4);
     CellOutput { activation, statistics }
+}
+
+/// What a link adds to its node, and its statistics.
+fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>) -> (Tensor<5>, Option<Tensor<1>>) {
+    let mix = link.mixed.map(|row| {
+        let mixes = mixes.cloned().expect("a mixed edge needs the architecture's weights");
+        let operations = link.edge.operations.len();
+        mixes.slice([row..row + 1, 0..operations]).reshape([operations])
+    });
+    let Output { activation, statistics } = link.edge.forward(input, link.weights.clone(), mix, link.mode.clone());
+    let term = match &link.factors {
+        Some(factors) => {
+            let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1, 1, 1]);
+            let factors = Tensor::from_data(factors, (&activation.device(), activation.dtype()));
+            activation * factors
+        }
+        None => activation,
+    };
+    (term, statistics)
 }

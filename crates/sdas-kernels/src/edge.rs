@@ -61,8 +61,8 @@ pub struct Output {
 pub struct Edge {
     /// Channels read.
     pub inputs: usize,
-    /// Channels written; differs from `inputs` only where the operation is a [`Expression::Project`],
-    /// [`Expression::Convolve`] or factorized reduce.
+    /// Channels written; differs from `inputs` only where every operation is a [`Expression::Zero`],
+    /// [`Expression::Project`], [`Expression::Convolve`], [`Expression::Shrink`] or factorized reduce.
     pub outputs: usize,
     /// Stride along time, height and width.
     pub stride: Extent,
@@ -159,6 +159,11 @@ impl Edge {
             span(weights.into_iter().filter(|w| own(w.operation)).map(|w| w.range).collect()),
             span(statistics.into_iter().filter(|s| own(s.operation)).map(|s| s.range).collect()),
         )
+    }
+
+    /// Whether there is anything to compute.
+    pub(crate) fn computes(&self) -> bool {
+        self.operations.iter().any(|operation| *operation != Expression::Zero)
     }
 
     /// Whether [`Expression::Skip`] is the identity here rather than a factorized reduce.

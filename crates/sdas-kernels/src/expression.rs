@@ -71,6 +71,15 @@ pub enum Expression {
         /// Size of the window; odd along every axis.
         kernel: Extent,
     },
+    /// Average pooling with "same" padding, elements outside the picture not counted, which no norm ever follows.
+    AveragePool {
+        /// Size of the window; odd along every axis.
+        kernel: Extent,
+    },
+    /// Average pooling whose window is the edge's stride, without padding, then a 1×1 convolution without norm: a residual
+    /// block's way past its convolutions. At an end that a window does not fill, what is there is averaged, so that the
+    /// size is that of any other strided operation.
+    Shrink,
     /// Stages one after another.
     Chain(&'static [Stage]),
     /// The sum of stages over the same input (P3D-B; Qiu, Yao, Mei, 2017).
@@ -86,7 +95,9 @@ pub enum Expression {
     TemporalDifference,
     /// ReLU, 1×1 convolution, batch norm: a cell's preprocessing layer.
     Project,
-    /// A dense convolution and batch norm: stems and heads.
+    /// Batch norm alone: before a head that begins with a ReLU.
+    Normalise,
+    /// A dense convolution and batch norm: stems and heads, and candidate operations.
     Convolve {
         /// Size of the kernel.
         kernel: Extent,

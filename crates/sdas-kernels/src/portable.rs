@@ -7,7 +7,7 @@ use crate::{EPSILON, Edge, Mode, Norm, Output};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, conv3d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Slice, Tensor};
+use burn::tensor::{Slice, Tensor, TensorData};
 
 pub(crate) fn forward(
     edge: &Edge,
@@ -67,6 +67,8 @@ impl Body<'_> {
                 let y = window(x, *pool, *kernel, stride);
                 if norm == Norm::Plain { self.norm(y) } else { y }
             }
+            Expression::AveragePool { kernel } => window(x, Pool::Average, *kernel, stride),
+            Expression::Shrink => self.pointwise(means(x, stride), inputs, outputs),
             Expression::Chain(stages) => stages.iter().fold(x, |x, stage| self.stage(stage, x)),
             Expression::Parallel(stages) => {
                 let (first, rest) = stages.split_first().expect("a sum has branches");
@@ -86,6 +88,7 @@ impl Body<'_> {
                 let y = self.pointwise(every(relu(x), stride), inputs, outputs);
                 self.norm(y)
             }
+            Expression::Normalise => self.norm(every(x, stride)),
             Expression::Convolve { kernel, padding, activated } => {
                 let x = if *activated { relu(x) } else { x };
                 if volume(*kernel) == 1 {
@@ -226,6 +229,46 @@ fn every(x: Tensor<5>, stride: Extent) -> Tensor<5> {
     let [n, t, h, w, c] = x.dims();
     let along = |size: usize, step: usize| Slice::new(0, Some(size as isize), step as isize);
     x.slice([along(n, 1), along(t, stride[0]), along(h, stride[1]), along(w, stride[2]), along(c, 1)])
+}
+
+/// Means over windows of size `stride` side by side; at an end that a window does not fill, over what is there.
+fn means(x: Tensor<5>, stride: Extent) -> Tensor<5> {
+    if volume(stride) == 1 {
+        return x;
+    }
+    let (device, dtype) = (x.device(), x.dtype());
+    let [n, t, h, w, c] = x.dims();
+    let (input, output) = ([t, h, w], strided([t, h, w], stride));
+    let mut whole = x;
+    for axis in 0..3 {
+        let missing = output[axis] * stride[axis] - input[axis];
+        if missing > 0 {
+            let mut beyond = whole.dims();
+            beyond[axis + 1] = missing;
+            whole = Tensor::cat(vec![whole, Tensor::zeros(beyond, (&device, dtype))], axis + 1);
+        }
+    }
+    let [_, rows, columns] = stride;
+    let part = |at: usize| {
+        let first = [at / (rows * columns), at / columns % rows, at % columns];
+        let along = |axis: usize| Slice::new(first[axis] as isize, None, stride[axis] as isize);
+        let all = |size: usize| Slice::new(0, Some(size as isize), 1);
+        whole.clone().slice([all(n), along(0), along(1), along(2), all(c)])
+    };
+    let sum = (1..volume(stride)).fold(part(0), |sum, at| sum + part(at));
+    let [t, h, w] = output;
+    let shares = TensorData::new(shares(input, stride), [1, t, h, w, 1]);
+    sum * Tensor::from_data(shares, (&device, dtype))
+}
+
+/// One over the number of elements in each window of size `stride`, window after window.
+pub(crate) fn shares(input: Extent, stride: Extent) -> Vec<f64> {
+    let [_, height, width] = strided(input, stride);
+    let there = |axis: usize, at: usize| stride[axis].min(input[axis] - at * stride[axis]);
+    (0..volume(strided(input, stride)))
+        .map(|pixel| there(0, pixel / (height * width)) * there(1, pixel / width % height) * there(2, pixel % width))
+        .map(|elements| 1.0 / elements as f64)
+        .collect()
 }
 
 /// The activation moved back by one along every strided axis, zeros beyond its end.

@@ -178,7 +178,8 @@ impl Walk {
                 self.norm("bn", outputs);
             }
             Expression::Pool { .. } if self.norm == Norm::Plain => self.norm("1", outputs),
-            Expression::Pool { .. } => {}
+            Expression::Pool { .. } | Expression::AveragePool { .. } => {}
+            Expression::Shrink => self.weight("1.weight", WeightKind::Pointwise { inputs, outputs }, out),
             Expression::Chain([stage]) => {
                 self.stage("", stage, outputs, extent, stride);
             }
@@ -205,6 +206,7 @@ impl Walk {
                 self.weight("1.weight", WeightKind::Pointwise { inputs, outputs }, out);
                 self.norm("2", outputs);
             }
+            Expression::Normalise => self.norm("0", outputs),
             Expression::Convolve { kernel, activated, .. } => {
                 let first = usize::from(*activated);
                 let out = edge.output_extent(extent);

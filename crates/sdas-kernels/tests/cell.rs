@@ -125,7 +125,7 @@ impl Case {
             }
         });
         let links: Vec<_> = links.collect();
-        let forward = || cell(inputs, links, Some(mixes), &STATES);
+        let forward = || cell(inputs.to_vec(), links, Some(mixes), &STATES);
         let output = if portable { portably(forward) } else { forward() };
         let mut outcome = Outcome::default();
         let count = output.activation.shape().num_elements();
@@ -236,7 +236,7 @@ fn other_states_may_be_the_output() {
         factors: None,
     };
     let links = (0..NODES).map(|node| link(node, node + 1)).chain([link(3, 0)]).collect();
-    let output = cell([input(1.0), input(2.0)], links, None, &[1, 5]).activation;
+    let output = cell(vec![input(1.0), input(2.0)], links, None, &[1, 5]).activation;
     assert_eq!(output.dims(), [2, 1, 4, 4, 6]);
     let pixel: Vec<f32> = output.slice([0..1, 0..1, 0..1, 0..1, 0..6]).into_data().iter().collect();
     assert_eq!(pixel, [2.0, 2.0, 2.0, 3.0, 3.0, 3.0]);

@@ -1,7 +1,7 @@
 //! Edges by hand: layouts, statistics, running mode, decisions.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use sdas_kernels::{Edge, Expression, Mode, Norm, Padding, Pool, Stage, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, Norm, Padding, Pool, Stage, WeightKind, portably};
 
 const SPACE: [usize; 3] = [1, 3, 3];
 const SEPARABLE: Expression = Expression::Chain(&[Stage::strided(SPACE), Stage::unstrided(SPACE)]);
@@ -64,6 +64,43 @@ fn affine_norms_hold_a_scale_and_a_shift_and_leave_pools_alone() {
         ]
     );
     assert_eq!(edge.statistic_count(), 8);
+}
+
+#[test]
+fn the_benchmarks_operations_lie_as_pytorch_names_them() {
+    let convolve = |kernel| Expression::Convolve { kernel, padding: Padding::Same, activated: true };
+    let pool = Expression::AveragePool { kernel: SPACE };
+    let edge = edge(vec![Expression::Zero, Expression::Skip, convolve([1, 1, 1]), convolve(SPACE), pool], Norm::Plain);
+    let weights = edge.weights();
+    let names: Vec<_> = weights.iter().map(|weight| (weight.name.as_str(), weight.kind.fan_in())).collect();
+    assert_eq!(names, [("ops.2.1.weight", Some(4)), ("ops.3.1.weight", Some(36))]);
+    // The pool has no norm, even in a search.
+    let names: Vec<_> = edge.statistics().into_iter().map(|statistic| statistic.name).collect();
+    assert_eq!(names, ["ops.2.2", "ops.3.2"]);
+    assert_eq!(edge.weight_count(), 10 * 16);
+    assert_eq!(edge.multiply_adds([1, 5, 7]), 10 * 16 * 35);
+    assert_eq!(edge.kept([1, 5, 7]), 2 * 4 * 35);
+    let shrink =
+        Edge { inputs: 4, outputs: 6, stride: [1, 2, 2], operations: vec![Expression::Shrink], norm: Norm::Affine };
+    let weights = shrink.weights();
+    assert_eq!((weights.len(), weights[0].name.as_str()), (1, "1.weight"));
+    assert_eq!(weights[0].kind, WeightKind::Pointwise { inputs: 4, outputs: 6 });
+    assert_eq!((shrink.statistic_count(), shrink.multiply_adds([1, 8, 6])), (0, 24 * 12));
+}
+
+#[test]
+fn means_of_what_is_there_shrink_an_activation() {
+    let edge =
+        Edge { inputs: 1, outputs: 2, stride: [1, 2, 2], operations: vec![Expression::Shrink], norm: Norm::Plain };
+    let rows = vec![1.0, 3.0, -4.0, 5.0, 7.0, 6.0, 2.0, 4.0, 9.0];
+    for portable in [false, true] {
+        let input = tensor(rows.clone(), [1, 1, 3, 3, 1]);
+        let forward = || edge.forward(input, Some(tensor(vec![2.0, -1.0], [2])), None, Mode::Batch);
+        let output = if portable { portably(forward) } else { forward() };
+        assert!(output.statistics.is_none());
+        // (1 + 3 + 5 + 7)/4, (6 − 4)/2, (2 + 4)/2 and 9, times the two weights.
+        assert_close(&values(output.activation), &[8.0, -4.0, 2.0, -1.0, 6.0, -3.0, 18.0, -9.0]);
+    }
 }
 
 #[test]

@@ -48,6 +48,10 @@ fn every_operation() -> Vec<Expression> {
         PARALLEL,
         COMPROMISE,
         Expression::TemporalDifference,
+        Expression::Convolve { kernel: [1, 1, 1], padding: Padding::Same, activated: true },
+        convolve(Padding::Same, true),
+        Expression::AveragePool { kernel: BOTH },
+        Expression::Shrink,
     ]
 }
 
@@ -76,6 +80,8 @@ fn layers_around_the_cells() {
     let layers = [
         (Expression::Project, [1, 1, 1]),
         (Expression::Skip, [1, 2, 2]),
+        (Expression::Shrink, [1, 2, 2]),
+        (Expression::Shrink, [2, 3, 2]),
         (convolve(Padding::Same, true), [1, 1, 1]),
         (convolve(Padding::Same, false), [2, 2, 2]),
         (convolve(Padding::Valid, true), [1, 1, 1]),

@@ -39,6 +39,12 @@ const OPERATIONS: &[Expression] = &[
     Expression::Project,
     Expression::Convolve { kernel: SPACE, padding: Padding::Same, activated: true },
     Expression::Convolve { kernel: BOTH, padding: Padding::Same, activated: false },
+    Expression::Convolve { kernel: [1, 1, 1], padding: Padding::Same, activated: true },
+    Expression::Convolve { kernel: BOTH, padding: Padding::Same, activated: true },
+    Expression::AveragePool { kernel: SPACE },
+    Expression::AveragePool { kernel: BOTH },
+    Expression::Shrink,
+    Expression::Normalise,
 ];
 
 /// What may change the number of channels, alone on its edge.
@@ -49,6 +55,8 @@ const LAYERS: &[Expression] = &[
     Expression::Convolve { kernel: BOTH, padding: Padding::Same, activated: true },
     Expression::Convolve { kernel: [1, 2, 2], padding: Padding::Valid, activated: true },
     Expression::Convolve { kernel: [1, 1, 1], padding: Padding::Valid, activated: false },
+    Expression::Convolve { kernel: SPACE, padding: Padding::Same, activated: true },
+    Expression::Shrink,
 ];
 
 /// An edge and what it is given.

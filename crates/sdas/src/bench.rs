@@ -7,7 +7,7 @@ use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
 use crate::run::{Phase, RunError, StepSize, peak_memory};
 use crate::search::SearchState;
-use crate::space::{Space, SpaceName};
+use crate::space::{Candidates, IMAGE, Space, VIDEO};
 use crate::supernet::{Alpha, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
@@ -114,7 +114,8 @@ fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
     match settings.phase {
         Phase::Search => {
             let (space, stem_stride) = space(settings.frames);
-            Network::supernet(&Space::whole(space), channels, cells, CLASSES, 3, stem_stride)
+            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
+            Network::supernet(&Candidates::whole(space), shape)
         }
         Phase::Train => {
             let genotype = published("darts_v2").expect("DARTS V2 is published");
@@ -126,10 +127,10 @@ fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
 }
 
 /// What is searched on samples of so many frames, and the stride of the stem.
-fn space(frames: usize) -> (SpaceName, Extent) {
+fn space(frames: usize) -> (&'static Space, Extent) {
     match frames {
-        1 => (SpaceName::Image, [1, 1, 1]),
-        _ => (SpaceName::Video, [1, 2, 2]),
+        1 => (&IMAGE, [1, 1, 1]),
+        _ => (&VIDEO, [1, 2, 2]),
     }
 }
 
@@ -148,11 +149,11 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
         Phase::Search => {
             let (space, stem_stride) = space(frames);
             let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
-            let supernet = Supernet::new(Space::whole(space), shape);
+            let supernet = Supernet::new(Candidates::whole(space), shape);
             multiply_adds = supernet.network.counts(extent).multiply_adds;
             let weights = supernet.network.initial_weights(1, device);
             let statistics = supernet.network.initial_statistics(device);
-            let alpha = Alpha::new(supernet.space.len(), 1);
+            let alpha = Alpha::new(&supernet.candidates, 1);
             let mut state = SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {

@@ -40,6 +40,8 @@ pub(crate) struct TrainState {
 pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     Folder::check_free(folder)?;
     let seed = recipe.train.seed;
+    let stem = genotype.space.check_stem(recipe.train.stem);
+    stem.map_err(|message| RunError::Setting { key: "train.stem", message })?;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
     let state = initial(&recipe, genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
@@ -257,6 +259,7 @@ impl<'a> Training<'a> {
             epoch: self.progress.epoch,
             step: self.progress.step_in_epoch,
             decided: None,
+            decisions: 0,
             epochs,
             steps: self.loaders.training.batches(),
             parameters: counts.parameters,

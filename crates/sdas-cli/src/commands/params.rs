@@ -3,7 +3,7 @@
 use super::{Outcome, say, say_json};
 use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use sdas::genotype::Genotype;
 use sdas::network::{Counts, Network, NetworkShape, Stem};
 use std::num::NonZeroUsize;
@@ -16,9 +16,11 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
         StemName::Imagenet => Stem::Imagenet,
         StemName::Video => Stem::Video,
     };
+    genotype.space.check_stem(stem).map_err(|message| anyhow!("--stem {message}"))?;
+    let [channels, cells] = genotype.space.usual;
     let shape = NetworkShape {
-        channels: arguments.channels.get(),
-        cells: arguments.layers.get(),
+        channels: arguments.channels.map_or(channels, NonZeroUsize::get),
+        cells: arguments.layers.map_or(cells, NonZeroUsize::get),
         classes: arguments.classes.get(),
         inputs: 3,
         stem,

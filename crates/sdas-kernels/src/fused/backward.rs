@@ -364,7 +364,7 @@ impl Level<'_> {
         let input = plan.input_pixels(self.input, image);
         if self.level == 0 {
             (self.scratch.activated_begun, self.scratch.raw_begun) = (false, false);
-            if wanted.weights && plan.has_depthwise() {
+            if wanted.weights && plan.reads_activated() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
             if wanted.input {

@@ -3,15 +3,17 @@
 
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::concatenate::{apart, beside};
-use super::extension::{check_weights, computes, flat, pooled, runs_on, tensor, values};
+use super::extension::{check_weights, flat, pooled, runs_on, tensor, values};
 use super::fan::{Fan, Given, Kept, Statistics};
 use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
 use super::plan::Plan;
 use super::tensors::Tensors;
-use crate::cell::INPUTS;
 use crate::crew::each;
+use crate::expression::Extent;
+use crate::lanes::Lanes;
+use crate::weights::volume;
 use crate::width::Width;
 use crate::{CellOutput, Link, Mode};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -19,52 +21,73 @@ use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
+#[cfg(feature = "gpu")]
+use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use std::fmt;
 use std::sync::Arc;
 
-/// Nodes of a cell that is computed in one piece, and the links that lead to them if each reads every state before it.
-pub(crate) const NODES: usize = 4;
-const LINKS: usize = 14;
+/// What a cell that is computed in one piece has at most: a function of Burn says how many tensors it is differentiated by.
+const INPUTS: usize = 4;
+const LINKS: usize = 28;
 
-/// Whether the fused cell computes this one: in single precision, and of the usual form.
-pub(crate) fn handles_cell(
-    inputs: &[Tensor<5>; INPUTS],
-    links: &[Link],
-    mixes: Option<&Tensor<2>>,
-    concat: &[usize],
-) -> bool {
-    let [samples, .., channels] = inputs[0].dims();
-    let extent = |link: &Link| {
-        let [_, t, h, w, _] = inputs[link.from].dims();
-        link.edge.output_extent([t, h, w])
+/// Size of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) extent: Extent,
+    pub(crate) channels: usize,
+}
+
+/// The sizes of all states; none if edges do not fit them, or one another.
+fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>> {
+    let of_input = |input: &Tensor<5>| {
+        let [_, t, h, w, channels] = input.dims();
+        Shape { extent: [t, h, w], channels }
     };
-    let extents: Vec<_> = links.iter().filter(|link| link.from < INPUTS).map(extent).collect();
-    inputs.iter().all(|input| {
-        let [n, .., c] = input.dims();
-        (n, c) == (samples, channels) && input.dtype() == DType::F32
-    }) && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
+    let mut shapes: Vec<_> = inputs.iter().map(of_input).collect();
+    for Link { edge, from, node, .. } in links {
+        let read = shapes[*from];
+        let shape = Shape { extent: edge.output_extent(read.extent), channels: edge.outputs };
+        match shapes.get(inputs.len() + node) {
+            None => shapes.push(shape),
+            Some(other) if *other != shape => return None,
+            Some(_) => {}
+        }
+        if edge.inputs != read.channels {
+            return None;
+        }
+    }
+    Some(shapes)
+}
+
+/// Whether the fused cell computes this one: in single precision, with nodes of one size side by side as its output.
+pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize]) -> bool {
+    let samples = inputs[0].dims()[0];
+    let Some(shapes) = shapes(inputs, links) else { return false };
+    let whole = inputs.iter().all(|input| input.dims()[0] == samples && input.dtype() == DType::F32)
+        && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
+        && links.iter().all(|link| link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32));
+    let is_output = |(place, state): (usize, &usize)| {
+        *state >= inputs.len() && shapes[*state].extent == shapes[concat[0]].extent && !concat[..place].contains(state)
+    };
+    let device = inputs[0].device();
+    let here = runs_on(&device, links.iter().map(|link| link.edge));
+    #[cfg(feature = "gpu")]
+    let here = here && (device == Device::flex() || crate::gpu::computes_cell(&shapes, links, mixes, concat));
+    here && whole
+        && inputs.len() <= INPUTS
         && links.len() <= LINKS
-        && (0..NODES).all(|node| links.iter().any(|link| link.node == node))
-        && concat.iter().copied().eq(INPUTS..INPUTS + NODES)
-        && extents.iter().all(|extent| *extent == extents[0])
-        && links.iter().all(|link| {
-            link.node < NODES
-                && (link.edge.inputs, link.edge.outputs) == (channels, channels)
-                && (link.from < INPUTS || link.edge.output_extent(extents[0]) == extents[0])
-                && link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32)
-                && computes(link.edge)
-        })
-        && runs_on(&inputs[0].device(), links.iter().map(|link| link.edge))
+        && concat.iter().enumerate().all(is_output)
+        && links.iter().any(|link| link.edge.computes())
 }
 
 /// [`crate::cell`] in one piece.
-pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<Tensor<2>>) -> CellOutput {
-    let device = inputs[0].device().inner();
-    let absent = || Tensor::<1>::zeros([1], &device).into_dispatch();
+pub(crate) fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+    let absent = Tensor::<1>::zeros([1], &inputs[0].device().inner());
+    let absent = || absent.clone().into_dispatch();
     let batch = links.iter().all(|link| matches!(link.mode, Mode::Batch));
-    let call = Arc::new(Call::new(&inputs, &links, batch));
+    let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, batch));
     let (mut weights, mut running) = (Vec::with_capacity(LINKS), Vec::new());
     for (link, place) in links.into_iter().zip(&call.places) {
         check_weights(&place.plan, link.weights.as_ref());
@@ -75,10 +98,11 @@ pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<
         }
     }
     weights.resize_with(LINKS, absent);
-    let [first, second] = inputs.map(Tensor::into_dispatch);
+    let mut inputs: Vec<_> = inputs.into_iter().map(Tensor::into_dispatch).collect();
+    inputs.resize_with(INPUTS, absent);
     let mixes = mixes.map_or_else(absent, Tensor::into_dispatch);
-    let (weights, running) = (Tensors(weights), Tensors(running));
-    let forwarded = Dispatch::fused_cell(first, second, mixes, weights, running, call.clone(), false);
+    let (inputs, weights, running) = (Tensors(inputs), Tensors(weights), Tensors(running));
+    let forwarded = Dispatch::fused_cell(inputs, mixes, weights, running, call.clone(), false);
     let statistics = forwarded.statistics.0.into_iter().zip(&call.places);
     let statistics = statistics
         .map(|(statistics, place)| (place.plan.statistics > 0).then(|| Tensor::from_dispatch(statistics).inner()))
@@ -92,9 +116,18 @@ pub(crate) fn cell(inputs: [Tensor<5>; INPUTS], links: Vec<Link>, mixes: Option<
 pub struct Call {
     width: Width,
     pub(crate) batch: bool,
+    samples: usize,
+    /// How many of the tensors that are given are inputs; the others are there to make up the number.
+    pub(crate) inputs: usize,
+    /// By state.
+    shapes: Vec<Shape>,
+    /// The states that the output is made of.
+    concat: Vec<usize>,
+    /// Factors of a row of the mixes.
+    columns: usize,
     /// By link.
     pub(crate) places: Vec<Place>,
-    /// In the order of the states that they read.
+    /// In the order of the states that they read. Links that compute nothing are in none.
     fans: Vec<Members>,
 }
 
@@ -116,28 +149,19 @@ struct Members {
 }
 
 impl Call {
-    fn new(inputs: &[Tensor<5>; INPUTS], links: &[Link], batch: bool) -> Self {
-        let dims = |input: &Tensor<5>| {
-            let [n, t, h, w, _] = input.dims();
-            (n, [t, h, w])
-        };
-        let of_input = |link: &&Link| link.from < INPUTS;
-        let first = links.iter().find(of_input).expect("the first node reads an input");
-        let images = dims(&inputs[0]).0;
-        let inner = first.edge.output_extent(dims(&inputs[first.from]).1);
-        let place = |link: &Link| {
-            let extent = inputs.get(link.from).map_or(inner, |input| dims(input).1);
-            Place {
-                plan: Plan::of(link.edge, images, extent),
-                from: link.from,
-                node: link.node,
-                mixed: link.mixed,
-                factors: link.factors.clone(),
-            }
+    fn new(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize], batch: bool) -> Self {
+        let samples = inputs[0].dims()[0];
+        let shapes = shapes(inputs, links).expect("edges fit the states of a cell that is computed in one piece");
+        let place = |link: &Link| Place {
+            plan: Plan::of(link.edge, samples, shapes[link.from].extent),
+            from: link.from,
+            node: link.node,
+            mixed: link.mixed,
+            factors: link.factors.clone(),
         };
         let places: Vec<_> = links.iter().map(place).collect();
         let mut fans: Vec<Members> = Vec::new();
-        for (index, place) in places.iter().enumerate() {
+        for (index, place) in places.iter().enumerate().filter(|(index, _)| links[*index].edge.computes()) {
             let fits = |members: &&mut Members| {
                 members.from == place.from
                     && Arc::ptr_eq(&places[members.links[0]].plan, &place.plan)
@@ -149,13 +173,47 @@ impl Call {
             }
         }
         fans.sort_by_key(|members| members.from);
-        Call { width: Width::current(), batch, places, fans }
+        Call {
+            width: Width::current(),
+            batch,
+            samples,
+            inputs: inputs.len(),
+            shapes,
+            concat: concat.to_vec(),
+            columns: mixes.map_or(0, |mixes| mixes.dims()[1]),
+            places,
+            fans,
+        }
+    }
+
+    fn nodes(&self) -> usize {
+        self.shapes.len() - self.inputs
     }
 
     /// Values of a node.
-    fn node(&self) -> usize {
-        let plan = &self.places[0].plan;
-        plan.samples * plan.output.iter().product::<usize>() * plan.outputs
+    fn count(&self, node: usize) -> usize {
+        let Shape { extent, channels } = self.shapes[self.inputs + node];
+        self.samples * volume(extent) * channels
+    }
+
+    /// Nodes up to the one that is the state `from`: those that links from there do not end in.
+    fn nodes_before(&self, from: usize) -> usize {
+        (from + 1).saturating_sub(self.inputs)
+    }
+
+    /// Whether an edge reads a node.
+    fn reads(&self, node: usize) -> bool {
+        self.fans.iter().any(|members| members.from == self.inputs + node)
+    }
+
+    /// Whether anything is added to a node.
+    fn ends_in(&self, node: usize) -> bool {
+        self.fans.iter().any(|members| members.links.iter().any(|&link| self.places[link].node == node))
+    }
+
+    /// The output's nodes with their channels.
+    fn output(&self) -> (Vec<usize>, Vec<usize>) {
+        self.concat.iter().map(|&state| (state - self.inputs, self.shapes[state].channels)).unzip()
     }
 
     /// A fan, its input given.
@@ -163,7 +221,7 @@ impl Call {
         let plan = &*self.places[members.links[0]].plan;
         let given = |&link: &usize| {
             let mix = match self.places[link].mixed {
-                Some(row) => mixes[row * plan.operations..][..plan.operations].to_vec(),
+                Some(row) => mixes[row * self.columns..][..plan.operations].to_vec(),
                 None => vec![1.0; plan.operations],
             };
             Given { weights: values(&weights[link]), mix }
@@ -175,8 +233,8 @@ impl Call {
 /// What the way there keeps for the way back.
 #[derive(Default)]
 pub struct CellKept {
-    /// The nodes, which are states that edges read.
-    nodes: Vec<Buffer>,
+    /// The nodes that edges read.
+    nodes: Vec<Option<Buffer>>,
     /// By fan.
     fans: Vec<Vec<Kept>>,
 }
@@ -190,7 +248,7 @@ impl fmt::Debug for CellKept {
 /// What the way there gives.
 #[derive(ExtensionType)]
 pub struct CellForwarded<B: Backend> {
-    /// The nodes side by side.
+    /// The output's nodes side by side.
     pub activation: FloatTensor<B>,
     /// The batch's statistics by link, one element where there are none.
     #[extension_type]
@@ -202,10 +260,9 @@ pub struct CellForwarded<B: Backend> {
 /// What the way back gives; a single element for what was not asked for.
 #[derive(ExtensionType)]
 pub struct CellReturned<B: Backend> {
-    /// Gradient of the first input.
-    pub first: FloatTensor<B>,
-    /// Gradient of the second.
-    pub second: FloatTensor<B>,
+    /// Gradients of the inputs, and of what makes up their number.
+    #[extension_type]
+    pub inputs: Tensors<B>,
     /// Gradient of the mixes.
     pub mixes: FloatTensor<B>,
     /// Gradients of the weights by link.
@@ -226,8 +283,7 @@ pub struct CellWanted {
 pub trait FusedCell: Backend {
     /// The way there. `keep` says whether there will be a way back.
     fn fused_cell(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        #[extension_type] inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         #[extension_type] weights: Tensors<Self>,
         #[extension_type] running: Tensors<Self>,
@@ -238,8 +294,7 @@ pub trait FusedCell: Backend {
     /// The way back from the output's gradient.
     #[allow(clippy::too_many_arguments)]
     fn fused_cell_back(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        #[extension_type] inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         #[extension_type] weights: Tensors<Self>,
         gradient: FloatTensor<Self>,
@@ -255,27 +310,29 @@ fn contiguous(tensors: Tensors<Flex>) -> Vec<FlexTensor> {
 
 impl FusedCell for Flex {
     fn fused_cell(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
         call: Arc<Call>,
         keep: bool,
     ) -> CellForwarded<Self> {
-        let (inputs, mixes) = ([first.to_contiguous(), second.to_contiguous()], mixes.to_contiguous());
+        let (inputs, mixes) = (contiguous(inputs), mixes.to_contiguous());
         let (weights, running) = (contiguous(weights), contiguous(running));
-        let count = call.node();
-        let mut nodes: Vec<_> = (0..NODES).map(|_| Buffer::of_floats(count)).collect();
-        let mut begun = [false; NODES];
+        let mut nodes: Vec<_> = (0..call.nodes()).map(|node| Buffer::of_floats(call.count(node))).collect();
+        for (node, buffer) in nodes.iter_mut().enumerate().filter(|(node, _)| !call.ends_in(*node)) {
+            buffer.floats()[..call.count(node)].fill(0.0);
+        }
+        let mut begun = vec![false; nodes.len()];
         let mut statistics: Vec<_> = call.places.iter().map(|place| vec![0.0; place.plan.statistics]).collect();
         let mut kept = Vec::with_capacity(call.fans.len());
         for members in &call.fans {
             // A node reads states before it only.
-            let (before, after) = nodes.split_at_mut(members.from.saturating_sub(INPUTS - 1).min(NODES));
-            let input = match inputs.get(members.from) {
-                Some(input) => values(input),
-                None => &before[members.from - INPUTS].as_floats()[..count],
+            let left = call.nodes_before(members.from);
+            let (before, after) = nodes.split_at_mut(left);
+            let input = match members.from.checked_sub(call.inputs) {
+                None => values(&inputs[members.from]),
+                Some(node) => &before[node].as_floats()[..call.count(node)],
             };
             let fan = call.fan(members, input, &weights, values(&mixes));
             let mut batch: Vec<_> = members.links.iter().map(|&link| std::mem::take(&mut statistics[link])).collect();
@@ -283,8 +340,8 @@ impl FusedCell for Flex {
                 true => Statistics::Batch(&mut batch),
                 false => Statistics::Running(members.links.iter().map(|&link| values(&running[link])).collect()),
             });
-            let left = NODES - after.len();
-            let mut after: Vec<_> = after.iter_mut().map(|node| Some(&mut node.floats()[..count])).collect();
+            let after = after.iter_mut().zip(left..).map(|(buffer, node)| &mut buffer.floats()[..call.count(node)]);
+            let mut after: Vec<_> = after.map(Some).collect();
             let onto = members.links.iter().zip(batch).map(|(&link, batch)| {
                 statistics[link] = batch;
                 let Place { node, factors, .. } = &call.places[link];
@@ -296,22 +353,28 @@ impl FusedCell for Flex {
                 kept.push(own);
             }
         }
-        let plan = &call.places[0].plan;
-        let [t, h, w] = plan.output;
-        let all: Vec<_> = nodes.iter().map(|node| &node.as_floats()[..count]).collect();
-        let activation = pooled(beside(&all, plan.outputs), vec![plan.samples, t, h, w, NODES * plan.outputs]);
-        // Nobody reads the last node.
-        nodes.truncate(if keep { NODES - 1 } else { 0 });
+        let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
+        let is_kept = |node: usize| keep && call.reads(node);
+        let (output, channels) = call.output();
+        let activation = match output[..] {
+            [node] if !is_kept(node) => nodes[node].take().expect("all nodes are there"),
+            _ => {
+                let of =
+                    |&node: &usize| &nodes[node].as_ref().expect("all nodes are there").as_floats()[..call.count(node)];
+                beside(&output.iter().map(of).zip(channels.iter().copied()).collect::<Vec<_>>())
+            }
+        };
+        let nodes = nodes.into_iter().enumerate().map(|(node, buffer)| buffer.filter(|_| is_kept(node))).collect();
+        let [t, h, w] = call.shapes[call.concat[0]].extent;
         CellForwarded {
-            activation,
+            activation: pooled(activation, vec![call.samples, t, h, w, channels.iter().sum()]),
             statistics: Tensors(if call.batch { statistics.into_iter().map(flat).collect() } else { vec![] }),
             kept: Held::new(CellKept { nodes, fans: kept }),
         }
     }
 
     fn fused_cell_back(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         gradient: FloatTensor<Self>,
@@ -319,11 +382,14 @@ impl FusedCell for Flex {
         kept: Held,
         wanted: CellWanted,
     ) -> CellReturned<Self> {
-        let (inputs, mixes) = ([first.to_contiguous(), second.to_contiguous()], mixes.to_contiguous());
+        let (inputs, mixes) = (contiguous(inputs), mixes.to_contiguous());
         let (weights, gradient) = (contiguous(weights), gradient.to_contiguous());
-        let plan = &call.places[0].plan;
-        let count = call.node();
-        let mut nodes = apart(values(&gradient), NODES, plan.outputs);
+        // None where no gradient has come to a node yet.
+        let mut nodes: Vec<Option<Buffer>> = (0..call.nodes()).map(|_| None).collect();
+        let (output, channels) = call.output();
+        for (node, buffer) in output.into_iter().zip(apart(values(&gradient), &channels)) {
+            nodes[node] = Some(buffer);
+        }
         drop(gradient);
         let size = |state: usize| if wanted.inputs[state] { values(&inputs[state]).len() } else { 0 };
         let mut input_gradients: [Buffer; INPUTS] = std::array::from_fn(|state| Buffer::borrow_floats(size(state)));
@@ -333,15 +399,32 @@ impl FusedCell for Flex {
         let mut kept: CellKept = kept.take();
         for members in call.fans.iter().rev() {
             let own = kept.fans.pop().expect("every fan has kept something, for one way back");
-            let (before, after) = nodes.split_at_mut(members.from.saturating_sub(INPUTS - 1).min(NODES));
-            let (input, to, begun) = match inputs.get(members.from) {
-                Some(input) => {
-                    let to = &mut input_gradients[members.from].floats()[..size(members.from)];
-                    (values(input), to, std::mem::replace(&mut begun[members.from], true))
+            let left = call.nodes_before(members.from);
+            let (before, after) = nodes.split_at_mut(left);
+            let ends = || members.links.iter().map(|&link| call.places[link].node);
+            if ends().all(|node| after[node - left].is_none()) {
+                for &link in &members.links {
+                    weight_gradients[link] = vec![0.0; if wanted.weights { call.places[link].plan.weights } else { 0 }];
                 }
+                continue;
+            }
+            ends().for_each(|node| {
+                after[node - left].get_or_insert_with(|| {
+                    let mut zeros = Buffer::borrow_floats(call.count(node));
+                    zeros.fill(Lanes::ZERO);
+                    zeros
+                });
+            });
+            let (input, to, begun) = match members.from.checked_sub(call.inputs) {
                 None => {
-                    let node = members.from - INPUTS;
-                    (&kept.nodes[node].as_floats()[..count], &mut before[node].floats()[..count], true)
+                    let to = &mut input_gradients[members.from].floats()[..size(members.from)];
+                    (values(&inputs[members.from]), to, std::mem::replace(&mut begun[members.from], true))
+                }
+                Some(node) => {
+                    let (count, begun) = (call.count(node), before[node].is_some());
+                    let input = kept.nodes[node].as_ref().expect("what is read is kept");
+                    let to = before[node].get_or_insert_with(|| Buffer::borrow_floats(count));
+                    (&input.as_floats()[..count], &mut to.floats()[..count], begun)
                 }
             };
             let scaled: Vec<_> = members
@@ -349,7 +432,8 @@ impl FusedCell for Flex {
                 .iter()
                 .map(|&link| {
                     let Place { node, factors, .. } = &call.places[link];
-                    let gradient = &after[node - (NODES - after.len())].as_floats()[..count];
+                    let gradient = after[node - left].as_ref().expect("it is there by now");
+                    let gradient = &gradient.as_floats()[..call.count(*node)];
                     factors.as_ref().map(|factors| scale_images(gradient, factors)).ok_or(gradient)
                 })
                 .collect();
@@ -357,8 +441,9 @@ impl FusedCell for Flex {
                 fan: call.fan(members, input, &weights, values(&mixes)),
                 gradients: scaled
                     .iter()
-                    .map(|scaled| match scaled {
-                        Ok(scaled) => &scaled.as_floats()[..count],
+                    .zip(ends())
+                    .map(|(scaled, node)| match scaled {
+                        Ok(scaled) => &scaled.as_floats()[..call.count(node)],
                         Err(gradient) => gradient,
                     })
                     .collect(),
@@ -369,25 +454,25 @@ impl FusedCell for Flex {
             for (&link, Gradients { weights, mix }) in members.links.iter().zip(gradients) {
                 weight_gradients[link] = weights;
                 if let Some(row) = call.places[link].mixed.filter(|_| wanted.mixes) {
-                    mix_gradients[row * mix.len()..][..mix.len()].copy_from_slice(&mix);
+                    mix_gradients[row * call.columns..][..mix.len()].copy_from_slice(&mix);
                 }
             }
         }
-        let [first, second] = [0, 1].map(|state: usize| {
-            let input = std::mem::replace(&mut input_gradients[state], Buffer::take(0));
+        let inputs = input_gradients.into_iter().enumerate().map(|(state, gradient)| {
             let shape = inputs[state].layout().shape().to_vec();
             match (wanted.inputs[state], begun[state]) {
-                (true, true) => pooled(input, shape),
+                (true, true) => pooled(gradient, shape),
                 // No edge reads it.
                 (true, false) => tensor(vec![0.0; shape.iter().product()], shape),
                 (false, _) => flat(vec![]),
             }
         });
+        let inputs = Tensors(inputs.collect());
         let mixes = match wanted.mixes {
             true => tensor(mix_gradients, mixes.layout().shape().to_vec()),
             false => flat(vec![]),
         };
-        CellReturned { first, second, mixes, weights: Tensors(weight_gradients.into_iter().map(flat).collect()) }
+        CellReturned { inputs, mixes, weights: Tensors(weight_gradients.into_iter().map(flat).collect()) }
     }
 }
 
@@ -403,8 +488,7 @@ fn scale_images(images: &[f32], factors: &[f32]) -> Buffer {
 /// The backward step's inputs.
 #[derive(Debug, Clone)]
 struct State<B: Backend> {
-    first: FloatTensor<B>,
-    second: FloatTensor<B>,
+    inputs: Tensors<B>,
     mixes: FloatTensor<B>,
     weights: Tensors<B>,
     call: Arc<Call>,
@@ -424,13 +508,13 @@ impl<B: FusedCell> Differentiable<B, PARENTS> for Step {
         let gradient = graph.consume::<B>(&ops.node);
         let tracked = ops.parents.each_ref().map(Option::is_some);
         let wanted = CellWanted {
-            inputs: [tracked[0], tracked[1]],
+            inputs: std::array::from_fn(|input| tracked[input]),
             mixes: tracked[INPUTS],
             weights: tracked[INPUTS + 1..].contains(&true),
         };
-        let State { first, second, mixes, weights, call, kept } = ops.state;
-        let returned = B::fused_cell_back(first, second, mixes, weights, gradient, call, kept, wanted);
-        let gradients = [returned.first, returned.second, returned.mixes].into_iter().chain(returned.weights.0);
+        let State { inputs, mixes, weights, call, kept } = ops.state;
+        let returned = B::fused_cell_back(inputs, mixes, weights, gradient, call, kept, wanted);
+        let gradients = returned.inputs.0.into_iter().chain([returned.mixes]).chain(returned.weights.0);
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 graph.register::<B>(node.id, gradient);
@@ -441,30 +525,30 @@ impl<B: FusedCell> Differentiable<B, PARENTS> for Step {
 
 impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
     fn fused_cell(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
         call: Arc<Call>,
         _: bool,
     ) -> CellForwarded<Self> {
-        let mut nodes = [&first, &second, &mixes].into_iter().chain(&weights.0).map(|tensor| tensor.node());
-        let parents = std::array::from_fn(|_| nodes.next().expect("weights are padded to the links that there may be"));
+        let mut nodes = inputs.0.iter().chain([&mixes]).chain(&weights.0).map(|tensor| tensor.node());
+        let parents = std::array::from_fn(|_| {
+            nodes.next().expect("inputs and weights are made up to the number that there may be")
+        });
         drop(nodes);
         let primitives = |tensors: Tensors<Self>| {
             Tensors::<B>(tensors.0.into_iter().map(|tensor| tensor.into_primitive()).collect())
         };
-        let [first, second, mixes] = [first, second, mixes].map(|tensor| tensor.into_primitive());
-        let (weights, running) = (primitives(weights), primitives(running));
+        let mixes = mixes.into_primitive();
+        let (inputs, weights, running) = (primitives(inputs), primitives(weights), primitives(running));
         let there = |call: Arc<Call>, keep: bool| {
-            let (first, second, mixes) = (first.clone(), second.clone(), mixes.clone());
-            B::fused_cell(first, second, mixes, weights.clone(), running.clone(), call, keep)
+            B::fused_cell(inputs.clone(), mixes.clone(), weights.clone(), running.clone(), call, keep)
         };
         let (activation, statistics, kept) = match Step.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let CellForwarded { activation, statistics, kept } = there(call.clone(), true);
-                let state = State { first, second, mixes, weights, call, kept: kept.clone() };
+                let state = State { inputs, mixes, weights, call, kept: kept.clone() };
                 (step.finish(state, activation), statistics, kept)
             }
             OpsKind::UnTracked(step) => {
@@ -477,8 +561,7 @@ impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
     }
 
     fn fused_cell_back(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
+        _: Tensors<Self>,
         _: FloatTensor<Self>,
         _: Tensors<Self>,
         _: FloatTensor<Self>,

@@ -18,36 +18,43 @@ fn copy_pixel(to: &mut [f32], from: &[f32]) {
     to.chunks_mut(LANES).zip(from.chunks(LANES)).for_each(|(to, from)| copy(to, from));
 }
 
-/// Puts the channels of nodes, `[pixels, channels]` each, side by side: `[pixels, nodes × channels]`.
-pub(super) fn beside(nodes: &[&[f32]], channels: usize) -> Buffer {
-    let count = nodes.iter().map(|node| node.len()).sum();
+/// Puts the channels of nodes, `[pixels, channels]` each, side by side: `[pixels, channels of all]`.
+pub(super) fn beside(nodes: &[(&[f32], usize)]) -> Buffer {
+    let count = nodes.iter().map(|(node, _)| node.len()).sum();
+    let all: usize = nodes.iter().map(|(_, channels)| channels).sum();
     let mut whole = Buffer::of_floats(count);
-    let part = part(nodes[0].len() / channels);
-    let parts = whole.floats()[..count].chunks_mut(part * nodes.len() * channels).enumerate();
+    let part = part(count / all);
+    let parts = whole.floats()[..count].chunks_mut(part * all).enumerate();
     each(parts, |(index, whole)| {
-        for (pixel, whole) in whole.chunks_exact_mut(nodes.len() * channels).enumerate() {
-            let at = (index * part + pixel) * channels;
-            for (to, node) in whole.chunks_exact_mut(channels).zip(nodes) {
-                copy_pixel(to, &node[at..at + channels]);
+        for (pixel, mut whole) in whole.chunks_exact_mut(all).enumerate() {
+            for (node, channels) in nodes {
+                let to;
+                (to, whole) = whole.split_at_mut(*channels);
+                copy_pixel(to, &node[(index * part + pixel) * channels..][..*channels]);
             }
         }
     });
     whole
 }
 
-/// Takes `nodes` nodes apart again.
-pub(super) fn apart(whole: &[f32], nodes: usize, channels: usize) -> Vec<Buffer> {
-    let count = whole.len() / nodes;
-    let mut buffers: Vec<_> = (0..nodes).map(|_| Buffer::borrow_floats(count)).collect();
-    let part = part(count / channels);
-    let mut parts: Vec<_> = buffers.iter_mut().map(|node| node.floats()[..count].chunks_mut(part * channels)).collect();
-    let parts = whole.chunks(part * nodes * channels).map(|whole| {
+/// Takes nodes of so many channels each apart again.
+pub(super) fn apart(whole: &[f32], channels: &[usize]) -> Vec<Buffer> {
+    let all: usize = channels.iter().sum();
+    let pixels = whole.len() / all;
+    let mut buffers: Vec<_> = channels.iter().map(|channels| Buffer::borrow_floats(pixels * channels)).collect();
+    let part = part(pixels);
+    let nodes = buffers.iter_mut().zip(channels);
+    let mut parts: Vec<_> =
+        nodes.map(|(node, channels)| node.floats()[..pixels * channels].chunks_mut(part * channels)).collect();
+    let parts = whole.chunks(part * all).map(|whole| {
         let nodes: Vec<_> = parts.iter_mut().map(|parts| parts.next().expect("as many as the whole has")).collect();
         (whole, nodes)
     });
     each(parts, |(whole, mut nodes)| {
-        for (pixel, whole) in whole.chunks_exact(nodes.len() * channels).enumerate() {
-            for (node, from) in nodes.iter_mut().zip(whole.chunks_exact(channels)) {
+        for (pixel, mut whole) in whole.chunks_exact(all).enumerate() {
+            for (node, &channels) in nodes.iter_mut().zip(channels) {
+                let from;
+                (from, whole) = whole.split_at(channels);
                 copy_pixel(&mut node[pixel * channels..][..channels], from);
             }
         }

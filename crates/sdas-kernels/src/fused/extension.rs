@@ -6,7 +6,6 @@ use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
 use super::plan::Plan;
-use crate::expression::Expression;
 use crate::weights::volume;
 use crate::width::Width;
 use crate::{Edge, Mode, Output};
@@ -25,7 +24,7 @@ pub(crate) fn handles(edge: &Edge, input: &Tensor<5>, weights: Option<&Tensor<1>
     input.dtype() == DType::F32
         && weights.is_none_or(single)
         && mix.is_none_or(single)
-        && computes(edge)
+        && edge.computes()
         && runs_on(&input.device(), [edge])
 }
 
@@ -41,11 +40,6 @@ pub(super) fn runs_on<'a>(device: &Device, edges: impl IntoIterator<Item = &'a E
         let _ = edges;
         false
     }
-}
-
-/// Whether there is anything to compute.
-pub(super) fn computes(edge: &Edge) -> bool {
-    edge.operations.iter().any(|operation| *operation != Expression::Zero)
 }
 
 /// [`Edge::forward`] in one piece.

@@ -1,6 +1,7 @@
 //! The way there: one pass per level of units, a reduction of the norms' sums behind each, and one pass for the sum.
 
 use super::correlate::{Row, correlate_row};
+use super::dense;
 use super::fan::{Fan, Given, Kept};
 use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
@@ -113,7 +114,7 @@ impl Level<'_> {
     fn image<R: Registers>(&mut self, image: usize, input: Pixels) {
         let plan = self.plan;
         if self.level == 0 {
-            if plan.has_depthwise() {
+            if plan.reads_activated() {
                 fill_activated_grid::<R>(plan, input, self.scratch);
             }
             pad_for_pools::<R>(plan, input, self.scratch);
@@ -319,6 +320,9 @@ fn product_unit<R: Registers>(
     (values, squares): (&mut [f64], &mut [f64]),
     scratch: &mut Scratch,
 ) {
+    if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
+        return dense::there::<R>((plan, unit, product, direct), packed, results, (values, squares), scratch);
+    }
     let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);
     let Scratch { activated, rows, sums, .. } = scratch;

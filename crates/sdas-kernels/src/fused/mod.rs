@@ -13,6 +13,7 @@ mod backward;
 mod cell;
 mod concatenate;
 mod correlate;
+mod dense;
 mod descent;
 mod extension;
 mod fan;
@@ -35,7 +36,7 @@ mod unit_back;
 #[cfg(feature = "gpu")]
 pub(crate) use backward::Wanted;
 #[cfg(feature = "gpu")]
-pub(crate) use cell::{Call as CellCall, CellForwarded, CellReturned, CellWanted, FusedCell, NODES, Place};
+pub(crate) use cell::{Call as CellCall, CellForwarded, CellReturned, CellWanted, FusedCell, Place, Shape};
 pub(crate) use cell::{cell, handles_cell};
 pub use descent::{Descending, Descent, approach, norm};
 #[cfg(feature = "gpu")]

@@ -3,6 +3,7 @@
 use super::grid::{Border, Grid, Taps, Transposed, Window};
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::lanes::{HALF, LANES, Lanes, blocks};
+use crate::portable::shares;
 use crate::weights::{strided, volume};
 use crate::{Edge, Norm};
 use std::collections::HashMap;
@@ -44,7 +45,7 @@ pub(crate) struct Plan {
     pub(crate) weights: usize,
     /// Elements of the flat tensor of statistics.
     pub(crate) statistics: usize,
-    /// The input after its ReLU, for the depthwise units that read it.
+    /// The input after its ReLU, for the windows that read it.
     pub(crate) activated: Grid,
     /// The input as it is, for the way back through maxima.
     pub(crate) raw: Grid,
@@ -117,7 +118,18 @@ pub(crate) enum Rows {
     /// The difference to the frame before, after the ReLU.
     Difference { stride: Extent },
     /// The input under a window, tap after tap, each tap `pitch` elements wide.
-    Patches { window: Window, pitch: usize, activated: bool },
+    Patches { window: Window, pitch: usize, activated: bool, direct: Option<Direct> },
+    /// Means of the input, as it is, over windows of size `stride` side by side; one over the number of elements in each, by
+    /// output pixel.
+    Means { stride: Extent, shares: Vec<f32> },
+}
+
+/// How patches are read where they lie, in the grid of the activated input: at stride 1, where copying them would copy every
+/// element as often as the window has taps.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    pub(crate) taps: Taps,
+    pub(crate) transposed: Transposed,
 }
 
 /// A depthwise convolution.
@@ -149,6 +161,15 @@ impl Unit {
     pub(crate) fn pixels(&self) -> usize {
         volume(self.output)
     }
+
+    /// The window that reads its source's grid after the ReLU.
+    fn activated_window(&self) -> Option<&Window> {
+        match &self.body {
+            Body::Product(Product { rows: Rows::Depthwise(Depthwise { window, .. }), .. })
+            | Body::Product(Product { rows: Rows::Patches { window, direct: Some(_), .. }, .. }) => Some(window),
+            _ => None,
+        }
+    }
 }
 
 /// Plans made before, by edge and by images and size.
@@ -174,8 +195,11 @@ impl Plan {
     }
 
     fn new(edge: &Edge, samples: usize, input: Extent) -> Self {
-        let is_dense = |operation: &Expression| matches!(operation, Expression::Convolve { .. });
-        let shared = samples > 1 && edge.inputs.max(edge.outputs) <= HALF && !edge.operations.iter().any(is_dense);
+        let is_gathered = |operation: &Expression| match operation {
+            Expression::Convolve { padding, activated, .. } => !is_direct(edge, *padding, *activated),
+            _ => false,
+        };
+        let shared = samples > 1 && edge.inputs.max(edge.outputs) <= HALF && !edge.operations.iter().any(is_gathered);
         let mut plan = Plan {
             samples,
             shared,
@@ -217,9 +241,9 @@ impl Plan {
         self.units.iter().enumerate().filter(move |(_, unit)| unit.level == level)
     }
 
-    /// Whether a depthwise convolution reads the input.
-    pub(crate) fn has_depthwise(&self) -> bool {
-        self.level(0).any(|(_, unit)| matches!(&unit.body, Body::Product(Product { rows: Rows::Depthwise(_), .. })))
+    /// Whether a unit reads the grid of the activated input.
+    pub(crate) fn reads_activated(&self) -> bool {
+        self.level(0).any(|(_, unit)| unit.activated_window().is_some())
     }
 
     /// Whether a maximum reads the input.
@@ -267,11 +291,12 @@ impl Plan {
         let (mut activated, mut raw) = (Border::default(), Border::default());
         for unit in self.units.iter().filter(|unit| unit.source.is_none()) {
             match &unit.body {
-                Body::Product(Product { rows: Rows::Depthwise(depthwise), .. }) => {
-                    activated = activated.join(depthwise.window.border(unit.input, unit.output));
-                }
                 Body::Pool(pool) => raw = raw.join(pool.window.border(unit.input, unit.output)),
-                Body::Product(_) => {}
+                Body::Product(_) => {
+                    if let Some(window) = unit.activated_window() {
+                        activated = activated.join(window.border(unit.input, unit.output));
+                    }
+                }
             }
         }
         self.activated = Grid::new(self.input, activated);
@@ -285,6 +310,9 @@ impl Plan {
                     };
                     depthwise.taps = Taps::of(&depthwise.window, &depthwise.grid);
                 }
+                Body::Product(Product { rows: Rows::Patches { window, direct: Some(direct), .. }, .. }) => {
+                    direct.taps = Taps::of(window, &self.activated);
+                }
                 Body::Pool(pool) => pool.taps = Taps::of(&pool.window, &self.raw),
                 Body::Product(_) => {}
             }
@@ -295,6 +323,11 @@ impl Plan {
 /// Pixels of an output that are worked on at once: as many whole rows as make [`STRIP`].
 pub(crate) fn strip([_, _, width]: Extent) -> usize {
     width * (STRIP / width).max(1)
+}
+
+/// Whether a dense convolution reads its patches where they lie.
+fn is_direct(edge: &Edge, padding: Padding, activated: bool) -> bool {
+    activated && padding == Padding::Same && edge.stride == [1; 3]
 }
 
 struct Builder<'a> {
@@ -315,9 +348,14 @@ impl Builder<'_> {
                 let shift = std::array::from_fn(|axis| usize::from(stride[axis] > 1));
                 let rows = Rows::Pixels { stride, shifts: vec![[0; 3], shift] };
                 let segments = vec![(0, inputs, 0, half), (second, inputs, half, outputs - half)];
-                vec![Some(self.product(rows, second + inputs, segments))]
+                vec![Some(self.product(rows, second + inputs, segments, true))]
             }
             Expression::Pool { pool, kernel } => vec![Some(self.pool(*pool, *kernel, norm == Norm::Plain))],
+            Expression::AveragePool { kernel } => vec![Some(self.pool(Pool::Average, *kernel, false))],
+            Expression::Shrink => {
+                let shares = shares(self.plan.input, stride).into_iter().map(|share| share as f32).collect();
+                vec![Some(self.product(Rows::Means { stride, shares }, inputs, vec![(0, inputs, 0, outputs)], false))]
+            }
             Expression::Chain(stages) => {
                 vec![stages.iter().fold(None, |source, stage| Some(self.stage(stage, source)))]
             }
@@ -327,23 +365,28 @@ impl Builder<'_> {
                 vec![Some(first), Some(self.stage(temporal, Some(first)))]
             }
             Expression::TemporalDifference => {
-                vec![Some(self.product(Rows::Difference { stride }, inputs, vec![(0, inputs, 0, outputs)]))]
+                vec![Some(self.product(Rows::Difference { stride }, inputs, vec![(0, inputs, 0, outputs)], true))]
             }
             Expression::Project => {
                 let rows = Rows::Pixels { stride, shifts: vec![[0; 3]] };
-                vec![Some(self.product(rows, inputs, vec![(0, inputs, 0, outputs)]))]
+                vec![Some(self.product(rows, inputs, vec![(0, inputs, 0, outputs)], true))]
             }
+            // Of a window of one element the mean is the element.
+            Expression::Normalise => vec![Some(self.pool(Pool::Average, [1; 3], true))],
             Expression::Convolve { kernel, padding, activated } => {
                 let mut window = Window::same(*kernel, [1; 3], stride);
                 if *padding == Padding::Valid {
                     window.padding = [0; 3];
                 }
                 let taps = volume(*kernel);
-                // Few channels lie side by side, so that no row is mostly padding; many start on a block each.
-                let pitch = if inputs < LANES { inputs } else { blocks(inputs) * LANES };
+                let (input, output) = (self.plan.input, self.plan.output);
+                let direct = is_direct(self.edge, *padding, *activated)
+                    .then(|| Direct { taps: Taps::default(), transposed: Transposed::new(&window, input, output) });
+                // Few channels lie side by side, so that no copied row is mostly padding; many start on a block each.
+                let pitch = if inputs < LANES && direct.is_none() { inputs } else { blocks(inputs) * LANES };
                 let segments = (0..taps).map(|tap| (tap * pitch, inputs, 0, outputs)).collect();
-                let rows = Rows::Patches { window, pitch, activated: *activated };
-                vec![Some(self.product(rows, taps * pitch, segments))]
+                let rows = Rows::Patches { window, pitch, activated: *activated, direct };
+                vec![Some(self.product(rows, taps * pitch, segments, true))]
             }
         }
     }
@@ -367,10 +410,16 @@ impl Builder<'_> {
     }
 
     /// A product of rows of the edge's input; a segment is its first input, inputs, first output and outputs.
-    fn product(&mut self, rows: Rows, inputs: usize, segments: Vec<(usize, usize, usize, usize)>) -> usize {
+    fn product(
+        &mut self,
+        rows: Rows,
+        inputs: usize,
+        segments: Vec<(usize, usize, usize, usize)>,
+        normed: bool,
+    ) -> usize {
         let segments = self.segments(segments);
         let body = Body::Product(Product { rows, inputs, segments });
-        self.unit(None, self.plan.input, self.plan.output, body, true)
+        self.unit(None, self.plan.input, self.plan.output, body, normed)
     }
 
     fn pool(&mut self, pool: Pool, kernel: Extent, normed: bool) -> usize {

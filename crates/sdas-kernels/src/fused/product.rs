@@ -134,7 +134,7 @@ impl<const SHARED: bool> Multiply<'_, SHARED> {
 
 /// Adds the products of a block of inputs, the first `count` of it.
 #[inline(always)]
-fn add_block<R: Registers, const SHARED: bool, const P: usize, const B: usize>(
+pub(super) fn add_block<R: Registers, const SHARED: bool, const P: usize, const B: usize>(
     rows: &[Lanes; P],
     weights: [&[Lanes]; B],
     count: usize,
@@ -153,7 +153,7 @@ fn add_block<R: Registers, const SHARED: bool, const P: usize, const B: usize>(
 
 /// A channel's number for all lanes: where two images share them, of either in its own half.
 #[inline(always)]
-fn splat<R: Registers, const SHARED: bool>(lanes: &Lanes, channel: usize) -> Lanes {
+pub(super) fn splat<R: Registers, const SHARED: bool>(lanes: &Lanes, channel: usize) -> Lanes {
     match SHARED {
         false => R::splat(lanes.0[channel]),
         true => R::splat_halves(lanes.0[channel], lanes.0[channel + HALF]),

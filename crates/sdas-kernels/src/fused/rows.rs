@@ -4,6 +4,7 @@ use super::plan::Rows;
 use crate::expression::Extent;
 use crate::lanes::{LANES, Lanes, Pixels, blocks};
 use crate::registers::Registers;
+use crate::weights::volume;
 use std::ops::Range;
 
 /// The input and the strip of output pixels, whole rows, whose rows are wanted.
@@ -107,7 +108,7 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
                 }
             }
         }
-        Rows::Patches { window, pitch, activated } if *pitch < LANES => {
+        Rows::Patches { window, pitch, activated, .. } if *pitch < LANES => {
             to.fill(Lanes::ZERO);
             for (tap, step) in window.taps().enumerate() {
                 for under in place.under(window.stride, step) {
@@ -129,6 +130,20 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
                         for (from, to) in under.elements(to, columns, window.stride) {
                             let value = source.load(from, block);
                             *to = if *activated { value.relu::<R>() } else { value };
+                        }
+                    }
+                }
+            }
+        }
+        Rows::Means { stride, shares } => {
+            to.fill(Lanes::ZERO);
+            for shift in shifts_of(*stride) {
+                for block in 0..width {
+                    let to = &mut to[block * place.pixels..][..place.pixels];
+                    for under in place.under(*stride, shift) {
+                        for (pixel, from) in under.pairs(*stride) {
+                            let share = R::splat(shares[place.first + pixel]);
+                            to[pixel] = to[pixel].add_product::<R>(source.load(from, block), share);
                         }
                     }
                 }
@@ -200,5 +215,27 @@ pub(crate) fn scatter<R: Registers, const ADD: bool>(rows: &Rows, place: Place, 
                 }
             }
         }
+        Rows::Means { stride, shares } => {
+            for shift in shifts_of(*stride) {
+                for block in 0..width {
+                    let gradients = &gradients[block * place.pixels..][..place.pixels];
+                    let to = &mut to[block * plane..][..plane];
+                    for under in place.under(*stride, shift) {
+                        for (pixel, at) in under.pairs(*stride) {
+                            let share = R::splat(shares[place.first + pixel]);
+                            to[at] = to[at].add_product::<R>(gradients[pixel], share);
+                        }
+                    }
+                }
+            }
+        }
     }
+}
+
+/// The steps from the first element of a window of size `stride` to each.
+#[inline(always)]
+fn shifts_of(stride: Extent) -> impl Iterator<Item = [isize; 3]> {
+    let [_, height, width] = stride;
+    (0..volume(stride))
+        .map(move |at| [at / (height * width), at / width % height, at % width].map(|step| step as isize))
 }

@@ -1,6 +1,7 @@
 //! The way back through one unit, for one image.
 
 use super::correlate::{self, ResultRows, Row, correlate_row};
+use super::dense;
 use super::forward::{fill_rows, pool_input};
 use super::grid::Transposed;
 use super::memory::{Scratch, first};
@@ -31,18 +32,19 @@ pub(crate) struct UnitBack<'a> {
 }
 
 impl UnitBack<'_> {
-    /// Fills `to`, `[blocks, pixels]`, with the gradient of the results of the strip from `pixel` on, or adds it where `ADD`.
-    /// A pool's results are those of the strip, `pooled`.
+    /// Fills `to`, from `start` on and `pitch` elements a block, with the gradient of the results of the strip of `pixels` from
+    /// `pixel` on, or adds it where `ADD`. A pool's results are those of the strip, `pooled`.
     #[inline(always)]
-    fn result_gradient<R: Registers, const ADD: bool>(
+    pub(super) fn result_gradient<R: Registers, const ADD: bool>(
         &self,
-        pixel: usize,
-        pixels: usize,
+        (pixel, pixels): (usize, usize),
         pooled: Option<&[Lanes]>,
         to: &mut [Lanes],
+        (start, pitch): (usize, usize),
     ) {
         let plane = self.unit.pixels();
-        for (block, to) in to.chunks_exact_mut(pixels).enumerate() {
+        for block in 0..self.plan.blocks() {
+            let to = &mut to[start + block * pitch..][..pixels];
             let [p, q, r] = self.back.plane(block).map(|lanes| self.input.present(lanes));
             let results = match pooled {
                 Some(pooled) => &pooled[block * pixels..],
@@ -97,11 +99,15 @@ pub(crate) fn product_back<R: Registers>(
     back_to_source: bool,
     scratch: &mut Scratch,
 ) {
+    if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
+        let weights = weights.map(|(_, product)| product);
+        return dense::back::<R>(of, (product, direct), packed, weights, back_to_source, scratch);
+    }
     let UnitBack { plan, unit, input, .. } = *of;
     let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);
     let Scratch { activated, grid, rows, results, row_gradients, .. } = scratch;
-    let reads_raw = matches!(product.rows, Rows::Patches { activated: false, .. });
+    let reads_raw = matches!(product.rows, Rows::Patches { activated: false, .. } | Rows::Means { .. });
     let (to, begun) = match reads_raw {
         true => (&mut scratch.raw_gradient, &mut scratch.raw_begun),
         false => (&mut scratch.activated_gradient, &mut scratch.activated_begun),
@@ -122,7 +128,7 @@ pub(crate) fn product_back<R: Registers>(
     while pixel < plane {
         let pixels = strip.min(plane - pixel);
         let results = first(results, plan.blocks() * pixels);
-        of.result_gradient::<R, false>(pixel, pixels, None, results);
+        of.result_gradient::<R, false>((pixel, pixels), None, results, (0, pixels));
         let row_gradients = first(row_gradients, row_blocks * pixels);
         let [_, height, width] = unit.output;
         // Straight into the grid, if there is one.
@@ -229,10 +235,14 @@ pub(crate) fn pool_back<R: Registers>(edges: &[UnitBack], pool: &PoolUnit, scrat
         let results = first(results, plan.blocks() * pixels);
         let pooled = first(pooled, plan.blocks() * pixels);
         let input = pool_input(plan, input, padded);
-        pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled);
-        edges[0].result_gradient::<R, false>(pixel, pixels, Some(pooled), results);
+        // An average without a norm is linear.
+        match pool.pool == Pool::Max || unit.statistics.is_some() {
+            true => pool.strip::<R>((plan.input, plan.output), input, (pixel, pixels), columns, pooled),
+            false => pooled.fill(Lanes::ZERO),
+        }
+        edges[0].result_gradient::<R, false>((pixel, pixels), Some(pooled), results, (0, pixels));
         for edge in &edges[1..] {
-            edge.result_gradient::<R, true>(pixel, pixels, Some(pooled), results);
+            edge.result_gradient::<R, true>((pixel, pixels), Some(pooled), results, (0, pixels));
         }
         match pool.pool {
             Pool::Average => {

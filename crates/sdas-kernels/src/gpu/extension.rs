@@ -3,10 +3,10 @@
 use super::flat::{Places, copied, packed, view};
 use super::phase::{Frame, PhaseLink, lanes};
 use super::run::{Buffer, Given, Gradients, Kept, Prepared, State};
-use crate::cell::INPUTS;
+use super::{INPUTS, NODES};
 use crate::fused::{
-    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, NODES, Plan,
-    Returned, Tensors, Wanted,
+    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, Plan, Returned,
+    Tensors, Wanted,
 };
 use crate::weights::volume;
 use burn::backend::Cube;
@@ -180,9 +180,9 @@ impl CellCall {
         phases
     }
 
-    fn state(&self, from: usize, inputs: &[CubeTensor; INPUTS], output: &CubeTensor) -> State {
+    fn state(&self, from: usize, inputs: &[CubeTensor], output: &CubeTensor) -> State {
         let channels = self.places[0].plan.outputs / self.lanes();
-        match inputs.get(from) {
+        match inputs[..INPUTS].get(from) {
             Some(input) => state(input, channels),
             None => State {
                 buffer: Buffer(output.handle.clone()),
@@ -204,19 +204,21 @@ impl CellCall {
     }
 }
 
+fn contiguous(tensors: Tensors<Cube>) -> Vec<CubeTensor> {
+    tensors.0.into_iter().map(into_contiguous).collect()
+}
+
 impl FusedCell for Cube {
     fn fused_cell(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
         call: Arc<CellCall>,
         keep: bool,
     ) -> CellForwarded<Self> {
-        let [first, second, mixes] = [first, second, mixes].map(into_contiguous);
-        let client = first.client.clone();
-        let contiguous = |tensors: Tensors<Self>| tensors.0.into_iter().map(into_contiguous).collect::<Vec<_>>();
+        let (inputs, mixes) = (contiguous(inputs), into_contiguous(mixes));
+        let client = mixes.client.clone();
         let shared = call.shared();
         let own = |tensors: Vec<CubeTensor>, count: fn(&Plan) -> usize, places: &Places| {
             let own: (Vec<_>, Vec<_>) = tensors
@@ -240,9 +242,8 @@ impl FusedCell for Cube {
         let [t, h, w] = plan.output;
         let shape = [plan.samples, t, h, w, NODES * plan.outputs];
         let buffer = Buffer::new(&client, shape.iter().product());
-        let output = view(&first, &buffer, 0, shape);
+        let output = view(&mixes, &buffer, 0, shape);
         let statistics = Buffer::new(&client, shared.statistics.length);
-        let inputs = [first, second];
         let mut phases = Vec::new();
         for (from, prepared) in call.phases(&client, &shared) {
             let state = call.state(from, &inputs, &output);
@@ -263,8 +264,7 @@ impl FusedCell for Cube {
     }
 
     fn fused_cell_back(
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         gradient: FloatTensor<Self>,
@@ -272,7 +272,7 @@ impl FusedCell for Cube {
         kept: Held,
         wanted: CellWanted,
     ) -> CellReturned<Self> {
-        let inputs = [first, second].map(into_contiguous);
+        let inputs = contiguous(inputs);
         let CellKept { mut phases, given, output } = kept.take();
         let client = &given.client;
         let shared = call.shared();
@@ -285,10 +285,10 @@ impl FusedCell for Cube {
             false => nothing(&mixes),
         };
         let weight_gradient = Buffer::new(client, if wanted.weights { shared.weights.length } else { 1 });
-        let mut input_gradients = inputs.each_ref().map(|_| None);
+        let mut input_gradients = [const { None }; INPUTS];
         while let Some((from, prepared, kept)) = phases.pop() {
             let state = call.state(from, &inputs, &output);
-            let own = match inputs.get(from) {
+            let own = match inputs[..INPUTS].get(from) {
                 Some(input) if wanted.inputs[from] => Buffer::new(client, input.meta.num_elements()),
                 Some(_) => Buffer::new(client, 1),
                 None => nodes.clone(),
@@ -299,28 +299,28 @@ impl FusedCell for Cube {
                 weights: &weight_gradient,
                 mixes: &Buffer(mix_gradient.handle.clone()),
             };
-            let wanted = Wanted {
-                input: wanted.inputs.get(from).copied().unwrap_or(true),
-                weights: wanted.weights,
-                mix: wanted.mixes,
-            };
+            let wanted =
+                Wanted { input: from >= INPUTS || wanted.inputs[from], weights: wanted.weights, mix: wanted.mixes };
             prepared.back(&given, &state, kept, &to, wanted);
             if from < INPUTS && wanted.input {
                 input_gradients[from] = Some(own);
             }
         }
-        let [first, second] = [0, 1].map(|from: usize| match (&input_gradients[from], wanted.inputs[from]) {
-            (Some(gradient), _) => view(&output, gradient, 0, inputs[from].meta.shape().clone()),
-            // No edge reads it.
-            (None, true) => zeros(&output, inputs[from].meta.shape().clone()),
-            (None, false) => nothing(&output),
+        let input_gradients = inputs.iter().enumerate().map(|(from, input)| {
+            match (input_gradients.get(from).and_then(Option::as_ref), wanted.inputs[from]) {
+                (Some(gradient), _) => view(&output, gradient, 0, input.meta.shape().clone()),
+                // No edge reads it.
+                (None, true) => zeros(&output, input.meta.shape().clone()),
+                (None, false) => nothing(&output),
+            }
         });
+        let inputs = Tensors(input_gradients.collect());
         let gradients = weights.0.into_iter().enumerate().map(|(link, weights)| match call.places.get(link) {
             Some(place) if wanted.weights && place.plan.weights > 0 => {
                 view(&output, &weight_gradient, shared.weights.starts[link], [place.plan.weights])
             }
             _ => nothing(&weights),
         });
-        CellReturned { first, second, mixes: mix_gradient, weights: Tensors(gradients.collect()) }
+        CellReturned { inputs, mixes: mix_gradient, weights: Tensors(gradients.collect()) }
     }
 }

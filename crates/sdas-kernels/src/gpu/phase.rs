@@ -312,6 +312,7 @@ impl Builder<'_> {
         let pixel = |stride| Window { kernel: [1; 3], dilation: [1; 3], stride, padding: [0; 3] };
         let (windows, activated, difference) = match &product.rows {
             ProductRows::Depthwise(_) => return,
+            ProductRows::Means { .. } => unreachable!("an edge with means is computed elsewhere"),
             ProductRows::Pixels { stride, shifts } => {
                 (shifts.iter().map(|shift| (pixel(*stride), *shift)).collect(), true, false)
             }

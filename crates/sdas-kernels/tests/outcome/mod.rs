@@ -12,6 +12,13 @@ impl Outcome {
         self.0.push((name.into(), values.into_data().convert::<f64>().try_to_vec().unwrap()));
     }
 
+    /// A tensor by its name.
+    #[allow(dead_code)] // not every test asks for one
+    pub fn values(&self, name: &str) -> &[f64] {
+        let (_, values) = self.0.iter().find(|(own, _)| own == name).expect("it was added");
+        values
+    }
+
     /// Checks that every tensor is off by at most `tolerance` of the reference's norm, and by as much an element: norms over
     /// few elements multiply rounding errors by up to 1/√ε = 316, so that a gradient may be nothing but those.
     pub fn check(&self, reference: &Outcome, tolerance: f64, place: impl Display) {

@@ -34,7 +34,7 @@ pub struct Method {
 enum Way {
     /// A search, with this laid on the recipe.
     Search(Table),
-    /// A cell drawn uniformly from the space: two edges a node, an operation each.
+    /// A cell drawn uniformly from the space.
     Draw,
     /// A search that asks a table of trained cells.
     Ask(Searcher),

@@ -21,7 +21,7 @@ use crate::evaluate::{Evaluation, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
 use crate::recipe::Recipe;
 use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResult, Stage};
-use crate::space::Space;
+use crate::space::Candidates;
 use crate::{search, train};
 use sdas_data::random::stream;
 use std::path::{Path, PathBuf};
@@ -199,7 +199,7 @@ fn seconds_left<'a>(done: &[Done], missing: impl Iterator<Item = &'a Part<'a>>) 
 /// Whether a training that is in `folder` already is one of this cell.
 fn check_genotype(folder: &Path, genotype: &Genotype) -> Result<(), RunError> {
     let Ok(run) = Folder::open(folder) else { return Ok(()) };
-    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_darts_text);
+    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_text);
     match before == now {
         true => Ok(()),
         false => Err(RunError::OtherRecipe { path: folder.to_owned(), key: "genotype".to_owned(), before, now }),
@@ -275,7 +275,7 @@ impl Part<'_> {
         let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else { return Ok(None) };
         let folder = Folder::open(&folder)?;
         let course: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
-        let entropy = course.iter().rev().find_map(|record| record.alpha_entropy);
+        let entropy = course.iter().rev().find_map(|record| record.alpha_entropy.clone());
         let genotype = Genotype::read(folder.file("genotype.json"))?;
         Ok(Some(Searched { genotype, outcome: SearchOutcome::new(&result, entropy), course }))
     }
@@ -292,7 +292,7 @@ impl Part<'_> {
 
     /// The cell that the seed draws from the space.
     fn drawn(&self) -> Result<Genotype, RunError> {
-        let space = Space::subset(self.recipe.space.name, &self.recipe.space.operations)
+        let candidates = Candidates::subset(self.recipe.space.name, &self.recipe.space.operations)
             .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
         let origin = Origin {
             method: self.method.name.clone(),
@@ -300,7 +300,7 @@ impl Part<'_> {
             seed: Some(self.seed),
             recipe: Some(self.recipe.recipe.clone()),
         };
-        let cell = Genotype::drawn(&space, &mut stream(self.seed, "random_cell", [0, 0]));
+        let cell = Genotype::drawn(&candidates, &mut stream(self.seed, "random_cell", [0, 0]));
         Ok(Genotype { origin: Some(origin), ..cell })
     }
 

@@ -97,7 +97,7 @@ pub(super) fn course(report: &Report, courses: &[Vec<&[MetricRecord]>]) -> Strin
     draw(&names, |area, legend| {
         let area = area.titled(&format!("{}: the course of the searches", report.recipe), (FONT, 20))?;
         let [upper, lower] = &area.split_evenly((2, 1))[..] else { unreachable!("two rows were asked for") };
-        panel(upper, courses, "edges decided", |record| record.decided.map_or(0, |[a, b]| a + b) as f64)?;
+        panel(upper, courses, "edges decided", |record| record.decided.iter().flatten().sum::<usize>() as f64)?;
         panel(lower, courses, "seconds a step", |record| record.seconds_per_step)?;
         explain(&names, legend, |area, look, y| line(area, look, vec![(2, y), (22, y)]))
     })
@@ -285,7 +285,7 @@ mod tests {
             validation_loss: None,
             validation_accuracy: None,
             gradient_norm: 1.0,
-            decided: Some([epoch, epoch]),
+            decided: Some(vec![epoch, epoch]),
             alpha_entropy: None,
             skips: None,
             pools: None,

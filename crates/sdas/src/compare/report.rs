@@ -1,9 +1,9 @@
 //! What a comparison comes to: each run's numbers, each method's, and what may be said of them.
 
 use super::statistics::{Difference, Spread};
-use crate::genotype::{COLLAPSED, Genotype};
+use crate::genotype::{Genes, Genotype};
 use crate::run::RunResult;
-use crate::space::{CellKind, OperationKind};
+use crate::space::OperationKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct Outcome {
     pub parameters: usize,
     /// Its multiply-adds for one sample.
     pub multiply_adds: usize,
-    /// The found cells, as the text that the DARTS family prints.
+    /// The found cells, as the text that their literature prints.
     #[serde(with = "as_text")]
     pub genotype: Genotype,
     /// What they are made of.
@@ -62,15 +62,15 @@ mod as_text {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub(super) fn serialize<S: Serializer>(genotype: &Genotype, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&genotype.to_darts_text())
+        serializer.serialize_str(&genotype.to_text())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Genotype, D::Error> {
-        Genotype::from_darts_text(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+        Genotype::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
-/// Shares of kinds of operations among the 16 edges of a found pair of cells.
+/// Shares of kinds of operations among the edges of the found cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Makeup {
     /// Skip connections.
@@ -79,7 +79,7 @@ pub struct Makeup {
     pub pools: f64,
     /// Operations across time, with or without space.
     pub temporal: f64,
-    /// Whether a cell has collapsed: at least [`COLLAPSED`] of its edges are skips or pools.
+    /// Whether a cell has collapsed: three quarters of its edges or more learn nothing (skips, pools, none).
     pub collapsed: bool,
 }
 
@@ -87,14 +87,16 @@ impl Makeup {
     /// Of a genotype.
     pub fn of(genotype: &Genotype) -> Self {
         use OperationKind::{Pool, Skip, SpaceTime, Temporal};
-        let count = |cell: CellKind, kinds: &[OperationKind]| genotype.genes(cell).count(kinds);
-        let share =
-            |kinds: &[OperationKind]| CellKind::ALL.iter().map(|&cell| count(cell, kinds)).sum::<usize>() as f64 / 16.0;
+        let share = |kinds: &[OperationKind]| {
+            let count = genotype.cells.iter().map(|genes| genes.count(kinds)).sum::<usize>();
+            count as f64 / genotype.edge_count() as f64
+        };
+        let collapsed = |genes: &Genes| genes.idle() >= genotype.space.collapsed();
         Makeup {
             skips: share(&[Skip]),
             pools: share(&[Pool]),
             temporal: share(&[Temporal, SpaceTime]),
-            collapsed: CellKind::ALL.iter().any(|&cell| count(cell, &[Skip, Pool]) >= COLLAPSED),
+            collapsed: genotype.cells.iter().any(collapsed),
         }
     }
 }
@@ -186,14 +188,14 @@ impl fmt::Display for Verdict {
 
 impl SearchOutcome {
     /// Of a finished search; `alpha_entropy` is in its metrics.
-    pub(super) fn new(result: &RunResult, alpha_entropy: Option<[f64; 2]>) -> Self {
+    pub(super) fn new(result: &RunResult, alpha_entropy: Option<Vec<f64>>) -> Self {
         let validation_accuracy = result.validation_accuracy.unwrap_or(f64::NAN);
         SearchOutcome {
             seconds: result.seconds,
             peak_memory: result.peak_memory,
             validation_accuracy,
             gap: result.train_accuracy - validation_accuracy,
-            alpha_entropy: alpha_entropy.map(|pair| pair.iter().sum::<f64>() / 2.0),
+            alpha_entropy: alpha_entropy.map(|kinds| kinds.iter().sum::<f64>() / kinds.len() as f64),
         }
     }
 }

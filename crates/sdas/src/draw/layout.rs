@@ -6,7 +6,6 @@
 
 use super::lanes::{Lane, Side, choices};
 use super::{CellPicture, EdgePicture, Picture};
-use crate::space::{INPUTS, NODES};
 
 /// Size of the labels' type.
 pub(super) const LABEL_SIZE: f64 = 11.5;
@@ -91,12 +90,15 @@ pub(super) struct EdgeLayout {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
     label: f64,
+    /// The most nodes of a cell.
+    nodes: usize,
 }
 
 impl Measure {
     pub(super) fn of(picture: &Picture) -> Self {
         let labels = picture.cells.iter().flat_map(|cell| &cell.edges).map(|edge| label_width(&edge.label));
-        Measure { label: labels.fold(60.0, f64::max) }
+        let nodes = picture.cells.iter().map(|cell| cell.nodes).max().unwrap_or(1);
+        Measure { label: labels.fold(60.0, f64::max), nodes }
     }
 
     fn node(&self, node: usize) -> f64 {
@@ -105,7 +107,7 @@ impl Measure {
     }
 
     fn output(&self) -> f64 {
-        self.node(NODES - 1) + NODE.0 / 2.0 + 30.0 + OUTPUT.0 / 2.0
+        self.node(self.nodes - 1) + NODE.0 / 2.0 + 30.0 + OUTPUT.0 / 2.0
     }
 
     pub(super) fn width(&self) -> f64 {
@@ -121,7 +123,7 @@ pub(super) fn label_width(label: &str) -> f64 {
 #[derive(Debug, Clone)]
 pub(super) struct CellLayout {
     /// The inputs and the nodes, by state.
-    pub(super) states: [Rect; INPUTS + NODES],
+    pub(super) states: Vec<Rect>,
     pub(super) output: Rect,
     pub(super) edges: Vec<EdgeLayout>,
     /// The height that the output's rail runs in, below the nodes.
@@ -130,13 +132,20 @@ pub(super) struct CellLayout {
     pub(super) bottom: f64,
 }
 
+/// The states' places, inputs first.
+#[derive(Debug, Clone, Copy)]
+struct Places<'a> {
+    inputs: usize,
+    states: &'a [Rect],
+}
+
 /// Places a cell: of the best few choices of lanes, the one whose labels lie clear of other edges.
 pub(super) fn place(cell: &CellPicture, measure: Measure) -> CellLayout {
-    let possible: Vec<usize> = (0..cell.edges.len()).filter(|&index| cell.edges[index].is_possible()).collect();
+    let possible: Vec<usize> = (0..cell.edges.len()).filter(|&index| cell.is_possible(&cell.edges[index])).collect();
     let edges: Vec<&EdgePicture> = possible.iter().map(|&index| &cell.edges[index]).collect();
     let mut best: Option<(usize, CellLayout)> = None;
-    for lanes in choices(&edges, 6) {
-        let (layout, covered) = place_in(&edges, &possible, &lanes, measure);
+    for lanes in choices(&edges, cell.inputs, 6) {
+        let (layout, covered) = place_in(cell, &edges, &possible, &lanes, measure);
         if best.as_ref().is_none_or(|(least, _)| covered < *least) {
             best = Some((covered, layout));
         }
@@ -153,27 +162,33 @@ fn height(lane: Lane) -> f64 {
 }
 
 /// The layout in the given lanes, and how many edges run behind labels that are not theirs.
-fn place_in(edges: &[&EdgePicture], indices: &[usize], lanes: &[Lane], measure: Measure) -> (CellLayout, usize) {
-    let states: [Rect; INPUTS + NODES] = std::array::from_fn(|state| {
-        if state < INPUTS {
-            Rect::around(point(INPUT.0 / 2.0, input_height(state, edges, lanes)), INPUT)
-        } else {
-            Rect::around(point(measure.node(state - INPUTS), 0.0), NODE)
-        }
-    });
-    let curves: Vec<[Cubic; 3]> = (0..edges.len()).map(|index| curve(index, edges, lanes, &states)).collect();
+fn place_in(
+    cell: &CellPicture,
+    edges: &[&EdgePicture],
+    indices: &[usize],
+    lanes: &[Lane],
+    measure: Measure,
+) -> (CellLayout, usize) {
+    let inputs = cell.inputs;
+    let state = |state: usize| match state.checked_sub(inputs) {
+        None => Rect::around(point(INPUT.0 / 2.0, input_height(state, edges, lanes)), INPUT),
+        Some(node) => Rect::around(point(measure.node(node), 0.0), NODE),
+    };
+    let states: Vec<Rect> = (0..cell.states()).map(state).collect();
+    let states = Places { inputs, states: &states };
+    let curves: Vec<[Cubic; 3]> = (0..edges.len()).map(|index| curve(index, edges, lanes, states)).collect();
     let mut covered = 0;
     let placed = (0..edges.len()).map(|index| {
-        let (label, behind) = place_label(index, edges, lanes, &states, &curves);
+        let (label, behind) = place_label(index, edges, lanes, states, &curves);
         covered += behind;
         EdgeLayout { index: indices[index], curve: curves[index], label }
     });
     let placed: Vec<EdgeLayout> = placed.collect();
     let output = Rect::around(point(measure.output(), 0.0), OUTPUT);
-    let boxes = || states.iter().chain(placed.iter().map(|edge| &edge.label));
+    let boxes = || states.states.iter().chain(placed.iter().map(|edge| &edge.label));
     let top = boxes().map(|rect| rect.y).fold(f64::INFINITY, f64::min);
     let bottom = boxes().map(|rect| rect.y + rect.height).fold(0.0, f64::max);
-    (CellLayout { states, output, rail: NODE.1 / 2.0 + RAIL_BELOW, top, bottom, edges: placed }, covered)
+    (CellLayout { states: states.states.to_vec(), output, rail: NODE.1 / 2.0 + RAIL_BELOW, top, bottom, edges: placed }, covered)
 }
 
 /// An input stands in the middle of its edges' lanes.
@@ -186,7 +201,7 @@ fn input_height(input: usize, edges: &[&EdgePicture], lanes: &[Lane]) -> f64 {
 }
 
 /// Where an edge touches the box of a state: arrivals left, the longest innermost; departures right, likewise.
-fn port(index: usize, arrives: bool, edges: &[&EdgePicture], lanes: &[Lane], states: &[Rect]) -> Point {
+fn port(index: usize, arrives: bool, edges: &[&EdgePicture], lanes: &[Lane], places: Places<'_>) -> Point {
     let state = if arrives { edges[index].to } else { edges[index].from };
     let side = lanes[index].side;
     let touches = |other: usize, arrives: bool| {
@@ -198,8 +213,8 @@ fn port(index: usize, arrives: bool, edges: &[&EdgePicture], lanes: &[Lane], sta
     departures.sort_by_key(|&other| (std::cmp::Reverse(lanes[other].level), other));
     let order: Vec<usize> = arrivals.iter().chain(&departures).copied().collect();
     let rank = order.iter().position(|&other| other == index).unwrap_or(0) as f64 - (order.len() as f64 - 1.0) / 2.0;
-    let rect = states[state];
-    if state < INPUTS {
+    let rect = places.states[state];
+    if state < places.inputs {
         // Departures only, from the side: the outermost lane leaves farthest from the line of nodes.
         let spread = (rect.height - 10.0) / (order.len() as f64).max(1.0);
         let away = if side == Side::Above { 1.0 } else { -1.0 };
@@ -212,14 +227,14 @@ fn port(index: usize, arrives: bool, edges: &[&EdgePicture], lanes: &[Lane], sta
     point(rect.centre().x + shift + rank * spread, y)
 }
 
-fn curve(index: usize, edges: &[&EdgePicture], lanes: &[Lane], states: &[Rect]) -> [Cubic; 3] {
+fn curve(index: usize, edges: &[&EdgePicture], lanes: &[Lane], places: Places<'_>) -> [Cubic; 3] {
     let lane = height(lanes[index]);
-    let start = port(index, false, edges, lanes, states);
-    let end = port(index, true, edges, lanes, states);
+    let start = port(index, false, edges, lanes, places);
+    let end = port(index, true, edges, lanes, places);
     let bend = BEND.min((end.x - start.x) / 2.0);
     // Of a quarter of an ellipse, to within a thousandth.
     const ROUND: f64 = 0.5523;
-    let leave = if edges[index].from < INPUTS {
+    let leave = if edges[index].from < places.inputs {
         let gate = start.x + GATE;
         let middle = start.x + GATE / 2.0;
         [start, point(middle, start.y), point(middle, lane), point(gate, lane)]
@@ -238,13 +253,13 @@ fn place_label(
     index: usize,
     edges: &[&EdgePicture],
     lanes: &[Lane],
-    states: &[Rect],
+    Places { inputs, states }: Places<'_>,
     curves: &[[Cubic; 3]],
 ) -> (Rect, usize) {
     let edge = edges[index];
     let size = (label_width(&edge.label), LABEL_HEIGHT);
     let (source, target) = (states[edge.from], states[edge.to]);
-    let start = if edge.from < INPUTS { source.right() + GATE - CLEAR } else { source.centre().x + CLEAR };
+    let start = if edge.from < inputs { source.right() + GATE - CLEAR } else { source.centre().x + CLEAR };
     let (first, last) = (start + size.0 / 2.0, target.centre().x - CLEAR - size.0 / 2.0);
     let middle = (first + last) / 2.0;
     let reach = ((last - first) / 2.0).max(0.0);

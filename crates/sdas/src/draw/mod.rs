@@ -14,10 +14,10 @@ mod text;
 
 pub use png::png;
 pub use svg::svg;
-pub use text::to_text;
+pub use text::{state_name, to_text};
 
-use crate::genotype::{Genes, Genotype};
-use crate::space::{CellKind, INPUTS, NODES, OperationKind};
+use crate::genotype::Genotype;
+use crate::space::{Edge, Operation, OperationKind, Space};
 
 /// A row of cells under one title.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +33,23 @@ pub struct Picture {
 pub struct CellPicture {
     /// Stands above the cell, as in `normal cell`.
     pub name: String,
-    /// Its edges. One that cannot be, because it does not lead from a state to a later node, is left out; so is a
-    /// pruned one, by not being in the list.
+    /// Number of inputs: the first states.
+    pub inputs: usize,
+    /// Number of nodes: the states after them.
+    pub nodes: usize,
+    /// Its edges. One that cannot be, because it does not lead from a state to a later node, is left out; so is one that
+    /// runs nothing, by not being in the list.
     pub edges: Vec<EdgePicture>,
-    /// The states that form its output: 0 and 1 are the inputs, 2 to 5 the nodes.
+    /// The states that form its output.
     pub concat: Vec<usize>,
 }
 
 /// One edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgePicture {
-    /// The state that it reads, 0 to 4.
+    /// The state that it reads.
     pub from: usize,
-    /// The state that it adds to, 2 to 5: node n is state n + 2.
+    /// The state that it adds to, a node.
     pub to: usize,
     /// Its operation; of an undecided edge the one that is strongest.
     pub label: String,
@@ -65,35 +69,45 @@ pub enum EdgeState {
 }
 
 impl EdgePicture {
-    fn is_possible(&self) -> bool {
-        (INPUTS..INPUTS + NODES).contains(&self.to) && self.from < self.to
+    /// The edge at this place of a cell of the space, with this operation.
+    pub fn new(space: &Space, place: Edge, operation: &Operation, state: EdgeState) -> Self {
+        let label = operation.name.to_owned();
+        EdgePicture { from: place.from, to: space.inputs + place.node, label, kind: operation.kind, state }
     }
 }
 
 impl CellPicture {
-    fn of(name: &str, genes: &Genes) -> Self {
-        let edges = genes.nodes.iter().enumerate().flat_map(|(node, edges)| {
-            edges.iter().map(move |gene| EdgePicture {
-                from: gene.from,
-                to: INPUTS + node,
-                label: gene.operation.name.to_owned(),
-                kind: gene.operation.kind,
-                state: EdgeState::Decided,
-            })
-        });
-        CellPicture { name: name.to_owned(), edges: edges.collect(), concat: genes.concat.clone() }
+    /// A cell of the space; decided edges that run nothing are left out.
+    pub fn new(space: &Space, name: &str, edges: impl Iterator<Item = EdgePicture>, concat: Vec<usize>) -> Self {
+        let runs = |edge: &EdgePicture| edge.kind != OperationKind::None || edge.state == EdgeState::Undecided;
+        let edges = edges.filter(runs).collect();
+        CellPicture { name: name.to_owned(), inputs: space.inputs, nodes: space.nodes, edges, concat }
+    }
+
+    fn states(&self) -> usize {
+        self.inputs + self.nodes
+    }
+
+    fn is_possible(&self, edge: &EdgePicture) -> bool {
+        (self.inputs..self.states()).contains(&edge.to) && edge.from < edge.to
     }
 }
 
 impl Picture {
-    /// The two cells of a genotype.
+    /// The cells of a genotype.
     pub fn of(genotype: &Genotype, title: &str) -> Self {
-        let cell = |kind: CellKind| CellPicture::of(&format!("{kind} cell"), genotype.genes(kind));
-        Picture { title: title.to_owned(), cells: CellKind::ALL.map(cell).to_vec() }
+        let cells = genotype.kinds().map(|(kind, genes)| {
+            let edges = genes.edges().map(|(node, gene)| {
+                let place = Edge { from: gene.from, node };
+                EdgePicture::new(genotype.space, place, gene.operation, EdgeState::Decided)
+            });
+            CellPicture::new(genotype.space, &format!("{kind} cell"), edges, genes.concat.clone())
+        });
+        Picture { title: title.to_owned(), cells: cells.collect() }
     }
 }
 
-/// The normal and the reduction cell side by side, as an SVG document.
+/// The cells of a genotype side by side, as an SVG document.
 pub fn cell_pair(genotype: &Genotype, title: &str) -> String {
     svg(&Picture::of(genotype, title))
 }

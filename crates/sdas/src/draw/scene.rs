@@ -3,7 +3,7 @@
 
 use super::layout::{CellLayout, Cubic, EdgeLayout, LABEL_SIZE, Measure, Point, Rect, place, point};
 use super::{CellPicture, EdgePicture, EdgeState, Picture};
-use crate::space::{INPUTS, NODES, OperationKind};
+use crate::space::OperationKind;
 
 const MARGIN: f64 = 28.0;
 const BETWEEN: f64 = 52.0;
@@ -199,10 +199,9 @@ impl Scene {
             }
         }
         for (state, rect) in layout.states.iter().enumerate() {
-            match state {
-                0 => self.state(rect, "#f3f4f6", &["c", "k−2"]),
-                1 => self.state(rect, "#f3f4f6", &["c", "k−1"]),
-                node => self.state(rect, "#fff7dc", &[&(node - INPUTS).to_string()]),
+            match state.checked_sub(cell.inputs) {
+                None => self.state(rect, "#f3f4f6", &["c", &format!("k−{}", cell.inputs - state)]),
+                Some(node) => self.state(rect, "#fff7dc", &[&node.to_string()]),
             }
         }
         self.state(&layout.output, "#f3f4f6", &["c", "k"]);
@@ -219,13 +218,13 @@ impl Scene {
         let foot = layout.output.y + layout.output.height;
         let mut path = Vec::new();
         let mut first = f64::INFINITY;
-        for &state in cell.concat.iter().filter(|&&state| state < INPUTS + NODES) {
+        for &state in cell.concat.iter().filter(|&&state| state < cell.states()) {
             let rect = &layout.states[state];
             // An input joins the rail from its middle, a node from its right corner, which no edge uses.
             let (x, y, towards) = match state {
+                node if node >= cell.inputs => (rect.x + rect.width - 6.0, rect.y + rect.height, BEND),
                 0 => (rect.centre().x - 8.0, rect.y + rect.height, BEND),
-                1 => (rect.centre().x + 8.0, rect.y, -BEND),
-                _ => (rect.x + rect.width - 6.0, rect.y + rect.height, BEND),
+                _ => (rect.centre().x + 8.0, rect.y, -BEND),
             };
             path.push(Segment::Move(point(x, y)));
             path.push(Segment::Line(point(x, rail - towards)));
@@ -312,14 +311,16 @@ impl Text {
 /// One entry for each kind that occurs, and one for the rail, in as many rows as the width asks for.
 fn legend(picture: &Picture, width: f64) -> Vec<Vec<Key>> {
     let mut edges: Vec<&EdgePicture> = Vec::new();
-    for edge in picture.cells.iter().flat_map(|cell| &cell.edges).filter(|edge| edge.is_possible()) {
+    let all = picture.cells.iter().flat_map(|cell| cell.edges.iter().map(move |edge| (cell, edge)));
+    for (_, edge) in all.filter(|(cell, edge)| cell.is_possible(edge)) {
         if !edges.iter().any(|seen| meaning(seen) == meaning(edge)) {
             edges.push(edge);
         }
     }
     edges.sort_by_key(|edge| (edge.state == EdgeState::Undecided, edge.kind));
     let mut keys: Vec<Key> = edges.iter().map(|edge| Key { colour: colours(edge).0, meaning: meaning(edge) }).collect();
-    keys.push(Key { colour: RAIL, meaning: "concatenation" });
+    let joins = picture.cells.iter().any(|cell| cell.concat.len() != 1) || picture.cells.is_empty();
+    keys.push(Key { colour: RAIL, meaning: if joins { "concatenation" } else { "output" } });
     let mut rows: Vec<Vec<Key>> = Vec::new();
     for key in keys {
         match rows.last_mut() {

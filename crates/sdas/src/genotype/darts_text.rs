@@ -7,7 +7,7 @@
 
 use super::cells::Cells;
 use super::{CellFault, Draft, Genes, Genotype, GenotypeError};
-use crate::space::{CellKind, EDGES, NODES, SpaceName};
+use crate::space::{CellKind, IMAGE, Keep, SPACES, Space};
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -30,18 +30,21 @@ impl Genotype {
     /// The text that the DARTS family prints and that Python evaluates, on one line; it has no place for the origin.
     pub fn to_darts_text(&self) -> String {
         let mut text = String::from("Genotype(");
-        for (name, genes) in [("normal", &self.normal), ("reduce", &self.reduction)] {
+        for (kind, genes) in self.kinds() {
+            let (name, separator) = match kind {
+                CellKind::Normal => ("normal", ""),
+                CellKind::Reduction => ("reduce", ", "),
+            };
             let edge = |gene: &super::Gene| format!("('{}', {})", gene.operation.name, gene.from);
             let edges: Vec<_> = genes.nodes.iter().flatten().map(edge).collect();
-            let separator = if name == "normal" { "" } else { ", " };
             // Writing to a string cannot fail.
             let _ = write!(text, "{separator}{name}=[{}], {name}_concat={:?}", edges.join(", "), genes.concat);
         }
         text + ")"
     }
 
-    /// Reads the text that the DARTS family prints, wherever it stands in `text`. The space is the one that knows the
-    /// operations' names; a text of `skip_connect` alone, which both know, is of the image space.
+    /// Reads the text that the DARTS family prints, wherever it stands in `text`. The space is the first of those with such
+    /// cells that knows the operations' names: a text of `skip_connect` alone, which all know, is of the image space.
     ///
     /// # Errors
     ///
@@ -55,8 +58,8 @@ impl Genotype {
         let [normal, reduction] = Reader::new(Cells::of(text).choose(which)?).genotype()?;
         let space = recognise([&normal, &reduction]);
         let genes = |parts: Parts, kind: CellKind| -> Result<Genes, GenotypeError> {
-            if parts.edges.len() != 2 * NODES {
-                let fault = CellFault::Pairs(parts.edges.len());
+            if parts.edges.len() != space.decisions() {
+                let fault = CellFault::Pairs { nodes: space.nodes, found: parts.edges.len() };
                 return Err(GenotypeError::Cell { place: kind.to_string(), fault });
             }
             let nodes = parts.edges.chunks(2).map(<[_]>::to_vec).collect();
@@ -64,20 +67,23 @@ impl Genotype {
         };
         Ok(Genotype {
             space,
-            normal: genes(normal, CellKind::Normal)?,
-            reduction: genes(reduction, CellKind::Reduction)?,
+            cells: vec![genes(normal, CellKind::Normal)?, genes(reduction, CellKind::Reduction)?],
             origin: None,
         })
     }
 }
 
 /// The space that knows most of the names; where that is not all of them, the check names the first unknown one.
-fn recognise(cells: [&Parts; 2]) -> SpaceName {
-    let known = |space: SpaceName| {
+fn recognise(cells: [&Parts; 2]) -> &'static Space {
+    let known = |space: &'static Space| {
         cells.iter().flat_map(|parts| &parts.edges).filter(|(name, _)| space.operation(name).is_ok()).count()
     };
-    if known(SpaceName::Video) > known(SpaceName::Image) { SpaceName::Video } else { SpaceName::Image }
+    let spaces = SPACES.iter().copied().filter(|space| space.keep == Keep::TwoEdges);
+    spaces.fold(&IMAGE, |best, space| if known(space) > known(best) { space } else { best })
 }
+
+/// States of a range that are read: more than any cell has.
+const LONGEST: usize = 14;
 
 /// One cell's two parts.
 #[derive(Default)]
@@ -357,6 +363,7 @@ impl<'a> Reader<'a> {
             _ => return Err(range.error("range(a, b)")),
         };
         // There are six states; what lies beyond them is refused by its first, so a huge range need not be built.
-        Ok((start..end).take(EDGES).collect())
+        // Enough to see that there are too many.
+        Ok((start..end).take(LONGEST).collect())
     }
 }

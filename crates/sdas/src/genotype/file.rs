@@ -1,9 +1,9 @@
 //! The genotype file: JSON with a format and a version, checked on reading.
 
 use super::{Draft, Gene, Genes, Genotype, GenotypeError, Origin, published};
-use crate::space::CellKind;
+use crate::space::{CellKind, Space};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,7 +23,8 @@ struct FileForm {
     _version: IgnoredAny,
     space: String,
     normal: CellForm,
-    reduction: CellForm,
+    // There where the space has such cells.
+    reduction: Option<CellForm>,
     #[serde(default)]
     origin: Option<Origin>,
 }
@@ -61,9 +62,8 @@ impl Genotype {
             format!("  \"format\": \"{FORMAT}\""),
             format!("  \"version\": {VERSION}"),
             format!("  \"space\": \"{}\"", self.space),
-            format!("  \"normal\": {}", cell_json(&self.normal)),
-            format!("  \"reduction\": {}", cell_json(&self.reduction)),
         ];
+        parts.extend(self.kinds().map(|(kind, genes)| format!("  \"{kind}\": {}", cell_json(genes))));
         if let Some(origin) = &self.origin {
             let text = serde_json::to_string_pretty(origin).expect("strings and numbers are always JSON");
             parts.push(format!("  \"origin\": {}", text.replace('\n', "\n  ")));
@@ -88,16 +88,20 @@ impl Genotype {
             return Err(GenotypeError::Version { found: found("version") });
         }
         let form: FileForm = serde_json::from_str(text).map_err(GenotypeError::Json)?;
-        let space = form.space.parse().map_err(GenotypeError::Space)?;
-        Ok(Genotype {
-            space,
-            normal: Draft::from(form.normal).check(CellKind::Normal, space)?,
-            reduction: Draft::from(form.reduction).check(CellKind::Reduction, space)?,
-            origin: form.origin,
-        })
+        let space: &'static Space = form.space.parse().map_err(GenotypeError::Space)?;
+        let mut forms = vec![form.normal];
+        match (space.kinds().contains(&CellKind::Reduction), form.reduction) {
+            (true, Some(form)) => forms.push(form),
+            (true, None) => return Err(GenotypeError::Json(serde_json::Error::missing_field("reduction"))),
+            (false, None) => {}
+            (false, Some(_)) => return Err(GenotypeError::NoReduction { space }),
+        }
+        let check = |(form, &kind): (CellForm, &CellKind)| Draft::from(form).check(kind, space);
+        let cells = forms.into_iter().zip(space.kinds()).map(check).collect::<Result<_, _>>()?;
+        Ok(Genotype { space, cells, origin: form.origin })
     }
 
-    /// Reads a file, as JSON or as DARTS text.
+    /// Reads a file, as [`Genotype::parse`] reads text.
     ///
     /// # Errors
     ///
@@ -118,7 +122,7 @@ impl Genotype {
 
     /// The published cell of that name, else the genotype in the file of that name; a run's folder stands for the
     /// `genotype.json` in it, and `FILE:NAME` for one of several cells in a file, by its name or its line. A file called like
-    /// a published cell is reached as `./darts_v2`.
+    /// a published cell is reached as `./darts_v2`. What begins with `|` is a cell itself, as NAS-Bench-201 writes it.
     ///
     /// # Errors
     ///
@@ -126,6 +130,9 @@ impl Genotype {
     pub fn resolve(file_or_name: &str) -> Result<Genotype, GenotypeError> {
         if let Some(genotype) = published(file_or_name) {
             return Ok(genotype);
+        }
+        if file_or_name.starts_with('|') {
+            return Genotype::from_benchmark_text(file_or_name);
         }
         let path = Path::new(file_or_name);
         if path.is_dir() {
@@ -164,7 +171,8 @@ fn decoded(bytes: Vec<u8>) -> io::Result<String> {
 fn cell_json(genes: &Genes) -> String {
     // Operations' names are plain words: nothing in them needs escaping.
     let edge = |gene: &Gene| format!("{{\"from\": {}, \"op\": \"{}\"}}", gene.from, gene.operation.name);
-    let nodes = genes.nodes.each_ref().map(|[a, b]| format!("      [{}, {}]", edge(a), edge(b)));
+    let edges = |genes: &Vec<Gene>| genes.iter().map(edge).collect::<Vec<_>>().join(", ");
+    let nodes: Vec<_> = genes.nodes.iter().map(|genes| format!("      [{}]", edges(genes))).collect();
     format!("{{\n    \"nodes\": [\n{}\n    ],\n    \"concat\": {:?}\n  }}", nodes.join(",\n"), genes.concat)
 }
 

@@ -4,7 +4,7 @@
 //! follow from them are tested in `crate::network`.
 
 use super::{Draft, Genes, Genotype, Origin};
-use crate::space::{CellKind, NODES, SpaceName};
+use crate::space::{CellKind, IMAGE};
 
 /// A cell from the literature.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub struct Published {
     reduction: Edges,
 }
 
-type Edges = [(&'static str, i64); 2 * NODES];
+/// Two for each of the four nodes.
+type Edges = [(&'static str, i64); 8];
 
 const DARTS: &str = "Liu, Simonyan, Yang: DARTS: Differentiable Architecture Search. ICLR 2019, arXiv:1806.09055";
 const PDARTS: &str = "Chen, Xie, Wu, Tian: Progressive Differentiable Architecture Search: Bridging the Depth Gap \
@@ -114,9 +115,8 @@ impl Published {
     pub fn genotype(&self) -> Genotype {
         let origin = Origin { method: self.method.to_owned(), dataset: self.dataset.to_owned(), ..Origin::default() };
         Genotype {
-            space: SpaceName::Image,
-            normal: genes(CellKind::Normal, &self.normal),
-            reduction: genes(CellKind::Reduction, &self.reduction),
+            space: &IMAGE,
+            cells: vec![genes(CellKind::Normal, &self.normal), genes(CellKind::Reduction, &self.reduction)],
             origin: Some(origin),
         }
     }
@@ -125,7 +125,7 @@ impl Published {
 fn genes(kind: CellKind, edges: &Edges) -> Genes {
     let nodes = edges.chunks(2).map(|pair| pair.iter().map(|&(name, from)| (name.to_owned(), from)).collect());
     let draft = Draft { nodes: nodes.collect(), concat: vec![2, 3, 4, 5] };
-    draft.check(kind, SpaceName::Image).expect("the table above holds cells; a test reads them all")
+    draft.check(kind, &IMAGE).expect("the table above holds cells; a test reads them all")
 }
 
 /// The published cell called `name`.

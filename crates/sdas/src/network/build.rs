@@ -2,22 +2,9 @@
 
 use super::{Auxiliary, Block, Cell, CellEdge, Linear, Network};
 use crate::genotype::{Genes, Genotype};
-use crate::space::{CellKind, EDGES, INPUTS, Space, SpaceName, edges, reduction_cells};
+use crate::space::{Between, Candidates, CellKind, Closing, Operation, Preprocessing, Space, Stem, stage_starts};
+use crate::supernet::SupernetShape;
 use sdas_kernels::{Edge, Expression, Extent, Norm, Padding};
-use serde::{Deserialize, Serialize};
-
-/// What lies before the first cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stem {
-    /// One 3×3 convolution to three times the channels, at full size.
-    Cifar,
-    /// Three 3×3 convolutions of stride 2: the cells' inputs at 1/4 and 1/8.
-    Imagenet,
-    /// 3×3×3 convolutions of strides (1,2,2), (2,2,2), (1,2,2): the cells' inputs at 1/4 and 1/8 of the size, half the
-    /// frames.
-    Video,
-}
 
 /// The sizes of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +30,10 @@ impl Network {
         builder.stem(shape.stem, shape.inputs);
         let mut auxiliary_at = None;
         for index in 0..shape.cells {
-            let kind = builder.next_cell(shape.cells);
-            let genes = match kind {
-                CellKind::Normal => &genotype.normal,
-                CellKind::Reduction => &genotype.reduction,
-            };
-            builder.derived_cell(kind, genes);
+            let kind = builder.begin_cell(index, shape.cells);
+            builder.derived_cell(kind, genotype.genes(kind));
             if shape.auxiliary && index == 2 * shape.cells / 3 {
-                auxiliary_at = Some((index, builder.last));
+                auxiliary_at = Some((builder.cells.len() - 1, builder.last));
             }
         }
         let auxiliary =
@@ -58,22 +41,14 @@ impl Network {
         builder.finish(shape.classes, auxiliary)
     }
 
-    /// The supernet of a space: every edge of every cell mixes all candidate operations. `stem_stride` is that of its one
-    /// 3×3(×3) convolution.
-    pub fn supernet(
-        space: &Space,
-        channels: usize,
-        cells: usize,
-        classes: usize,
-        inputs: usize,
-        stem_stride: Extent,
-    ) -> Network {
-        let mut builder = Builder::new(space.name, channels, Norm::Plain);
-        builder.supernet_stem(inputs, stem_stride);
-        let operations: Vec<_> = space.operations.iter().map(|operation| operation.expression.clone()).collect();
-        for _ in 0..cells {
-            let kind = builder.next_cell(cells);
-            builder.search_cell(kind, &operations);
+    /// The supernet of a space: every edge of every cell mixes all its candidate operations. The stem is one convolution.
+    pub fn supernet(candidates: &Candidates, shape: SupernetShape) -> Network {
+        let SupernetShape { channels, cells, classes, inputs, stem_stride } = shape;
+        let mut builder = Builder::new(candidates.space, channels, Norm::Plain);
+        builder.single_stem(inputs, stem_stride);
+        for index in 0..cells {
+            let kind = builder.begin_cell(index, cells);
+            builder.search_cell(kind, candidates.edges(kind));
         }
         builder.finish(classes, None)
     }
@@ -81,7 +56,7 @@ impl Network {
 
 /// Puts a network together, cell by cell, and hands out slots.
 pub struct Builder {
-    space: SpaceName,
+    space: &'static Space,
     norm: Norm,
     /// Channels of the current cell's nodes.
     channels: usize,
@@ -100,7 +75,7 @@ pub struct Builder {
 const UNIT: Extent = [1, 1, 1];
 
 impl Builder {
-    fn new(space: SpaceName, channels: usize, norm: Norm) -> Self {
+    fn new(space: &'static Space, channels: usize, norm: Norm) -> Self {
         Builder {
             space,
             norm,
@@ -120,7 +95,7 @@ impl Builder {
         Block { name, first_layer, slot: self.slots - 1, edge }
     }
 
-    /// A 3×3 convolution with affine norm, 3×3×3 for clips.
+    /// A convolution with affine norm.
     fn stem_block(
         &mut self,
         name: &str,
@@ -129,11 +104,7 @@ impl Builder {
         stride: Extent,
         activated: bool,
     ) -> Block {
-        let kernel = match self.space {
-            SpaceName::Image => [1, 3, 3],
-            SpaceName::Video => [3, 3, 3],
-        };
-        let convolve = Expression::Convolve { kernel, padding: Padding::Same, activated };
+        let convolve = Expression::Convolve { kernel: self.space.stem_kernel, padding: Padding::Same, activated };
         self.block(
             name.to_owned(),
             first_layer,
@@ -141,8 +112,8 @@ impl Builder {
         )
     }
 
-    fn supernet_stem(&mut self, inputs: usize, stride: Extent) {
-        let outputs = self.channels.saturating_mul(3);
+    fn single_stem(&mut self, inputs: usize, stride: Extent) {
+        let outputs = self.channels.saturating_mul(self.space.stem_width);
         let block = self.stem_block("stem", 0, [inputs, outputs], stride, false);
         self.stem.push(block);
         (self.before, self.last) = (outputs, outputs);
@@ -151,7 +122,7 @@ impl Builder {
     fn stem(&mut self, stem: Stem, inputs: usize) {
         let c = self.channels;
         let strides = match stem {
-            Stem::Cifar => return self.supernet_stem(inputs, UNIT),
+            Stem::Cifar => return self.single_stem(inputs, UNIT),
             Stem::Imagenet => [[1, 2, 2]; 3],
             Stem::Video => [[1, 2, 2], [2, 2, 2], [1, 2, 2]],
         };
@@ -163,66 +134,98 @@ impl Builder {
         self.catch_up = strides[2];
     }
 
-    /// Kind of the cell that comes next, of `cells`; a reduction cell doubles the channels.
-    fn next_cell(&mut self, cells: usize) -> CellKind {
-        if reduction_cells(cells).contains(&self.cells.len()) {
-            self.channels = self.channels.saturating_mul(2);
-            CellKind::Reduction
-        } else {
-            CellKind::Normal
+    /// Kind of cell `index` of `cells`, before which the channels are doubled where a stage begins: by the cell itself, or by
+    /// what is put between.
+    fn begin_cell(&mut self, index: usize, cells: usize) -> CellKind {
+        if !stage_starts(cells).contains(&index) {
+            return CellKind::Normal;
+        }
+        let before = self.channels;
+        self.channels = before.saturating_mul(2);
+        match self.space.between {
+            Between::ReductionCells => CellKind::Reduction,
+            Between::ResidualBlocks => {
+                self.residual_block(before);
+                CellKind::Normal
+            }
         }
     }
 
-    fn preprocess(&mut self) -> [Block; INPUTS] {
+    /// A residual block (He et al., 2016) as a cell of edges that nobody searches: two 3×3 convolutions of which the first
+    /// reduces the size, and beside them the means of windows of that size and a 1×1 convolution.
+    fn residual_block(&mut self, inputs: usize) {
+        let prefix = format!("cells.{}", self.cells.len());
+        let (outputs, norm) = (self.channels, Norm::Affine);
+        let convolve = Expression::Convolve { kernel: [1, 3, 3], padding: Padding::Same, activated: true };
+        let stride = self.space.stride;
+        let mut edge = |name: &str, [from, node, inputs]: [usize; 3], stride, operation: Expression| {
+            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm };
+            CellEdge { from, node, mixed: None, block: self.block(format!("{prefix}.{name}"), 0, edge) }
+        };
+        let edges = vec![
+            edge("conv_a", [0, 0, inputs], stride, convolve.clone()),
+            edge("conv_b", [1, 1, outputs], UNIT, convolve),
+            edge("downsample", [0, 1, inputs], stride, Expression::Shrink),
+        ];
+        self.push(Cell { kind: None, inputs: 1, preprocess: Vec::new(), edges, concat: vec![2] });
+    }
+
+    fn preprocess(&mut self) -> Vec<Block> {
+        if self.space.preprocessing == Preprocessing::Absent {
+            return Vec::new();
+        }
         let prefix = format!("cells.{}", self.cells.len());
         let (outputs, norm) = (self.channels, self.norm);
-        let (first, stride) = match self.catch_up {
-            UNIT => (Expression::Project, UNIT),
-            stride => (Expression::Skip, stride),
+        let read = [(self.before, self.catch_up), (self.last, UNIT)];
+        let read = read.into_iter().skip(2 - self.space.inputs).enumerate();
+        let mut block = |index: usize, inputs: usize, stride: Extent| {
+            let operation = if stride == UNIT { Expression::Project } else { Expression::Skip };
+            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm };
+            self.block(format!("{prefix}.pre{index}"), 0, edge)
         };
-        let (before, last) = (self.before, self.last);
-        let first = Edge { inputs: before, outputs, stride, operations: vec![first], norm };
-        let second = Edge { inputs: last, outputs, stride: UNIT, operations: vec![Expression::Project], norm };
-        [self.block(format!("{prefix}.pre0"), 0, first), self.block(format!("{prefix}.pre1"), 0, second)]
+        read.map(|(index, (inputs, stride))| block(index, inputs, stride)).collect()
     }
 
     /// The edge of the current cell that runs `operations` from state `from`.
     fn edge(&self, kind: CellKind, from: usize, operations: Vec<Expression>) -> Edge {
         let stride = match kind {
-            CellKind::Reduction if from < INPUTS => self.space.reduction_stride(),
+            CellKind::Reduction if from < self.space.inputs => self.space.stride,
             _ => UNIT,
         };
         Edge { inputs: self.channels, outputs: self.channels, stride, operations, norm: self.norm }
     }
 
-    fn search_cell(&mut self, kind: CellKind, operations: &[Expression]) {
+    fn search_cell(&mut self, kind: CellKind, candidates: &[Vec<&'static Operation>]) {
         let index = self.cells.len();
         let preprocess = self.preprocess();
-        let mut cell_edges = Vec::with_capacity(EDGES);
-        for (row, place) in edges().enumerate() {
-            let edge = self.edge(kind, place.from, operations.to_vec());
+        let mut edges = Vec::with_capacity(candidates.len());
+        for (row, (place, operations)) in self.space.edges().zip(candidates).enumerate() {
+            let operations = operations.iter().map(|operation| operation.expression.clone()).collect();
+            let edge = self.edge(kind, place.from, operations);
             let block = self.block(format!("cells.{index}.edges.{row}"), 0, edge);
-            cell_edges.push(CellEdge { from: place.from, node: place.node, mixed: Some(row), block });
+            edges.push(CellEdge { from: place.from, node: place.node, mixed: Some(row), block });
         }
-        self.push(Cell { kind, preprocess, edges: cell_edges, concat: vec![2, 3, 4, 5] });
+        let concat = self.space.concat();
+        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat });
     }
 
     fn derived_cell(&mut self, kind: CellKind, genes: &Genes) {
         let index = self.cells.len();
         let preprocess = self.preprocess();
-        let mut cell_edges = Vec::new();
-        for (place, gene) in genes.nodes.iter().flatten().enumerate() {
+        let mut edges = Vec::new();
+        for (node, gene) in genes.edges() {
             let edge = self.edge(kind, gene.from, vec![gene.operation.expression.clone()]);
-            let block = self.block(format!("cells.{index}.ops.{place}"), 0, edge);
-            cell_edges.push(CellEdge { from: gene.from, node: place / 2, mixed: None, block });
+            let block = self.block(format!("cells.{index}.ops.{}", edges.len()), 0, edge);
+            edges.push(CellEdge { from: gene.from, node, mixed: None, block });
         }
-        self.push(Cell { kind, preprocess, edges: cell_edges, concat: genes.concat.clone() });
+        let concat = genes.concat.clone();
+        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat });
     }
 
     fn push(&mut self, cell: Cell) {
         self.catch_up = match cell.kind {
-            CellKind::Normal => UNIT,
-            CellKind::Reduction => self.space.reduction_stride(),
+            Some(CellKind::Normal) => UNIT,
+            Some(CellKind::Reduction) | None => self.space.stride,
         };
         (self.before, self.last) = (self.last, self.channels.saturating_mul(cell.concat.len()));
         self.cells.push(cell);
@@ -253,12 +256,18 @@ impl Builder {
     }
 
     fn finish(mut self, classes: usize, auxiliary: Option<Auxiliary>) -> Network {
+        let closing = (self.space.closing == Closing::Normalised).then(|| {
+            let (channels, operations) = (self.last, vec![Expression::Normalise]);
+            let edge = Edge { inputs: channels, outputs: channels, stride: UNIT, operations, norm: Norm::Affine };
+            self.block("lastact".to_owned(), 0, edge)
+        });
         let classifier = self.linear("classifier", self.last, classes);
         Network {
             stem: self.stem,
             second_stem: self.second_stem,
             cells: self.cells,
             auxiliary,
+            closing,
             classifier,
             slots: self.slots,
         }

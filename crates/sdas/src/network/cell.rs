@@ -1,21 +1,23 @@
-//! Cells: preprocessing, edges between states, concatenation.
+//! Cells: preprocessing, edges between states, the output.
 
 use super::block::{Block, BlockPass};
 use super::stochastic::DropPath;
-use crate::space::{CellKind, INPUTS, NODES};
+use crate::space::CellKind;
 use burn::tensor::Tensor;
 use sdas_kernels::Link;
 
-/// A cell of a supernet or of a derived network: they differ only in what their edges run.
+/// A cell of a supernet or of a derived network, which differ only in what their edges run; or what lies between stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// Normal or reduction.
-    pub kind: CellKind,
-    /// Preprocessing of the outputs of the cell before the last one and of the last one.
-    pub preprocess: [Block; INPUTS],
+    /// Normal or reduction; `None` for what no search changes.
+    pub kind: Option<CellKind>,
+    /// How many of the last outputs it reads.
+    pub inputs: usize,
+    /// Preprocessing of each of these, the oldest first; none where they are read as they are.
+    pub preprocess: Vec<Block>,
     /// The edges that run, in the order of the topology.
     pub edges: Vec<CellEdge>,
-    /// The states whose concatenation is the output.
+    /// The states that are the output, side by side.
     pub concat: Vec<usize>,
 }
 
@@ -24,7 +26,7 @@ pub struct Cell {
 pub struct CellEdge {
     /// The state it reads.
     pub from: usize,
-    /// The node it ends in, 0 to 3.
+    /// The node it ends in, from 0.
     pub node: usize,
     /// Its row in α while it mixes all operations; `None` once decided.
     pub mixed: Option<usize>,
@@ -33,21 +35,24 @@ pub struct CellEdge {
 }
 
 impl Cell {
-    /// `[N, T, H, W, C]` of the two cells before to this cell's output. `mixes` holds the kind's softmax(α), a row an
-    /// edge.
+    /// From the two outputs before, `[N, T, H, W, C]`, of which it reads as many as it has inputs, to its own. `mixes` holds
+    /// the kind's softmax(α), a row an edge.
     pub(super) fn forward(
         &self,
         pass: &mut BlockPass<'_>,
-        inputs: [Tensor<5>; INPUTS],
+        outputs: [Tensor<5>; 2],
         mixes: Option<&Tensor<2>>,
         drop_path: &mut Option<DropPath>,
     ) -> Tensor<5> {
-        let [before, last] = inputs;
-        let inputs = [self.preprocess[0].forward(pass, before), self.preprocess[1].forward(pass, last)];
+        let inputs = outputs.into_iter().skip(2 - self.inputs);
+        let inputs: Vec<Tensor<5>> = match self.preprocess.is_empty() {
+            true => inputs.collect(),
+            false => inputs.zip(&self.preprocess).map(|(input, block)| block.forward(pass, input)).collect(),
+        };
         let samples = inputs[0].dims()[0];
         let mut links = Vec::with_capacity(self.edges.len());
-        for edge in (0..NODES).flat_map(|node| self.edges.iter().filter(move |edge| edge.node == node)) {
-            let drop_path = drop_path.as_mut().filter(|_| !edge.block.is_identity());
+        for edge in (0..self.nodes()).flat_map(|node| self.edges.iter().filter(move |edge| edge.node == node)) {
+            let drop_path = drop_path.as_mut().filter(|_| self.kind.is_some() && !edge.block.is_identity());
             let link = Link {
                 edge: &edge.block.edge,
                 from: edge.from,
@@ -60,11 +65,21 @@ impl Cell {
             links.push((&edge.block, link));
         }
         let (blocks, links): (Vec<_>, Vec<_>) = links.into_iter().unzip();
-        let output = sdas_kernels::cell(inputs, links, mixes.cloned(), &self.concat);
+        let output = sdas_kernels::cell(inputs.to_vec(), links, mixes.cloned(), &self.concat);
         for (block, statistics) in blocks.into_iter().zip(output.statistics) {
             block.report(pass, statistics);
         }
         output.activation
+    }
+
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.edges.iter().map(|edge| edge.node + 1).max().unwrap_or(0)
+    }
+
+    /// Channels of its nodes.
+    pub(super) fn channels(&self) -> usize {
+        self.edges.first().map_or(0, |edge| edge.block.edge.outputs)
     }
 
     /// All blocks, in the order of their slots.

@@ -2,7 +2,6 @@
 //! number.
 
 use super::{Cell, Network};
-use crate::space::{INPUTS, NODES};
 use sdas_kernels::{Edge, Extent};
 
 /// What a network costs.
@@ -69,13 +68,15 @@ impl Network {
             activations = activations.saturating_add(edge.kept(extent));
         });
         for (cell, [input, output]) in self.cells.iter().zip(extents) {
-            let channels = cell.preprocess[0].edge.outputs;
-            let values = |states: usize, extent| states.saturating_mul(channels).saturating_mul(volume(extent));
-            // Both inputs; the nodes, of which nobody reads the last; and those of the output once more, side by side.
-            let states = sum([values(INPUTS, input), values(NODES - 1 + cell.concat.len(), output)].into_iter());
+            let values = |states: usize, extent| states.saturating_mul(cell.channels()).saturating_mul(volume(extent));
+            // The inputs, once preprocessed; the nodes, of which nobody reads the last; and those of the output once more,
+            // side by side.
+            let (inputs, nodes) = (cell.preprocess.len(), cell.nodes() - 1 + cell.concat.len());
+            let states = sum([values(inputs, input), values(nodes, output)].into_iter());
             activations = activations.saturating_add(states);
         }
         let blocks = self.stem.iter().chain(&self.second_stem).chain(self.cells.iter().flat_map(Cell::blocks));
+        let blocks = blocks.chain(&self.closing);
         let weights = blocks.map(|block| block.edge.weight_count()).chain([self.classifier.weight_count()]);
         let parameters = sum(weights);
         let auxiliary_parameters = self.auxiliary.as_ref().map_or(0, |head| {
@@ -100,17 +101,21 @@ impl Network {
         let mut before = self.stem.iter().fold(input, |extent, block| run(extent, &block.edge));
         let mut last = self.second_stem.iter().fold(before, |extent, block| run(extent, &block.edge));
         let mut extents = Vec::with_capacity(self.cells.len());
-        for Cell { preprocess: [first, second], edges, .. } in &self.cells {
-            run(before, &first.edge);
-            let input = run(last, &second.edge);
-            let mut output = input;
-            // Those that read an input come first in every node, so that its size is known when others read nodes.
-            for edge in edges.iter().filter(|edge| edge.from < INPUTS) {
-                output = run(input, &edge.block.edge);
+        for cell in &self.cells {
+            let read = [before, last].into_iter().skip(2 - cell.inputs);
+            for (extent, block) in read.zip(&cell.preprocess) {
+                run(extent, &block.edge);
             }
-            for edge in edges.iter().filter(|edge| edge.from >= INPUTS) {
-                run(output, &edge.block.edge);
+            // Preprocessing brings all inputs to the size of the last output.
+            let (input, mut states) = (last, vec![last; cell.inputs]);
+            for node in 0..cell.nodes() {
+                for edge in cell.edges.iter().filter(|edge| edge.node == node) {
+                    let extent = run(states[edge.from], &edge.block.edge);
+                    states.truncate(cell.inputs + node);
+                    states.push(extent);
+                }
             }
+            let output = states[cell.concat[0]];
             (before, last) = (last, output);
             extents.push([input, output]);
         }
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
     use crate::genotype::published;
     use crate::network::{NetworkShape, Stem};
-    use crate::space::{Space, SpaceName};
+    use crate::space::{Candidates, IMAGE, VIDEO};
     use crate::supernet::{Supernet, SupernetShape};
 
     fn derived(name: &str, stem: Stem) -> Counts {
@@ -164,10 +169,13 @@ mod tests {
 
     #[test]
     fn deep_networks_are_counted_without_being_built() {
-        let space = Space::whole(SpaceName::Video);
+        let candidates = Candidates::whole(&VIDEO);
         let genotype = published("darts_v2").expect("a published cell");
         for cells in [BUILT - 1, BUILT, BUILT + 1, BUILT + 2, 64] {
-            let supernet = |cells| Network::supernet(&space, 3, cells, 5, 3, [1, 2, 2]);
+            let supernet = |cells| {
+                let shape = SupernetShape { channels: 3, cells, classes: 5, inputs: 3, stem_stride: [1, 2, 2] };
+                Network::supernet(&candidates, shape)
+            };
             assert_eq!(Counts::of(cells, [5, 33, 47], supernet), supernet(cells).counts([5, 33, 47]), "{cells} cells");
             let shape = |cells| NetworkShape {
                 channels: 7,
@@ -224,7 +232,7 @@ mod tests {
     fn supernets_have_the_parameters_of_darts() {
         for (cells, parameters) in [(5, 1_275_834), (8, 1_930_618), (11, 2_585_146), (17, 3_894_202)] {
             let shape = SupernetShape { channels: 16, cells, classes: 10, inputs: 3, stem_stride: [1, 1, 1] };
-            let supernet = Supernet::new(Space::whole(SpaceName::Image), shape);
+            let supernet = Supernet::new(Candidates::whole(&IMAGE), shape);
             assert_eq!(supernet.network.counts([1, 32, 32]).parameters, parameters, "{cells} cells");
         }
     }

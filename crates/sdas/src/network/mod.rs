@@ -11,14 +11,17 @@ mod stochastic;
 
 pub use auxiliary::Auxiliary;
 pub use block::{Block, Linear};
-pub use build::{Builder, NetworkShape, Stem};
+pub use build::{Builder, NetworkShape};
 pub use cell::{Cell, CellEdge};
 pub use counts::Counts;
 pub use names::{NamedStatistic, NamedWeight};
 pub use stochastic::{DropPath, Dropout};
 
+pub use crate::space::Stem;
+
 use crate::parameters::Parameters;
 use block::BlockPass;
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use sdas_data::random::stream;
 
@@ -27,12 +30,14 @@ use sdas_data::random::stream;
 pub struct Network {
     /// From the picture to the first cell's first input.
     pub stem: Vec<Block>,
-    /// From there to the first cell's second input; empty where both inputs are the same.
+    /// From there to the output that the first cell reads last; empty where both are the same.
     pub second_stem: Vec<Block>,
-    /// The cells.
+    /// The cells, and what lies between stages.
     pub cells: Vec<Cell>,
     /// A second classifier at two thirds of the cells, used in training only.
     pub auxiliary: Option<Auxiliary>,
+    /// The norm between the last cell and the average, before a ReLU, where the space has one.
+    pub closing: Option<Block>,
     /// From the averaged features to the logits.
     pub classifier: Linear,
     /// Number of slots that [`Parameters`] of this network have.
@@ -45,8 +50,8 @@ pub struct Pass<'a> {
     pub weights: &'a Parameters,
     /// Running statistics: evaluation. `None`: training, which normalises by the batch.
     pub running: Option<&'a Parameters>,
-    /// Softmax(α) of the normal and the reduction cells, `[edges, operations]` each, for a supernet with mixed edges.
-    pub mixes: Option<[Tensor<2>; 2]>,
+    /// Softmax(α) by kind of cell, `[edges, operations]` each, for a supernet with mixed edges.
+    pub mixes: Option<Vec<Tensor<2>>>,
     /// Drop path, in training.
     pub drop_path: Option<DropPath>,
     /// Dropout before the classifier, in training.
@@ -88,12 +93,15 @@ impl Network {
         let mut last = self.second_stem.iter().fold(before.clone(), |x, block| block.forward(&mut blocks, x));
         let mut auxiliary = None;
         for (index, cell) in self.cells.iter().enumerate() {
-            let mixes = mixes.as_ref().map(|mixes| &mixes[cell.kind.index()]);
+            let mixes = mixes.as_ref().zip(cell.kind).map(|(mixes, kind)| &mixes[kind.index()]);
             let output = cell.forward(&mut blocks, [before, last.clone()], mixes, &mut drop_path);
             (before, last) = (last, output);
             if let Some(head) = self.auxiliary.as_ref().filter(|head| running.is_none() && head.after == index) {
                 auxiliary = Some(head.forward(&mut blocks, last.clone()));
             }
+        }
+        if let Some(block) = &self.closing {
+            last = relu(block.forward(&mut blocks, last));
         }
         let mut features = average(last);
         if let Some(mut dropout) = dropout {
@@ -105,7 +113,8 @@ impl Network {
     /// Every block, in the order of their slots.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
         let head = self.auxiliary.iter().flat_map(|head| &head.convolutions);
-        self.stem.iter().chain(&self.second_stem).chain(self.cells.iter().flat_map(Cell::blocks)).chain(head)
+        let cells = self.cells.iter().flat_map(Cell::blocks);
+        self.stem.iter().chain(&self.second_stem).chain(cells).chain(head).chain(&self.closing)
     }
 
     /// Every linear layer: the auxiliary head's, then the classifier.

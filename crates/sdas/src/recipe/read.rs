@@ -4,7 +4,7 @@ use super::{BUILTIN, Recipe};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
 use crate::schedule::Moment;
-use crate::space::Space;
+use crate::space::{Candidates, Stem};
 use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
@@ -153,22 +153,24 @@ impl Recipe {
             let message = format!("must be less than search.epochs = {}, not {}", search.epochs, search.alpha_warmup);
             return fault("search.alpha_warmup", message);
         }
-        if let Some((key, message)) = search.schedule.fault(search.epochs) {
+        let space = self.space.name;
+        if let Some((key, message)) = search.schedule.fault(search.epochs, space.decisions()) {
             return fault(&format!("search.schedule.{key}"), message);
         }
         let (warmup, epochs) = (search.alpha_warmup, search.epochs);
-        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }) > 0 {
+        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, space.decisions()) > 0 {
             let message = format!(
                 "an edge would be decided before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
                 warmup as f64 / epochs as f64
             );
             return fault("search.schedule", message);
         }
-        Space::subset(self.space.name, &self.space.operations)
+        Candidates::subset(space, &self.space.operations)
             .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
 
         let train = &self.train;
-        least("train.channels", train.channels, if train.stem == crate::network::Stem::Cifar { 1 } else { 2 })?;
+        space.check_stem(train.stem).map_err(|message| ("train.stem".to_owned(), message))?;
+        least("train.channels", train.channels, if train.stem == Stem::Cifar { 1 } else { 2 })?;
         least("train.cells", train.cells, 3)?;
         least("train.batch", train.batch, 2)?;
         least("train.epochs", train.epochs, 1)?;

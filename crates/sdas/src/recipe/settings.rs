@@ -1,10 +1,9 @@
 //! The sections of a recipe with their defaults.
 
-use crate::network::Stem;
 use crate::optimizer::SgdSettings;
 use crate::schedule::{Criterion, Schedule};
 use crate::search::Order;
-use crate::space::SpaceName;
+use crate::space::{IMAGE, Space, Stem};
 use crate::supernet::AlphaSettings;
 use sdas_data::{
     Augmentation, ClipSettings, Cropping, Duplicates, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
@@ -134,19 +133,19 @@ impl DataSettings {
     }
 }
 
-/// `[space]`: the candidate operations.
+/// `[space]`: what is searched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpaceSettings {
-    /// The table: `image` or `video`.
-    pub name: SpaceName,
-    /// A part of it by name; empty means all of it.
+    /// The space: `image` or `video` (cells of DARTS), `nb201` (NAS-Bench-201), `s1`, `s2` or `s3` (reduced ones).
+    pub name: &'static Space,
+    /// A part of its operations by name; empty means all of them.
     pub operations: Vec<String>,
 }
 
 impl Default for SpaceSettings {
     fn default() -> Self {
-        SpaceSettings { name: SpaceName::Image, operations: Vec::new() }
+        SpaceSettings { name: &IMAGE, operations: Vec::new() }
     }
 }
 
@@ -156,7 +155,8 @@ impl Default for SpaceSettings {
 pub struct SearchSettings {
     /// Channels of the first cells' nodes.
     pub channels: usize,
-    /// Number of cells, at least 3.
+    /// Number of cells, at least 3, in all stages together: 15 are the N = 5 a stage of NAS-Bench-201, whose residual blocks
+    /// are not counted.
     pub cells: usize,
     /// Stride of the supernet's first convolution: frames, height, width.
     pub stem_stride: Extent,
@@ -209,11 +209,11 @@ impl Default for SearchSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
-    /// What lies before the first cell: `cifar`, `imagenet` or `video`.
+    /// What lies before the first cell: `cifar`, `imagenet` or `video`; with `nb201` only `cifar`.
     pub stem: Stem,
     /// Channels of the first cells' nodes.
     pub channels: usize,
-    /// Number of cells, at least 3.
+    /// Number of cells, at least 3, counted as in the search.
     pub cells: usize,
     /// Samples a step.
     pub batch: usize,

@@ -75,7 +75,9 @@ pub enum Event<'a> {
         /// Steps already done in the next.
         step: usize,
         /// Edges decided of each kind of cell, normal first; `None` in training.
-        decided: Option<[usize; 2]>,
+        decided: Option<Vec<usize>>,
+        /// Edges of a kind of cell that a search decides in all; 0 in training.
+        decisions: usize,
         /// Epochs in all.
         epochs: usize,
         /// Steps an epoch.
@@ -94,7 +96,7 @@ pub enum Event<'a> {
         /// The decision.
         decision: &'a Decision,
         /// Edges decided of each kind of cell, normal first.
-        decided: [usize; 2],
+        decided: &'a [usize],
         /// The cells.
         picture: Picture,
     },
@@ -106,7 +108,7 @@ pub enum Event<'a> {
     Collapsed {
         /// The kind.
         cell: CellKind,
-        /// Skip connections and pools among its edges.
+        /// Of its edges, those that learn nothing: skip connections, pools, none.
         edges: usize,
     },
     /// A comparison comes to a stage, or finds it done.
@@ -183,14 +185,14 @@ pub struct MetricRecord {
     /// Mean norm of the weights' gradient before clipping.
     pub gradient_norm: f64,
     /// Edges decided of each kind of cell, normal first; absent in training.
-    pub decided: Option<[usize; 2]>,
+    pub decided: Option<Vec<usize>>,
     /// Mean entropy of softmax(α) over undecided edges of each kind, in nats; absent where nothing is undecided.
-    pub alpha_entropy: Option<[f64; 2]>,
+    pub alpha_entropy: Option<Vec<f64>>,
     /// Share of skip connections in the cells that the search would come to if it ended now, of each kind; absent in
     /// training.
-    pub skips: Option<[f64; 2]>,
+    pub skips: Option<Vec<f64>>,
     /// Share of pools there.
-    pub pools: Option<[f64; 2]>,
+    pub pools: Option<Vec<f64>>,
     /// Learnt numbers still alive.
     pub parameters: usize,
     /// Multiply-adds for one sample.
@@ -203,6 +205,16 @@ pub struct MetricRecord {
     pub memory: Option<u64>,
     /// The most the run has had, where the system tells.
     pub peak_memory: Option<u64>,
+}
+
+/// The cells of an epoch: a line of `cells.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The cells that the search would come to if it ended now, as their literature writes them
+    /// ([`Genotype::to_text`](crate::genotype::Genotype::to_text)).
+    pub genotype: String,
 }
 
 /// Who is told.

@@ -11,7 +11,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
 pub use data::{RunData, Seen, load_data};
 pub use error::RunError;
-pub use event::{Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
+pub use event::{CellRecord, Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::Folder;
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory};

@@ -1,12 +1,12 @@
 //! Which undecided edge goes next.
 
-use crate::space::EDGES;
 use rand::Rng;
 use sdas_data::random::Stream;
 use serde::{Deserialize, Serialize};
 
 /// How candidate edges are ranked; the highest score goes next. With p = softmax(α) of an edge and q = p over the
-/// operations other than `none`, renormalised.
+/// operations that a decision can take, renormalised: all but `none` in spaces where an edge is left out by keeping others,
+/// all in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
@@ -14,11 +14,11 @@ pub enum Criterion {
     Confidence,
     /// The largest of q minus the second largest.
     Margin,
-    /// 1 − H(q)/ln m, m the number of operations other than `none`.
+    /// 1 − H(q)/ln m, m the number of operations in q.
     Certainty,
-    /// max p over the operations other than `none`: DARTS' own ranking of edges (Liu, Simonyan, Yang, 2018, section 2.4).
+    /// max p over the operations in q: DARTS' own ranking of edges (Liu, Simonyan, Yang, 2018, section 2.4).
     Strength,
-    /// N(importance)·N(certainty) (SGAS, Li et al., 2020, equation 5): importance is Σ p over the others than `none`, N
+    /// N(importance)·N(certainty) (SGAS, Li et al., 2020, equation 5): importance is Σ p over the operations in q, N
     /// the min-max over all edges of the cell.
     Sgas1,
     /// sgas1·N(stability) (SGAS, equation 7): stability is the mean over the last four epochs of Σ min(q then, q now).
@@ -31,8 +31,8 @@ pub enum Criterion {
 pub struct Scores<'a> {
     /// softmax(α), a row an edge.
     pub mixes: &'a [Vec<f64>],
-    /// Index of `none` among the operations, if it is a candidate.
-    pub none: Option<usize>,
+    /// By edge, the index of the operation that is never chosen, if there is one.
+    pub never: &'a [Option<usize>],
     /// q of every edge at the end of each of the last four epochs, oldest first; fewer at the start.
     pub history: &'a [Vec<Vec<f64>>],
 }
@@ -40,7 +40,7 @@ pub struct Scores<'a> {
 impl Criterion {
     /// The score of each edge, decided ones included (they take part in the min-max).
     pub fn scores(self, seen: &Scores<'_>, stream: &mut Stream) -> Vec<f64> {
-        let q: Vec<Vec<f64>> = seen.mixes.iter().map(|p| others(p, seen.none)).collect();
+        let q: Vec<Vec<f64>> = seen.mixes.iter().zip(seen.never).map(|(p, &never)| others(p, never)).collect();
         let each = |score: fn(&[f64]) -> f64| q.iter().map(|q| score(q)).collect::<Vec<f64>>();
         match self {
             Criterion::Confidence => each(largest),
@@ -51,26 +51,26 @@ impl Criterion {
             Criterion::Sgas2 => {
                 product(&Criterion::Sgas1.scores(seen, stream), &normalised(stabilities(&q, seen.history)))
             }
-            Criterion::Random => (0..EDGES).map(|_| stream.random()).collect(),
+            Criterion::Random => q.iter().map(|_| stream.random()).collect(),
         }
     }
 }
 
 impl Scores<'_> {
-    /// Σ p over the operations other than `none`, of each edge.
+    /// Σ p over the operations that can be chosen, of each edge.
     fn importances(&self) -> Vec<f64> {
-        self.mixes.iter().map(|p| 1.0 - self.none.map_or(0.0, |none| p[none])).collect()
+        self.mixes.iter().zip(self.never).map(|(p, never)| 1.0 - never.map_or(0.0, |never| p[never])).collect()
     }
 }
 
-/// q: p over the operations other than `none`, renormalised; `none`'s own entry is left out.
-pub fn others(p: &[f64], none: Option<usize>) -> Vec<f64> {
-    let kept: Vec<f64> = p.iter().enumerate().filter(|&(index, _)| Some(index) != none).map(|(_, &p)| p).collect();
+/// q: p over the operations other than the one that is never chosen, renormalised.
+pub fn others(p: &[f64], never: Option<usize>) -> Vec<f64> {
+    let kept: Vec<f64> = p.iter().enumerate().filter(|&(index, _)| Some(index) != never).map(|(_, &p)| p).collect();
     let sum: f64 = kept.iter().sum();
     if sum > 0.0 {
         kept.iter().map(|p| p / sum).collect()
     } else {
-        // All of p lies on `none`, beyond what floating point can tell apart.
+        // All of p lies on what is never chosen, beyond what floating point can tell apart.
         vec![1.0 / kept.len() as f64; kept.len()]
     }
 }
@@ -123,7 +123,7 @@ mod tests {
 
     /// Fourteen edges: the first three as given (`none` first), the rest uniform over four operations.
     fn table(rows: [[f64; 4]; 3]) -> Vec<Vec<f64>> {
-        let mut mixes = vec![vec![0.25; 4]; EDGES];
+        let mut mixes = vec![vec![0.25; 4]; 14];
         for (edge, row) in rows.into_iter().enumerate() {
             mixes[edge] = row.to_vec();
         }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn scores(criterion: Criterion, mixes: &[Vec<f64>], history: &[Vec<Vec<f64>>]) -> Vec<f64> {
-        criterion.scores(&Scores { mixes, none: Some(0), history }, &mut stream(1, "test", [0, 0]))
+        criterion.scores(&Scores { mixes, never: &[Some(0); 14], history }, &mut stream(1, "test", [0, 0]))
     }
 
     fn close(ours: f64, expected: f64) {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn sgas2_also_asks_for_stability() {
         let mixes = table(ROWS);
-        let uniform: Vec<Vec<f64>> = vec![vec![1.0 / 3.0; 3]; EDGES];
+        let uniform: Vec<Vec<f64>> = vec![vec![1.0 / 3.0; 3]; 14];
         let mut turned = uniform.clone();
         turned[2] = vec![0.1, 0.1, 0.8];
         let sgas1 = scores(Criterion::Sgas1, &mixes, &[]);

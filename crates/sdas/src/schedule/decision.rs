@@ -1,8 +1,8 @@
 //! A decision, and the plan of what still runs.
 
-use super::{Criterion, DECISIONS, Scores};
+use super::{Criterion, Scores};
 use crate::genotype::{Gene, Genes};
-use crate::space::{CellKind, EDGES, NODES, Space, edge, edges, edges_into};
+use crate::space::{Candidates, CellKind, Space};
 use sdas_data::random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum EdgeState {
     /// All candidate operations.
     Mixed,
-    /// One operation, by its index in the space.
+    /// One operation, by its index among the edge's candidates.
     Decided(usize),
-    /// Nothing: its node has its two edges.
+    /// Nothing: its node has the edges that it keeps.
     Pruned,
 }
 
@@ -22,7 +22,7 @@ pub enum EdgeState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Plan {
-    states: [EdgeState; EDGES],
+    states: Vec<EdgeState>,
 }
 
 /// One decision as it is written down.
@@ -36,11 +36,11 @@ pub struct Decision {
     pub epoch: usize,
     /// The kind of cell.
     pub cell: CellKind,
-    /// The edge, 0 to 13.
+    /// The edge, by its index.
     pub edge: usize,
-    /// The state the edge reads: 0 and 1 are the cell's inputs.
+    /// The state the edge reads: first come the cell's inputs.
     pub from: usize,
-    /// The node it ends in, 0 to 3.
+    /// The node it ends in, from 0.
     pub node: usize,
     /// The operation it got.
     pub operation: String,
@@ -50,7 +50,7 @@ pub struct Decision {
     pub runner_up: Option<usize>,
     /// The best score minus the second best.
     pub margin: Option<f64>,
-    /// Edges that run nothing from now on, since the node has its two.
+    /// Edges that run nothing from now on, since the node has those that it keeps.
     pub pruned: Vec<usize>,
 }
 
@@ -75,15 +75,14 @@ pub(crate) struct Choice {
     pub(crate) candidates: Vec<Candidate>,
 }
 
-impl Default for Plan {
-    fn default() -> Self {
-        Plan { states: [EdgeState::Mixed; EDGES] }
-    }
-}
-
 impl Plan {
+    /// Nothing decided of a cell of this space.
+    pub fn new(space: &Space) -> Self {
+        Plan { states: vec![EdgeState::Mixed; space.edge_count()] }
+    }
+
     /// The state of each edge.
-    pub fn states(&self) -> &[EdgeState; EDGES] {
+    pub fn states(&self) -> &[EdgeState] {
         &self.states
     }
 
@@ -92,78 +91,84 @@ impl Plan {
         self.states.iter().filter(|state| matches!(state, EdgeState::Decided(_))).count()
     }
 
-    /// Whether every node has its two edges.
+    /// Whether nothing is left to decide.
     pub fn is_complete(&self) -> bool {
-        self.decided() == DECISIONS
+        !self.states.contains(&EdgeState::Mixed)
     }
 
-    /// Takes one decision: the undecided edge with the highest score gets its strongest operation other than `none`;
-    /// where its node then has two, the node's other edges are pruned. Equal scores go to the first edge.
+    /// Takes one decision: the undecided edge with the highest score gets its strongest operation of those that can be
+    /// chosen; where its node then has all the edges that it keeps, the node's other edges are pruned. Equal scores go to the
+    /// first edge.
     ///
     /// # Panics
     ///
     /// If all is decided.
     pub(crate) fn decide(
         &mut self,
-        space: &Space,
+        candidates: &Candidates,
+        kind: CellKind,
         criterion: Criterion,
         seen: &Scores<'_>,
         stream: &mut Stream,
     ) -> Choice {
         let scores = criterion.scores(seen, stream);
-        let mut candidates: Vec<(usize, Candidate)> = (0..EDGES)
+        let mut open: Vec<(usize, Candidate)> = (0..self.states.len())
             .filter(|&index| self.states[index] == EdgeState::Mixed)
             .map(|index| {
-                let (operation, share) = strongest(&seen.mixes[index], seen.none);
-                let name = space.operations[operation].name.to_owned();
+                let (operation, share) = strongest(&seen.mixes[index], seen.never[index]);
+                let name = candidates.of(kind, index)[operation].name.to_owned();
                 (operation, Candidate { edge: index, score: scores[index], operation: name, share })
             })
             .collect();
-        candidates.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
-        let (operation, Candidate { edge: chosen, .. }) = *candidates.first().expect("an undecided edge is left");
+        open.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+        let (operation, Candidate { edge: chosen, .. }) = *open.first().expect("an undecided edge is left");
         self.states[chosen] = EdgeState::Decided(operation);
-        let siblings = edges_into(edge(chosen).node);
+        let space = candidates.space;
+        let node = space.edge(chosen).node;
+        let siblings = space.edges_into(node);
         let decided = |index: &usize| matches!(self.states[*index], EdgeState::Decided(_));
         let mut pruned = Vec::new();
-        if siblings.clone().filter(decided).count() == 2 {
+        if siblings.clone().filter(decided).count() == space.kept(node) {
             pruned = siblings.filter(|index| self.states[*index] == EdgeState::Mixed).collect();
         }
         for &index in &pruned {
             self.states[index] = EdgeState::Pruned;
         }
-        let candidates = candidates.into_iter().map(|(_, candidate)| candidate).collect();
+        let candidates = open.into_iter().map(|(_, candidate)| candidate).collect();
         Choice { edge: chosen, operation, pruned, candidates }
     }
 
     /// The cell that the plan has come to; `None` while anything is undecided.
-    pub fn genes(&self, space: &Space) -> Option<Genes> {
-        let mut nodes: [Vec<Gene>; NODES] = Default::default();
-        for (place, state) in edges().zip(&self.states) {
-            if let EdgeState::Decided(operation) = state {
-                nodes[place.node].push(Gene { from: place.from, operation: space.operations[*operation] });
+    pub fn genes(&self, candidates: &Candidates, kind: CellKind) -> Option<Genes> {
+        let space = candidates.space;
+        let mut nodes: Vec<Vec<Gene>> = vec![Vec::new(); space.nodes];
+        for (index, (place, state)) in space.edges().zip(&self.states).enumerate() {
+            match *state {
+                EdgeState::Mixed => return None,
+                EdgeState::Pruned => {}
+                EdgeState::Decided(operation) => {
+                    let operation = candidates.of(kind, index)[operation];
+                    nodes[place.node].push(Gene { from: place.from, operation });
+                }
             }
         }
-        let mut pairs = Vec::with_capacity(NODES);
-        for node in nodes {
-            pairs.push(<[Gene; 2]>::try_from(node).ok()?);
-        }
-        Some(Genes { nodes: pairs.try_into().ok()?, concat: vec![2, 3, 4, 5] })
+        Some(Genes { nodes, concat: space.concat() })
     }
 }
 
-/// The strongest operation other than `none` and its share of q.
-pub(crate) fn strongest(p: &[f64], none: Option<usize>) -> (usize, f64) {
-    let candidates = (0..p.len()).filter(|&index| Some(index) != none);
+/// The strongest operation other than the one that is never chosen, and its share of q.
+pub(crate) fn strongest(p: &[f64], never: Option<usize>) -> (usize, f64) {
+    let candidates = (0..p.len()).filter(|&index| Some(index) != never);
     let best = candidates.reduce(|best, index| if p[index] > p[best] { index } else { best });
-    let best = best.expect("a space has operations other than none");
-    let rest = 1.0 - none.map_or(0.0, |none| p[none]);
+    let best = best.expect("an edge has operations that can be chosen");
+    let rest = 1.0 - never.map_or(0.0, |never| p[never]);
     (best, if rest > 0.0 { p[best] / rest } else { 0.0 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::SpaceName;
+    use crate::space::{IMAGE, Keep, SPACES};
     use proptest::prelude::*;
     use sdas_data::random::stream;
 
@@ -184,51 +189,65 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever α does between decisions, and whichever criterion ranks the edges.
+        /// In every space, whatever α does between decisions, and whichever criterion ranks the edges.
         #[test]
-        fn a_finished_plan_has_two_edges_a_node_and_never_none(
+        fn a_finished_plan_has_the_edges_of_its_space_and_none_only_where_it_may_be(
+            space in 0..SPACES.len(),
+            reduction in any::<bool>(),
             criterion in 0..CRITERIA.len(),
             seed in any::<u64>(),
-            alphas in prop::collection::vec(prop::collection::vec(prop::collection::vec(-30.0..30.0f64, 8), EDGES), 8),
+            alphas in prop::collection::vec(prop::collection::vec(prop::collection::vec(-30.0..30.0f64, 13), 14), 8),
         ) {
-            let space = Space::whole(SpaceName::Image);
-            let mut plan = Plan::default();
-            let mut history = Vec::new();
-            for (index, alpha) in alphas.iter().enumerate() {
-                let mixes: Vec<_> = alpha.iter().map(|row| softmax(row)).collect();
-                let seen = Scores { mixes: &mixes, none: Some(0), history: &history };
+            let candidates = Candidates::whole(SPACES[space]);
+            let space = candidates.space;
+            let kind = space.kinds()[usize::from(reduction) % space.kinds().len()];
+            let never = candidates.never_chosen(kind);
+            let mut plan = Plan::new(space);
+            let mut history: Vec<Vec<Vec<f64>>> = Vec::new();
+            for (index, alpha) in alphas.iter().take(space.decisions()).enumerate() {
+                let rows = candidates.edges(kind).iter().zip(alpha);
+                let mixes: Vec<_> = rows.map(|(operations, row)| softmax(&row[..operations.len()])).collect();
+                let seen = Scores { mixes: &mixes, never: &never, history: &history };
                 let mut chance = stream(seed, "decide", [index as u64, 0]);
-                let choice = plan.decide(&space, CRITERIA[criterion], &seen, &mut chance);
+                let choice = plan.decide(&candidates, kind, CRITERIA[criterion], &seen, &mut chance);
                 prop_assert_eq!(plan.decided(), index + 1);
+                prop_assert_eq!(plan.is_complete(), index + 1 == space.decisions());
                 prop_assert!(choice.candidates.is_sorted_by(|a, b| a.score >= b.score));
-                history.push(mixes.iter().map(|p| crate::schedule::others(p, Some(0))).collect());
+                history.push(mixes.iter().zip(&never).map(|(p, &never)| crate::schedule::others(p, never)).collect());
             }
-            prop_assert!(plan.is_complete());
-            for node in 0..NODES {
-                let states: Vec<_> = edges_into(node).map(|index| plan.states()[index]).collect();
-                prop_assert_eq!(states.iter().filter(|s| matches!(s, EdgeState::Decided(_))).count(), 2);
-                prop_assert!(states.iter().all(|s| !matches!(s, EdgeState::Mixed | EdgeState::Decided(0))));
+            let genes = plan.genes(&candidates, kind).unwrap();
+            for node in 0..space.nodes {
+                let decided = space.edges_into(node).filter(|&e| matches!(plan.states()[e], EdgeState::Decided(_)));
+                let expected = match space.keep {
+                    Keep::TwoEdges => 2,
+                    Keep::EveryEdge => space.inputs + node,
+                };
+                prop_assert_eq!(decided.count(), expected);
+                prop_assert_eq!(genes.nodes[node].len(), expected);
             }
-            let genes = plan.genes(&space).unwrap();
-            prop_assert!(genes.nodes.iter().flatten().all(|gene| !gene.operation.is_none()));
+            for (node, gene) in genes.nodes.iter().enumerate().flat_map(|(n, genes)| genes.iter().map(move |g| (n, g))) {
+                prop_assert!(space.none_is_chosen || !gene.operation.is_none());
+                let edge = space.edges_into(node).start + gene.from;
+                prop_assert!(space.allowed(kind, edge).any(|operation| operation == gene.operation));
+            }
         }
     }
 
     #[test]
     fn at_end_with_strength_takes_each_nodes_two_strongest_edges() {
-        let mut mixes = vec![vec![0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]; EDGES];
+        let mut mixes = vec![vec![0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]; 14];
         for (index, p) in [(0, 0.2), (1, 0.3), (2, 0.5), (4, 0.4), (6, 0.5), (8, 0.6), (11, 0.25), (13, 0.22)] {
             mixes[index][0] -= p - 0.1;
             mixes[index][3] = p;
         }
-        let space = Space::whole(SpaceName::Image);
-        let seen = Scores { mixes: &mixes, none: Some(0), history: &[] };
-        let mut plan = Plan::default();
-        for _ in 0..DECISIONS {
-            plan.decide(&space, Criterion::Strength, &seen, &mut stream(0, "", [0, 0]));
+        let candidates = Candidates::whole(&IMAGE);
+        let seen = Scores { mixes: &mixes, never: &candidates.never_chosen(CellKind::Normal), history: &[] };
+        let mut plan = Plan::new(&IMAGE);
+        for _ in 0..8 {
+            plan.decide(&candidates, CellKind::Normal, Criterion::Strength, &seen, &mut stream(0, "", [0, 0]));
         }
         let decided: Vec<_> =
-            (0..EDGES).filter(|&index| matches!(plan.states()[index], EdgeState::Decided(3))).collect();
+            (0..14).filter(|&index| matches!(plan.states()[index], EdgeState::Decided(3))).collect();
         assert_eq!(decided, [0, 1, 2, 4, 6, 8, 11, 13]);
     }
 }

@@ -12,15 +12,12 @@ pub use decision::{Candidate, Decision, EdgeState, Plan};
 
 use serde::{Deserialize, Serialize};
 
-/// Decisions that are due for each kind of cell: two for each of its four nodes.
-pub const DECISIONS: usize = 8;
-
 /// How many edges must be decided at a given progress of the search. Our reading of SDAS; the paper's own schedule is not
 /// public.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// Evenly between two points: decision k of 8 at `start + (end − start)·k/8`.
+    /// Evenly between two points: decision k of n at `start + (end − start)·k/n`.
     Linear {
         /// Progress from which decisions fall, in [0, 1].
         #[serde(default = "Schedule::default_start")]
@@ -85,27 +82,27 @@ impl Schedule {
         0.7
     }
 
-    /// How many of each kind of cell's 8 decisions must have been taken at `moment`.
-    pub fn due(&self, moment: Moment) -> usize {
+    /// How many of each kind of cell's `decisions` must have been taken at `moment`.
+    pub fn due(&self, moment: Moment, decisions: usize) -> usize {
         let between = |start: f64, end: f64| {
             let progress = moment.progress();
             if progress + SLACK >= end { 1.0 } else { ((progress - start) / (end - start)).clamp(0.0, 1.0) }
         };
-        let of_all = |share: f64| (share * DECISIONS as f64 + SLACK).floor() as usize;
+        let of_all = |share: f64| (share * decisions as f64 + SLACK).floor() as usize;
         match *self {
             Schedule::Linear { start, end } => of_all(between(start, end)),
             Schedule::Cosine { start, end } => of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0),
             Schedule::Step { every, from } => {
                 let completed = moment.step / moment.steps_per_epoch;
-                completed.checked_sub(from).map_or(0, |since| (1 + since / every).min(DECISIONS))
+                completed.checked_sub(from).map_or(0, |since| (1 + since / every).min(decisions))
             }
-            Schedule::AtEnd {} => usize::from(moment.progress() + SLACK >= 1.0) * DECISIONS,
+            Schedule::AtEnd {} => usize::from(moment.progress() + SLACK >= 1.0) * decisions,
         }
     }
 
-    /// What is wrong with the schedule's numbers for a search of `epochs` epochs, as (key below `search.schedule`, what
-    /// would be right).
-    pub fn fault(&self, epochs: usize) -> Option<(&'static str, String)> {
+    /// What is wrong with the schedule's numbers for a search of `epochs` epochs and so many decisions of each kind of cell,
+    /// as (key below `search.schedule`, what would be right).
+    pub fn fault(&self, epochs: usize, decisions: usize) -> Option<(&'static str, String)> {
         let unit = 0.0..=1.0;
         match *self {
             Schedule::Linear { start, end } | Schedule::Cosine { start, end } => {
@@ -121,9 +118,9 @@ impl Schedule {
             }
             Schedule::Step { every: 0, .. } => Some(("every", "must be at least 1".to_owned())),
             Schedule::Step { every, from } => {
-                let last = from + (DECISIONS - 1) * every;
+                let last = from + (decisions - 1) * every;
                 (last > epochs).then(|| {
-                    let needed = format!("the last of the 8 decisions would fall after epoch {last} of {epochs}");
+                    let needed = format!("the last of the {decisions} decisions would fall after epoch {last} of {epochs}");
                     ("every", format!("is too large: {needed}; decide from an earlier epoch, or more often"))
                 })
             }
@@ -136,9 +133,9 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Decisions due after each tenth of a search of ten epochs of ten steps.
+    /// Of eight decisions, those due after each tenth of a search of ten epochs of ten steps.
     fn by_tenths(schedule: Schedule) -> Vec<usize> {
-        (0..=10).map(|tenth| schedule.due(Moment { step: tenth * 10, steps_per_epoch: 10, epochs: 10 })).collect()
+        (0..=10).map(|tenth| schedule.due(Moment { step: tenth * 10, steps_per_epoch: 10, epochs: 10 }, 8)).collect()
     }
 
     #[test]
@@ -159,8 +156,18 @@ mod tests {
     fn step_decides_after_whole_epochs() {
         assert_eq!(by_tenths(Schedule::Step { from: 2, every: 1 }), [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8]);
         let schedule = Schedule::Step { from: 9, every: 5 };
-        let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 50 });
+        let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 50 }, 8);
         assert_eq!([due(89), due(90), due(139), due(140), due(440), due(500)], [0, 1, 1, 2, 8, 8]);
+    }
+
+    #[test]
+    fn a_schedule_spreads_as_many_decisions_as_there_are() {
+        let schedule = Schedule::Linear { start: 0.0, end: 1.0 };
+        let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 6 }, 6);
+        assert_eq!([due(9), due(10), due(35), due(60)], [0, 1, 3, 6]);
+        // The last of six falls after epoch 2 + 5.
+        let step = Schedule::Step { from: 2, every: 1 };
+        assert_eq!((step.fault(7, 6), step.fault(7, 8).is_some()), (None, true));
     }
 
     #[test]
@@ -178,15 +185,15 @@ mod tests {
             Schedule::AtEnd {},
         ];
         for schedule in schedules {
-            assert_eq!(schedule.fault(10), None, "{schedule:?}");
-            assert_eq!(by_tenths(schedule)[10], DECISIONS, "{schedule:?}");
+            assert_eq!(schedule.fault(10, 8), None, "{schedule:?}");
+            assert_eq!(by_tenths(schedule)[10], 8, "{schedule:?}");
             assert!(by_tenths(schedule).is_sorted(), "{schedule:?}");
         }
     }
 
     #[test]
     fn impossible_numbers_are_faults() {
-        let key = |schedule: Schedule| schedule.fault(10).map(|(key, _)| key);
+        let key = |schedule: Schedule| schedule.fault(10, 8).map(|(key, _)| key);
         assert_eq!(key(Schedule::Linear { start: -0.1, end: 0.5 }), Some("start"));
         assert_eq!(key(Schedule::Cosine { start: 0.5, end: 0.4 }), Some("end"));
         assert_eq!(key(Schedule::Step { from: 9, every: 5 }), Some("every"));

@@ -7,6 +7,7 @@ use crate::run::{
     DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, forget_peak_memory, peak_memory,
 };
 use crate::schedule::Plan;
+use crate::supernet::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -28,12 +29,12 @@ pub(crate) struct Progress {
     pub(crate) step_in_epoch: usize,
     /// Decisions taken, and so lines of `decisions.jsonl`.
     pub(crate) decisions: usize,
-    /// What is decided.
-    pub(crate) plans: [Plan; 2],
+    /// What is decided, by kind of cell.
+    pub(crate) plans: Vec<Plan>,
     /// Steps of α's optimizer.
     pub(crate) alpha_steps: usize,
     /// q of every edge at the end of the last epochs, of each kind of cell.
-    pub(crate) history: [Vec<Vec<Vec<f64>>>; 2],
+    pub(crate) history: Vec<Vec<Rows<f64>>>,
     /// The account of the epoch that is not complete.
     pub(crate) tally: Tally,
     /// Σ of its gradient norms.
@@ -101,9 +102,9 @@ impl Progress {
             step: 0,
             step_in_epoch: 0,
             decisions: 0,
-            plans: Default::default(),
+            plans: Vec::new(),
             alpha_steps: 0,
-            history: Default::default(),
+            history: recipe.space.name.kinds().iter().map(|_| Vec::new()).collect(),
             tally: Tally::default(),
             gradient_norms: 0.0,
             times: Times::default(),

@@ -5,15 +5,15 @@ use super::progress::{Clock, Progress};
 use super::state::{initial, restore, supernet};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
-use crate::genotype::{COLLAPSED, Genes, Genotype, Origin};
+use crate::genotype::{Genes, Genotype, Origin};
 use crate::recipe::Recipe;
 use crate::run::{
-    Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
+    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
     extent, forget_peak_memory, load_data, loader, peak_memory,
 };
-use crate::schedule::{Criterion, DECISIONS, Decision, EdgeState, Moment, Scores, others};
-use crate::space::{CellKind, OperationKind, edge};
-use crate::supernet::Remains;
+use crate::schedule::{Criterion, Decision, EdgeState, Moment, Plan, Scores, others, strongest};
+use crate::space::{CellKind, Operation, OperationKind, Space};
+use crate::supernet::{Remains, Supernet};
 use sdas_data::random::stream;
 use sdas_data::{Loader, LoaderSettings, Views, split};
 use std::path::Path;
@@ -65,8 +65,18 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
         }
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
+    folder.cut("cells.jsonl", cells_until(progress.epoch, &folder))?;
     folder.cut("decisions.jsonl", progress.decisions)?;
     Search::new(recipe, loaders, folder, state, progress, context).run()
+}
+
+/// Lines of `cells.jsonl` up to an epoch. Runs of before have none of their first epochs.
+fn cells_until(epoch: usize, folder: &Folder) -> usize {
+    let text = std::fs::read_to_string(folder.file("cells.jsonl")).unwrap_or_default();
+    let is_before = |line: &&str| {
+        line.ends_with('\n') && serde_json::from_str::<CellRecord>(line).is_ok_and(|record| record.epoch <= epoch)
+    };
+    text.split_inclusive('\n').take_while(is_before).count()
 }
 
 /// The halves of the training set as batches.
@@ -137,6 +147,7 @@ impl<'a> Search<'a> {
             epoch: self.progress.epoch,
             step: self.progress.step_in_epoch,
             decided: Some(self.decided()),
+            decisions: self.space().decisions(),
             epochs,
             steps: self.loaders.training.batches(),
             parameters: self.state.weights.count(),
@@ -183,10 +194,11 @@ impl<'a> Search<'a> {
     /// What is left, if mixed edges fall away evenly between the schedule's decisions.
     fn seconds_left(&self) -> f64 {
         let (steps, epochs) = (self.loaders.training.batches(), self.recipe.search.epochs);
+        let decisions = self.space().decisions();
         let mixed_at = |step: usize| {
-            let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs });
+            let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs }, decisions);
             // A decided edge costs about a tenth of a mixed one.
-            1.0 - 0.9 * due as f64 / DECISIONS as f64
+            1.0 - 0.9 * due as f64 / decisions as f64
         };
         let now = mixed_at(self.progress.step).max(0.1);
         let left = self.progress.step..steps * epochs;
@@ -234,9 +246,9 @@ impl<'a> Search<'a> {
 
     /// Takes the decisions that are due, one edge of each kind of cell at a time.
     fn decide(&mut self, moment: Moment) -> Result<(), RunError> {
-        let due = self.recipe.search.schedule.due(moment);
+        let due = self.recipe.search.schedule.due(moment, self.space().decisions());
         while self.state.supernet.plans.iter().any(|plan| plan.decided() < due) {
-            for kind in CellKind::ALL {
+            for &kind in self.space().kinds() {
                 if self.state.supernet.plans[kind.index()].decided() < due {
                     self.decide_one(kind, moment)?;
                 }
@@ -247,11 +259,12 @@ impl<'a> Search<'a> {
 
     fn decide_one(&mut self, kind: CellKind, moment: Moment) -> Result<(), RunError> {
         let SearchState { supernet, weights, statistics, sgd, alpha } = &mut self.state;
-        let mixes = alpha.mixes(kind);
-        let seen = Scores { mixes: &mixes, none: supernet.none(), history: &self.progress.history[kind.index()] };
+        let Supernet { candidates, plans, .. } = supernet;
+        let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
+        let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };
         let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
         let choice =
-            supernet.plans[kind.index()].decide(&supernet.space, self.recipe.search.criterion, &seen, &mut chance);
+            plans[kind.index()].decide(candidates, kind, self.recipe.search.criterion, &seen, &mut chance);
         let mut remains = Remains::default();
         supernet.fix(kind, choice.edge, choice.operation, &mut remains);
         for &pruned in &choice.pruned {
@@ -260,7 +273,8 @@ impl<'a> Search<'a> {
         remains.apply(&mut [weights, &mut sgd.momentum], statistics);
         sdas_kernels::release_memory();
         let runner_up = choice.candidates.get(1);
-        let place = edge(choice.edge);
+        let place = supernet.candidates.space.edge(choice.edge);
+        let operation = supernet.candidates.of(kind, choice.edge)[choice.operation];
         let decision = Decision {
             progress: moment.progress(),
             step: moment.step,
@@ -269,7 +283,7 @@ impl<'a> Search<'a> {
             edge: choice.edge,
             from: place.from,
             node: place.node,
-            operation: supernet.space.operations[choice.operation].name.to_owned(),
+            operation: operation.name.to_owned(),
             runner_up: runner_up.map(|candidate| candidate.edge),
             margin: runner_up.map(|candidate| choice.candidates[0].score - candidate.score),
             candidates: choice.candidates,
@@ -279,50 +293,53 @@ impl<'a> Search<'a> {
         self.progress.decisions += 1;
         let decided = self.decided();
         let picture = self.picture();
-        self.context.observer.notice(&Event::Decided { decision: &decision, decided, picture });
-        self.warn_of_collapse(kind, choice.operation);
+        self.context.observer.notice(&Event::Decided { decision: &decision, decided: &decided, picture });
+        if !operation.learns() {
+            self.warn_of_collapse(kind);
+        }
         Ok(())
     }
 
-    /// Tells once when a kind of cell has run out of edges that learn; `operation` is what was decided last.
-    fn warn_of_collapse(&mut self, cell: CellKind, operation: usize) {
-        let supernet = &self.state.supernet;
-        let learns_nothing = |operation: usize| {
-            matches!(supernet.space.operations[operation].kind, OperationKind::Skip | OperationKind::Pool)
+    /// Tells once when a kind of cell has run out of edges that learn, after one more that does not.
+    fn warn_of_collapse(&mut self, cell: CellKind) {
+        let Supernet { candidates, plans, .. } = &self.state.supernet;
+        let idle = |(state, operations): &(&EdgeState, &Vec<&Operation>)| match **state {
+            EdgeState::Decided(operation) => !operations[operation].learns(),
+            EdgeState::Mixed | EdgeState::Pruned => false,
         };
-        let decided = supernet.plans[cell.index()].states().iter();
-        let edges = decided.filter(|state| matches!(state, EdgeState::Decided(o) if learns_nothing(*o))).count();
-        if edges == COLLAPSED && learns_nothing(operation) {
+        let edges = plans[cell.index()].states().iter().zip(candidates.edges(cell)).filter(idle).count();
+        if edges == self.space().collapsed() {
             self.context.observer.notice(&Event::Collapsed { cell, edges });
         }
     }
 
-    fn decided(&self) -> [usize; 2] {
-        [0, 1].map(|kind| self.state.supernet.plans[kind].decided())
+    fn space(&self) -> &'static Space {
+        self.state.supernet.candidates.space
+    }
+
+    fn decided(&self) -> Vec<usize> {
+        self.state.supernet.plans.iter().map(Plan::decided).collect()
     }
 
     /// The cells as they stand: what is decided, and what undecided edges lean towards.
     fn picture(&self) -> draw::Picture {
-        let supernet = &self.state.supernet;
-        let cells = CellKind::ALL.map(|kind| {
-            let mixes = self.state.alpha.mixes(kind);
-            let states = supernet.plans[kind.index()].states();
+        let Supernet { candidates, plans, .. } = &self.state.supernet;
+        let space = candidates.space;
+        let cell = |&kind: &CellKind| {
+            let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
+            let states = plans[kind.index()].states();
             let edges = states.iter().enumerate().filter_map(|(index, state)| {
                 let (operation, state) = match *state {
                     EdgeState::Pruned => return None,
                     EdgeState::Decided(operation) => (operation, draw::EdgeState::Decided),
-                    EdgeState::Mixed => {
-                        (crate::schedule::strongest(&mixes[index], supernet.none()).0, draw::EdgeState::Undecided)
-                    }
+                    EdgeState::Mixed => (strongest(&mixes[index], never[index]).0, draw::EdgeState::Undecided),
                 };
-                let (operation, place) = (supernet.space.operations[operation], edge(index));
-                let label = operation.name.to_owned();
-                Some(draw::EdgePicture { from: place.from, to: place.node + 2, label, kind: operation.kind, state })
+                Some(draw::EdgePicture::new(space, space.edge(index), candidates.of(kind, index)[operation], state))
             });
-            draw::CellPicture { name: kind.to_string(), edges: edges.collect(), concat: vec![2, 3, 4, 5] }
-        });
+            draw::CellPicture::new(space, &kind.to_string(), edges, space.concat())
+        };
         let title = format!("{}, epoch {}", self.recipe.recipe, self.progress.epoch + 1);
-        draw::Picture { title, cells: cells.into() }
+        draw::Picture { title, cells: space.kinds().iter().map(cell).collect() }
     }
 
     /// Measures the held-out samples and closes the epoch; false if stopped before, all its steps done.
@@ -337,8 +354,11 @@ impl<'a> Search<'a> {
         }
         let size =
             (self.state.weights.count(), self.state.supernet.network.counts(self.loaders.extent()).multiply_adds);
-        let leaning = CellKind::ALL.map(|kind| self.leaning(kind));
-        let share = |kind| leaning.each_ref().map(|genes| genes.count(&[kind]) as f64 / DECISIONS as f64);
+        let leaning = self.leaning();
+        let share = |kind| {
+            let share = |genes: &Genes| genes.count(&[kind]) as f64 / self.space().decisions() as f64;
+            leaning.cells.iter().map(share).collect::<Vec<_>>()
+        };
         let record = MetricRecord {
             decided: Some(self.decided()),
             alpha_entropy: self.alpha_entropy(),
@@ -347,9 +367,10 @@ impl<'a> Search<'a> {
             ..self.progress.record(rate, Some(validation), self.clock.end_epoch(), size)
         };
         self.folder.append("metrics.jsonl", &record)?;
-        for kind in CellKind::ALL {
-            let none = self.state.supernet.none();
-            let q = self.state.alpha.mixes(kind).iter().map(|p| others(p, none)).collect();
+        self.folder.append("cells.jsonl", &CellRecord { epoch: record.epoch, genotype: leaning.to_text() })?;
+        for &kind in self.space().kinds() {
+            let never = self.state.supernet.candidates.never_chosen(kind);
+            let q = self.state.alpha.mixes(kind).iter().zip(never).map(|(p, never)| others(p, never)).collect();
             let history = &mut self.progress.history[kind.index()];
             history.push(q);
             if history.len() > REMEMBERED {
@@ -362,23 +383,27 @@ impl<'a> Search<'a> {
         Ok(true)
     }
 
-    /// The cell of this kind that the search would come to if it ended now.
-    fn leaning(&self, kind: CellKind) -> Genes {
-        let supernet = &self.state.supernet;
-        let mut plan = supernet.plans[kind.index()].clone();
-        let mixes = self.state.alpha.mixes(kind);
-        let seen = Scores { mixes: &mixes, none: supernet.none(), history: &[] };
+    /// The cells that the search would come to if it ended now.
+    fn leaning(&self) -> Genotype {
+        let Supernet { candidates, plans, .. } = &self.state.supernet;
         let mut unused = stream(self.recipe.search.seed, "leaning", [0, 0]);
-        while !plan.is_complete() {
-            plan.decide(&supernet.space, Criterion::Strength, &seen, &mut unused);
-        }
-        plan.genes(&supernet.space).expect("the plan is complete")
+        let mut genes = |(&kind, plan): (&CellKind, &Plan)| {
+            let mut plan = plan.clone();
+            let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
+            let seen = Scores { mixes: &mixes, never: &never, history: &[] };
+            while !plan.is_complete() {
+                plan.decide(candidates, kind, Criterion::Strength, &seen, &mut unused);
+            }
+            plan.genes(candidates, kind).expect("the plan is complete")
+        };
+        let cells = candidates.space.kinds().iter().zip(plans).map(&mut genes).collect();
+        Genotype { space: candidates.space, cells, origin: None }
     }
 
     /// Mean entropy of softmax(α) over the undecided edges of each kind.
-    fn alpha_entropy(&self) -> Option<[f64; 2]> {
+    fn alpha_entropy(&self) -> Option<Vec<f64>> {
         let entropy = |p: &[f64]| -p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
-        let mean = CellKind::ALL.map(|kind| {
+        let mean = |&kind: &CellKind| {
             let states = self.state.supernet.plans[kind.index()].states();
             let mixes = self.state.alpha.mixes(kind);
             let open: Vec<f64> = states
@@ -388,8 +413,8 @@ impl<'a> Search<'a> {
                 .map(|(_, p)| entropy(p))
                 .collect();
             open.iter().sum::<f64>() / open.len().max(1) as f64
-        });
-        (!self.state.supernet.is_decided()).then_some(mean)
+        };
+        (!self.state.supernet.is_decided()).then(|| self.space().kinds().iter().map(mean).collect())
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {
@@ -401,9 +426,9 @@ impl<'a> Search<'a> {
         checkpoint.put("momentum", &self.state.sgd.momentum);
         checkpoint.put("statistics", &self.state.statistics);
         let alpha = &self.state.alpha;
-        for (name, pair) in [("alpha", &alpha.values), ("alpha_first", &alpha.first), ("alpha_second", &alpha.second)] {
-            for (kind, values) in ["normal", "reduction"].iter().zip(pair) {
-                checkpoint.tensors.insert(format!("{name}.{kind}"), values.clone());
+        for (name, all) in [("alpha", &alpha.values), ("alpha_first", &alpha.first), ("alpha_second", &alpha.second)] {
+            for (kind, rows) in self.space().kinds().iter().zip(all) {
+                checkpoint.tensors.insert(format!("{name}.{kind}"), rows.concat());
             }
         }
         let path = self.folder.save(self.progress.step, &checkpoint)?;
@@ -412,10 +437,10 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Result<Ending, RunError> {
-        let space = &self.state.supernet.space;
-        let genes = |kind: CellKind| {
+        let Supernet { candidates, plans, .. } = &self.state.supernet;
+        let genes = |(&kind, plan): (&CellKind, &Plan)| {
             // Every schedule decides all by its end, but it may have been moved since.
-            self.state.supernet.plans[kind.index()].genes(space).ok_or_else(|| RunError::Setting {
+            plan.genes(candidates, kind).ok_or_else(|| RunError::Setting {
                 key: "search.epochs",
                 message: format!(
                     "is {}, and after {} epochs edges are undecided; put config.toml back as it was",
@@ -428,9 +453,8 @@ impl<'a> Search<'a> {
             _ => "sdas",
         };
         let genotype = Genotype {
-            space: space.name,
-            normal: genes(CellKind::Normal)?,
-            reduction: genes(CellKind::Reduction)?,
+            space: candidates.space,
+            cells: candidates.space.kinds().iter().zip(plans).map(genes).collect::<Result<_, _>>()?,
             origin: Some(Origin {
                 method: method.to_owned(),
                 dataset: self.recipe.data.kind.name().to_owned(),

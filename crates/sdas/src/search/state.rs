@@ -5,37 +5,36 @@ use super::progress::Progress;
 use crate::network::{Counts, Network};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
+use crate::schedule::Plan;
 use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, StepSize};
-use crate::space::{EDGES, Space};
-use crate::supernet::{Alpha, Supernet, SupernetShape};
+use crate::space::Candidates;
+use crate::supernet::{Alpha, Rows, Supernet, SupernetShape};
 use burn::tensor::Device;
 use sdas_kernels::Extent;
 use std::path::Path;
 
 /// Whether the machine can have the memory for a step on samples of this size.
 fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<(), RunError> {
-    let (space, Sizes { classes, inputs }) = (space(recipe)?, sizes);
-    let SearchSettings { channels, cells, batch, stem_stride, .. } = recipe.search;
+    let (candidates, shape) = (candidates(recipe)?, shape(recipe, sizes));
+    let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
     StepSize { keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
-        Counts::of(cells, extent, |cells| Network::supernet(&space, channels, cells, classes, inputs, stem_stride))
+        Counts::of(cells, extent, |cells| Network::supernet(&candidates, SupernetShape { channels, cells, ..shape }))
     })
 }
 
-fn space(recipe: &Recipe) -> Result<Space, RunError> {
-    Space::subset(recipe.space.name, &recipe.space.operations)
+fn candidates(recipe: &Recipe) -> Result<Candidates, RunError> {
+    Candidates::subset(recipe.space.name, &recipe.space.operations)
         .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })
 }
 
+fn shape(recipe: &Recipe, Sizes { classes, inputs }: Sizes) -> SupernetShape {
+    let SearchSettings { channels, cells, stem_stride, .. } = recipe.search;
+    SupernetShape { channels, cells, classes, inputs, stem_stride }
+}
+
 pub(super) fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
-    let shape = SupernetShape {
-        channels: recipe.search.channels,
-        cells: recipe.search.cells,
-        classes: sizes.classes,
-        inputs: sizes.inputs,
-        stem_stride: recipe.search.stem_stride,
-    };
-    Ok(Supernet::new(space(recipe)?, shape))
+    Ok(Supernet::new(candidates(recipe)?, shape(recipe, sizes)))
 }
 
 /// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
@@ -49,7 +48,7 @@ pub(super) fn initial(
     let supernet = supernet(recipe, sizes)?;
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);
-    let alpha = Alpha::new(supernet.space.len(), recipe.search.seed);
+    let alpha = Alpha::new(&supernet.candidates, recipe.search.seed);
     Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha })
 }
 
@@ -74,14 +73,24 @@ pub(super) fn restore(
     (path, mut checkpoint): (&Path, Checkpoint),
     context: &Context<'_>,
 ) -> Result<SearchState, RunError> {
-    let operations = fresh.space.len();
-    let mut pair = |name: &str| -> Result<[Vec<f32>; 2], CheckpointError> {
-        let mut values = |kind| checkpoint.take_values(&format!("{name}.{kind}"), EDGES * operations, path);
-        Ok([values("normal")?, values("reduction")?])
+    let candidates = &fresh.candidates;
+    let mut rows = |name: &str| -> Result<Vec<Rows<f32>>, CheckpointError> {
+        let mut of = |kind| -> Result<Rows<f32>, CheckpointError> {
+            let lengths: Vec<usize> = candidates.edges(kind).iter().map(Vec::len).collect();
+            let values = checkpoint.take_values(&format!("{name}.{kind}"), lengths.iter().sum(), path)?;
+            let mut values = values.into_iter();
+            Ok(lengths.into_iter().map(|length| values.by_ref().take(length).collect()).collect())
+        };
+        candidates.space.kinds().iter().map(|&kind| of(kind)).collect()
     };
     // Before the decisions, which are of these operations.
-    let (values, first, second) = (pair("alpha")?, pair("alpha_first")?, pair("alpha_second")?);
-    let alpha = Alpha { values, first, second, steps: progress.alpha_steps, operations };
+    let (values, first, second) = (rows("alpha")?, rows("alpha_first")?, rows("alpha_second")?);
+    let alpha = Alpha { values, first, second, steps: progress.alpha_steps };
+    let whole = |plan: &Plan| plan.states().len() == candidates.space.edge_count();
+    if progress.plans.len() != candidates.space.kinds().len() || !progress.plans.iter().all(whole) {
+        let reason = format!("its decisions are of cells of another space than {}", candidates.space);
+        return Err(CheckpointError::Damaged { path: path.to_owned(), reason }.into());
+    }
     let supernet = fresh.with_plans(progress.plans.clone());
     let (weights, statistics) = (supernet.network.weight_counts(), supernet.network.statistic_counts());
     let mut take = |prefix: &str, counts: &[usize]| checkpoint.take(prefix, counts, path, &context.device);

@@ -5,7 +5,7 @@ use crate::batch::{DeviceBatch, Tally, cross_entropy};
 use crate::network::{Forward, Pass};
 use crate::optimizer::{Sgd, SgdSettings};
 use crate::parameters::Parameters;
-use crate::supernet::{Alpha, Supernet};
+use crate::supernet::{Alpha, Rows, Supernet};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
@@ -36,10 +36,10 @@ pub struct SearchState {
     pub alpha: Alpha,
 }
 
-/// Gradients of both α, row-major `[edges, operations]`, and the validation loss they were taken of.
+/// α's gradient, and the validation loss it was taken of.
 pub struct AlphaGradient {
-    /// Of the normal and the reduction cells.
-    pub values: [Vec<f64>; 2],
+    /// By kind of cell.
+    pub values: Vec<Rows<f64>>,
     /// On the batch of the second half.
     pub tally: Tally,
 }
@@ -92,7 +92,7 @@ impl SearchState {
     }
 
     /// softmax(α) as constants, while anything is mixed.
-    fn mixes(&self, input: &Tensor<5>) -> Option<[Tensor<2>; 2]> {
+    fn mixes(&self, input: &Tensor<5>) -> Option<Vec<Tensor<2>>> {
         (!self.supernet.is_decided()).then(|| self.alpha.mix_tensors(input))
     }
 
@@ -100,7 +100,7 @@ impl SearchState {
         &self,
         weights: &Parameters,
         batch: &DeviceBatch,
-        mixes: Option<[Tensor<2>; 2]>,
+        mixes: Option<Vec<Tensor<2>>>,
     ) -> (Parameters, Forward) {
         let tracked = weights.tracked();
         let forward = self.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input.clone());
@@ -110,7 +110,7 @@ impl SearchState {
 
     fn alpha_gradient_at(&self, weights: &Parameters, batch: &DeviceBatch) -> AlphaGradient {
         let alpha = self.tracked_alpha(batch);
-        let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
+        let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
         let pass = Pass { mixes, ..Pass::training(weights) };
         let logits = self.supernet.network.forward(pass, batch.input.clone()).logits;
         let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
@@ -136,7 +136,7 @@ impl SearchState {
 
         let tracked = unrolled.tracked();
         let alpha = self.tracked_alpha(validation);
-        let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
+        let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
         let pass = Pass { mixes, ..Pass::training(&tracked) };
         let logits = self.supernet.network.forward(pass, validation.input.clone()).logits;
         let mut gradients = cross_entropy(logits.clone(), validation.labels.clone()).backward();
@@ -150,23 +150,24 @@ impl SearchState {
             self.alpha_gradient_at(&weights, training).values
         };
         let (plus, minus) = (shifted(1.0), shifted(-1.0));
-        for kind in 0..2 {
-            for (value, (plus, minus)) in values[kind].iter_mut().zip(plus[kind].iter().zip(&minus[kind])) {
-                *value -= rate * (plus - minus) / (2.0 * epsilon);
-            }
+        let numbers = |rows: &[Rows<f64>]| rows.iter().flatten().flatten().copied().collect::<Vec<f64>>();
+        let shifts = numbers(&plus).into_iter().zip(numbers(&minus));
+        for (value, (plus, minus)) in values.iter_mut().flatten().flatten().zip(shifts) {
+            *value -= rate * (plus - minus) / (2.0 * epsilon);
         }
         AlphaGradient { values, tally }
     }
 
-    fn tracked_alpha(&self, batch: &DeviceBatch) -> [Tensor<2>; 2] {
-        self.alpha.tensors(&batch.input).map(|alpha| alpha.autodiff().require_grad())
+    fn tracked_alpha(&self, batch: &DeviceBatch) -> Vec<Tensor<2>> {
+        self.alpha.tensors(&batch.input).into_iter().map(|alpha| alpha.autodiff().require_grad()).collect()
     }
 
     /// Zeros for a kind of cell whose α the loss no longer depends on.
-    fn take_alpha(&self, alpha: [Tensor<2>; 2], gradients: &mut Gradients) -> [Vec<f64>; 2] {
-        alpha.map(|alpha| {
+    fn take_alpha(&self, alpha: Vec<Tensor<2>>, gradients: &mut Gradients) -> Vec<Rows<f64>> {
+        let take = |(kind, alpha): (usize, Tensor<2>)| {
             let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
-            gradient.into_data().iter::<f64>().collect()
-        })
+            self.alpha.rows(kind, gradient)
+        };
+        alpha.into_iter().enumerate().map(take).collect()
     }
 }

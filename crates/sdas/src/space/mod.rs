@@ -1,224 +1,229 @@
-//! Search spaces: the candidate operations as data, and the topology of a cell.
+//! Search spaces: the candidate operations, the topology of a cell and what lies around the cells, as data.
 //!
-//! An operation is a name and an expression over stages; the supernet, the derived network, parameter counts and the
-//! drawing all read the same value, so that a new operation is a new line in `image` or `video`.
+//! A space is a value in a file of its own and a line in [`SPACES`]; nothing else knows its numbers. An operation is a name
+//! and an expression over stages; the supernet, the derived network, parameter counts and the drawing all read the same
+//! value.
 
+mod candidates;
 mod image;
+mod nb201;
+mod operation;
+mod robust;
+mod stem;
 mod topology;
 mod video;
 
-pub use topology::{CellKind, EDGES, Edge, INPUTS, NODES, edge, edges, edges_into, reduction_cells};
+pub use candidates::{Candidates, SpaceError};
+pub use image::IMAGE;
+pub use nb201::NB201;
+pub(crate) use operation::names;
+pub use operation::{Operation, OperationKind, UnknownOperation};
+pub use robust::{S1, S2, S3};
+pub use stem::Stem;
+pub use topology::{CellKind, Edge, stage_starts};
+pub use video::VIDEO;
 
-use sdas_kernels::{Expression, Extent};
-use serde::{Deserialize, Serialize};
+use sdas_kernels::Extent;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
-/// A candidate operation.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Its name in recipes, genotypes and drawings.
+/// All spaces. Where operations' names alone are to tell a space, the first that knows them is meant.
+pub static SPACES: &[&Space] = &[&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3];
+
+/// A search space.
+pub struct Space {
+    /// Its name in recipes and genotypes.
     pub name: &'static str,
-    /// What it looks at: how drawings colour it and statistics group it.
-    pub kind: OperationKind,
-    /// What it computes.
-    pub expression: Expression,
+    /// The candidate operations.
+    pub operations: &'static [Operation],
+    /// By kind of cell and edge, the names of those that it may have; nothing where every edge may have all.
+    pub by_edge: &'static [&'static [&'static [&'static str]]],
+    /// Inputs of a cell: the outputs of so many cells before it.
+    pub inputs: usize,
+    /// Nodes of a cell, each the sum of its edges.
+    pub nodes: usize,
+    /// What is done to the inputs.
+    pub preprocessing: Preprocessing,
+    /// What decisions leave of the edges.
+    pub keep: Keep,
+    /// Whether a decision may take `none`, the absence of an edge; otherwise `none` takes part in the search alone.
+    pub none_is_chosen: bool,
+    /// What a cell's output is.
+    pub output: Output,
+    /// What begins the second and the third stage.
+    pub between: Between,
+    /// Its stride along time, height and width.
+    pub stride: Extent,
+    /// Kernel of the stems' convolutions.
+    pub stem_kernel: Extent,
+    /// A stem of one convolution gives so many times the channels of the first cells' nodes.
+    pub stem_width: usize,
+    /// The stems that a derived network can have.
+    pub stems: &'static [Stem],
+    /// What lies between the last cell and the global average.
+    pub closing: Closing,
+    /// Channels and number of cells that its literature trains on small pictures.
+    pub usual: [usize; 2],
 }
 
-impl Operation {
-    /// Whether this is the absence of an edge, which takes part in the search and is never chosen.
-    pub fn is_none(&self) -> bool {
-        self.expression == Expression::Zero
-    }
+/// What is done to a cell's inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preprocessing {
+    /// ReLU, 1×1 convolution and norm, which bring them to the channels of the nodes.
+    Projected,
+    /// Nothing: they have the channels of the nodes.
+    Absent,
 }
 
-/// What an operation looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OperationKind {
-    /// The absence of an edge.
-    None,
-    /// The input itself.
-    Skip,
-    /// Pooling.
-    Pool,
-    /// Convolution over height and width.
-    Spatial,
-    /// Convolution or difference over time.
-    Temporal,
-    /// Convolution over space and time, in one or in turn.
-    SpaceTime,
+/// What decisions leave of a cell's edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Two edges into every node; its others are pruned.
+    TwoEdges,
+    /// Every edge.
+    EveryEdge,
 }
 
-/// The two built-in tables of operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SpaceName {
-    /// The eight operations of DARTS (Liu, Simonyan, Yang, 2018).
-    Image,
-    /// Thirteen operations for clips: spatial, temporal, joint, P3D, dilated, frame difference.
-    Video,
+/// What a cell's output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// The nodes side by side; a found cell may say which states.
+    Nodes,
+    /// The last node.
+    LastNode,
 }
 
-impl SpaceName {
-    /// The table.
-    pub fn operations(self) -> &'static [Operation] {
-        match self {
-            SpaceName::Image => image::OPERATIONS,
-            SpaceName::Video => video::OPERATIONS,
-        }
-    }
+/// What begins the second and the third stage, doubles the channels and reduces the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Cells of a second kind, counted among the cells.
+    ReductionCells,
+    /// Residual blocks of two 3×3 convolutions, the same in every network.
+    ResidualBlocks,
+}
 
+/// What lies between the last cell and the global average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Nothing.
+    Absent,
+    /// Batch norm and ReLU.
+    Normalised,
+}
+
+impl Space {
     /// The operation called `name`.
     ///
     /// # Errors
     ///
     /// An unknown name; the message lists the known ones.
-    pub fn operation(self, name: &str) -> Result<&'static Operation, UnknownOperation> {
-        self.operations()
+    pub fn operation(&'static self, name: &str) -> Result<&'static Operation, UnknownOperation> {
+        self.operations
             .iter()
             .find(|operation| operation.name == name)
             .ok_or_else(|| UnknownOperation { name: name.to_owned(), space: self })
     }
 
-    /// Stride of the edges from the inputs of a reduction cell, along time, height and width.
-    pub fn reduction_stride(self) -> Extent {
-        match self {
-            SpaceName::Image => [1, 2, 2],
-            SpaceName::Video => [2, 2, 2],
+    /// The operations that an edge of a kind of cell may have, in the table's order.
+    pub fn allowed(&'static self, kind: CellKind, edge: usize) -> impl Iterator<Item = &'static Operation> {
+        let names = self.by_edge.get(kind.index()).map(|edges| edges[edge]);
+        let is_allowed = move |operation: &&Operation| names.is_none_or(|names| names.contains(&operation.name));
+        self.operations.iter().filter(is_allowed)
+    }
+
+    /// Whether a derived network can have this stem.
+    ///
+    /// # Errors
+    ///
+    /// If not: what would be right.
+    pub fn check_stem(&self, stem: Stem) -> Result<(), String> {
+        if self.stems.contains(&stem) {
+            return Ok(());
         }
+        let stems: Vec<_> = self.stems.iter().map(Stem::to_string).collect();
+        Err(format!("must be {} in the {self} space, not {stem}", stems.join(" or ")))
+    }
+
+    /// So many edges of a kind of cell that learn nothing (skip connections, pools, none) make it a collapsed one: three
+    /// quarters of them.
+    pub fn collapsed(&self) -> usize {
+        (3 * self.decisions()).div_ceil(4)
     }
 }
 
-impl fmt::Display for SpaceName {
+impl PartialEq for Space {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Space {}
+
+impl fmt::Debug for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SpaceName::Image => "image",
-            SpaceName::Video => "video",
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl FromStr for &'static Space {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        SPACES.iter().copied().find(|space| space.name == text).ok_or_else(|| {
+            let known: Vec<_> = SPACES.iter().map(|space| format!("\"{space}\"")).collect();
+            format!("unknown space \"{text}\"; there are {}", known.join(", "))
         })
     }
 }
 
-impl FromStr for SpaceName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "image" => Ok(SpaceName::Image),
-            "video" => Ok(SpaceName::Video),
-            other => Err(format!("unknown space \"{other}\"; there are \"image\" and \"video\"")),
-        }
+impl Serialize for Space {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
     }
 }
 
-/// An operation's name that its space does not have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown operation \"{name}\" in the {space} space, which has {}", names(*space))]
-pub struct UnknownOperation {
-    /// The name.
-    pub name: String,
-    /// The space it was looked for in.
-    pub space: SpaceName,
-}
-
-fn names(space: SpaceName) -> String {
-    space.operations().iter().map(|operation| operation.name).collect::<Vec<_>>().join(", ")
-}
-
-/// The candidate operations of a search: a table, or a part of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Space {
-    /// The table.
-    pub name: SpaceName,
-    /// The candidates, in the table's order.
-    pub operations: Vec<&'static Operation>,
-}
-
-/// Why a choice of operations is no search space.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpaceError {
-    /// A name that the table does not have.
-    #[error(transparent)]
-    Unknown(#[from] UnknownOperation),
-    /// A name given twice.
-    #[error("operation \"{0}\" is listed twice")]
-    Repeated(String),
-    /// Nothing to choose from.
-    #[error("a search needs at least two operations besides \"none\"; {0} given")]
-    TooFew(usize),
-}
-
-impl Space {
-    /// The whole table.
-    pub fn whole(name: SpaceName) -> Self {
-        Space { name, operations: name.operations().iter().collect() }
-    }
-
-    /// The operations with the given names, in the table's order; no names mean the whole table.
-    ///
-    /// # Errors
-    ///
-    /// Unknown or repeated names, or fewer than two operations besides `none`.
-    pub fn subset(name: SpaceName, chosen: &[String]) -> Result<Self, SpaceError> {
-        if chosen.is_empty() {
-            return Ok(Space::whole(name));
-        }
-        for (index, choice) in chosen.iter().enumerate() {
-            name.operation(choice)?;
-            if chosen[..index].contains(choice) {
-                return Err(SpaceError::Repeated(choice.clone()));
-            }
-        }
-        let operations: Vec<_> =
-            name.operations().iter().filter(|operation| chosen.iter().any(|c| c == operation.name)).collect();
-        let real = operations.iter().filter(|operation| !operation.is_none()).count();
-        if real < 2 {
-            return Err(SpaceError::TooFew(real));
-        }
-        Ok(Space { name, operations })
-    }
-
-    /// Number of candidate operations, `none` included.
-    pub fn len(&self) -> usize {
-        self.operations.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+impl<'de> Deserialize<'de> for &'static Space {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
-    fn tables_hold_eight_and_thirteen_operations_with_none_first() {
-        assert_eq!(SpaceName::Image.operations().len(), 8);
-        assert_eq!(SpaceName::Video.operations().len(), 13);
-        for space in [SpaceName::Image, SpaceName::Video] {
-            assert!(space.operations()[0].is_none());
-            assert_eq!(space.operations().iter().filter(|operation| operation.is_none()).count(), 1);
+    fn every_space_is_found_by_its_name_and_can_be_searched() {
+        let names: HashSet<_> = SPACES.iter().map(|space| space.name).collect();
+        assert_eq!(names.len(), SPACES.len());
+        for space in SPACES {
+            assert_eq!(space.name.parse(), Ok(*space));
+            assert!(space.operations.iter().filter(|operation| operation.is_none()).count() <= 1);
+            let candidates = Candidates::whole(space);
+            for &kind in space.kinds() {
+                assert!((0..space.edge_count()).all(|edge| candidates.choices(kind, edge).count() >= 2), "{space}");
+            }
         }
+        assert!("sound".parse::<&Space>().unwrap_err().contains("there are \"image\", \"video\", \"nb201\""));
     }
 
     #[test]
-    fn a_subset_keeps_the_order_of_the_table() {
-        let chosen = ["sep_conv_3x3", "none", "skip_connect"].map(str::to_owned);
-        let space = Space::subset(SpaceName::Image, &chosen).unwrap();
-        let names: Vec<_> = space.operations.iter().map(|operation| operation.name).collect();
-        assert_eq!(names, ["none", "skip_connect", "sep_conv_3x3"]);
-    }
-
-    #[test]
-    fn a_bad_subset_is_refused_by_name() {
-        let subset = |names: &[&str]| {
-            Space::subset(SpaceName::Image, &names.iter().map(|n| n.to_string()).collect::<Vec<_>>())
-                .unwrap_err()
-                .to_string()
-        };
-        assert!(subset(&["sep_conv_3x3", "conv_9x9"]).contains("unknown operation \"conv_9x9\""));
-        assert!(subset(&["skip_connect", "skip_connect"]).contains("twice"));
-        assert!(subset(&["none", "skip_connect"]).contains("at least two"));
+    fn tables_hold_what_their_papers_say() {
+        let count = |space: &Space| space.operations.len();
+        assert_eq!([&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3].map(count), [8, 13, 5, 6, 2, 3]);
+        for space in [&IMAGE, &VIDEO] {
+            assert!(space.operations[0].is_none());
+        }
+        let tables = S1.by_edge.iter().flat_map(|edges| edges.iter());
+        assert_eq!(tables.clone().count(), 28);
+        assert!(tables.flat_map(|names| names.iter()).all(|name| S1.operation(name).is_ok()));
     }
 }

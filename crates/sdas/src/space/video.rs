@@ -1,13 +1,18 @@
-//! The operations for clips. Ours: the paper's list is not public. Names give the kernel as time × height × width.
+//! The space for clips: the cells of DARTS with operations across time. Ours: the paper's list is not public. Names give the kernel as time × height × width.
 
-use super::{Operation, OperationKind};
+use super::image::cells;
+use super::{Operation, OperationKind, Space};
 use sdas_kernels::{Expression, Pool, Stage};
 
 const SPACE: [usize; 3] = [1, 3, 3];
 const TIME: [usize; 3] = [3, 1, 1];
 const BOTH: [usize; 3] = [3, 3, 3];
 
-pub(super) const OPERATIONS: &[Operation] = &[
+/// The space for clips.
+pub static VIDEO: Space =
+    Space { stride: [2, 2, 2], stem_kernel: BOTH, ..cells("video", OPERATIONS) };
+
+const OPERATIONS: &[Operation] = &[
     Operation { name: "none", kind: OperationKind::None, expression: Expression::Zero },
     Operation {
         name: "max_pool_3x3x3",

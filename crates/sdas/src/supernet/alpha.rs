@@ -1,27 +1,28 @@
 //! The architecture parameters α and their optimizer.
 
 use crate::schedule::{EdgeState, Plan};
-use crate::space::{CellKind, EDGES};
+use crate::space::{Candidates, CellKind};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use rand::Rng;
 use sdas_data::random::stream;
 use serde::{Deserialize, Serialize};
 
-/// α of both kinds of cell, with the state of Adam (Kingma, Ba, 2014). A few hundred numbers that the schedule reads at
+/// Numbers of one kind of cell: a row an edge, one for each of its candidate operations.
+pub type Rows<T> = Vec<Vec<T>>;
+
+/// α of every kind of cell, with the state of Adam (Kingma, Ba, 2014). A few hundred numbers that the schedule reads at
 /// every step: they live on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alpha {
-    /// α of the normal and the reduction cells, row-major `[edges, operations]`.
-    pub values: [Vec<f32>; 2],
+    /// α by kind of cell.
+    pub values: Vec<Rows<f32>>,
     /// Adam's first moments.
-    pub first: [Vec<f32>; 2],
+    pub first: Vec<Rows<f32>>,
     /// Adam's second moments.
-    pub second: [Vec<f32>; 2],
+    pub second: Vec<Rows<f32>>,
     /// Adam's steps.
     pub steps: usize,
-    /// Number of candidate operations.
-    pub operations: usize,
 }
 
 /// How α is optimized.
@@ -42,58 +43,75 @@ impl Default for AlphaSettings {
     }
 }
 
+/// Where a row of α has no operation.
+const ABSENT: f32 = -1e9;
 /// Added to Adam's denominator.
 const EPSILON: f64 = 1e-8;
 
 impl Alpha {
     /// α = 10⁻³ · a normal variate, from the stream "alpha".
-    pub fn new(operations: usize, seed: u64) -> Self {
-        let zeros = || [vec![0.0; EDGES * operations], vec![0.0; EDGES * operations]];
-        let values = CellKind::ALL.map(|kind| {
+    pub fn new(candidates: &Candidates, seed: u64) -> Self {
+        let kinds = || candidates.space.kinds().iter();
+        let drawn = |kind: &CellKind| {
             let mut stream = stream(seed, "alpha", [kind.index() as u64, 0]);
-            (0..EDGES * operations).map(|_| (1e-3 * normal(&mut stream)) as f32).collect()
-        });
-        Alpha { values, first: zeros(), second: zeros(), steps: 0, operations }
+            let mut row = |operations: usize| (0..operations).map(|_| (1e-3 * normal(&mut stream)) as f32).collect();
+            candidates.edges(*kind).iter().map(|operations| row(operations.len())).collect()
+        };
+        let values: Vec<Rows<f32>> = kinds().map(drawn).collect();
+        let zeros: Vec<Rows<f32>> =
+            values.iter().map(|rows| rows.iter().map(|row| vec![0.0; row.len()]).collect()).collect();
+        Alpha { values, first: zeros.clone(), second: zeros, steps: 0 }
     }
 
     /// softmax(α) of a kind of cell, a row an edge.
-    pub fn mixes(&self, kind: CellKind) -> Vec<Vec<f64>> {
-        self.values[kind.index()].chunks_exact(self.operations).map(softmax_row).collect()
+    pub fn mixes(&self, kind: CellKind) -> Rows<f64> {
+        self.values[kind.index()].iter().map(|row| softmax_row(row)).collect()
     }
 
-    /// Both α as tensors `[edges, operations]`, on the device and in the float type of the `input` that they will work on.
-    pub fn tensors(&self, input: &Tensor<5>) -> [Tensor<2>; 2] {
-        let upload = |values: &Vec<f32>| {
-            let data = TensorData::new(values.clone(), [EDGES, self.operations]);
+    /// α by kind as tensors `[edges, most operations of an edge]`, on the device and in the float type of the `input` that
+    /// they will work on. Where a row has fewer operations, the rest of it is so far below all others that softmax leaves
+    /// nothing of it.
+    pub fn tensors(&self, input: &Tensor<5>) -> Vec<Tensor<2>> {
+        let upload = |rows: &Rows<f32>| {
+            let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+            let padded = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(ABSENT, width - row.len())));
+            let data = TensorData::new(padded.collect::<Vec<f32>>(), [rows.len(), width]);
             Tensor::from_data(data, (&input.device(), input.dtype()))
         };
-        [upload(&self.values[0]), upload(&self.values[1])]
+        self.values.iter().map(upload).collect()
     }
 
-    /// softmax(α) of both kinds as tensors outside autodiff, otherwise as [`tensors`](Self::tensors) has them.
-    pub fn mix_tensors(&self, input: &Tensor<5>) -> [Tensor<2>; 2] {
-        self.tensors(input).map(|alpha| softmax(alpha, 1))
+    /// softmax(α) by kind as tensors outside autodiff, otherwise as [`tensors`](Self::tensors) has them.
+    pub fn mix_tensors(&self, input: &Tensor<5>) -> Vec<Tensor<2>> {
+        self.tensors(input).into_iter().map(|alpha| softmax(alpha, 1)).collect()
+    }
+
+    /// A kind's numbers out of a tensor as [`tensors`](Self::tensors) has them.
+    pub(crate) fn rows(&self, kind: usize, tensor: Tensor<2>) -> Rows<f64> {
+        let width = tensor.dims()[1];
+        let values: Vec<f64> = tensor.into_data().iter::<f64>().collect();
+        self.values[kind].iter().zip(values.chunks(width)).map(|(row, own)| own[..row.len()].to_vec()).collect()
     }
 
     /// One step of Adam on the rows of undecided edges; the others keep their values and moments.
-    pub fn update(&mut self, gradients: &[Vec<f64>; 2], plans: &[Plan; 2], settings: &AlphaSettings) {
+    pub fn update(&mut self, gradients: &[Rows<f64>], plans: &[Plan], settings: &AlphaSettings) {
         self.steps += 1;
         let [beta1, beta2] = settings.betas;
         let bias = [beta1, beta2].map(|beta| 1.0 - beta.powi(self.steps as i32));
-        for kind in 0..2 {
-            for (edge, state) in plans[kind].states().iter().enumerate() {
+        for (kind, plan) in plans.iter().enumerate() {
+            for (edge, state) in plan.states().iter().enumerate() {
                 if *state != EdgeState::Mixed {
                     continue;
                 }
-                for at in edge * self.operations..(edge + 1) * self.operations {
-                    let value = f64::from(self.values[kind][at]);
-                    let gradient = gradients[kind][at] + settings.weight_decay * value;
-                    let first = beta1 * f64::from(self.first[kind][at]) + (1.0 - beta1) * gradient;
-                    let second = beta2 * f64::from(self.second[kind][at]) + (1.0 - beta2) * gradient * gradient;
-                    let step = settings.rate * (first / bias[0]) / ((second / bias[1]).sqrt() + EPSILON);
-                    self.values[kind][at] = (value - step) as f32;
-                    self.first[kind][at] = first as f32;
-                    self.second[kind][at] = second as f32;
+                for (at, gradient) in gradients[kind][edge].iter().enumerate() {
+                    let number = [&mut self.values, &mut self.first, &mut self.second];
+                    let [value, first, second] = number.map(|all| &mut all[kind][edge][at]);
+                    let before = f64::from(*value);
+                    let gradient = gradient + settings.weight_decay * before;
+                    let mean = beta1 * f64::from(*first) + (1.0 - beta1) * gradient;
+                    let square = beta2 * f64::from(*second) + (1.0 - beta2) * gradient * gradient;
+                    let step = settings.rate * (mean / bias[0]) / ((square / bias[1]).sqrt() + EPSILON);
+                    (*value, *first, *second) = ((before - step) as f32, mean as f32, square as f32);
                 }
             }
         }
@@ -116,33 +134,48 @@ fn normal(stream: &mut impl Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::{IMAGE, S2};
 
     #[test]
     fn decided_edges_are_left_alone() {
-        let mut alpha = Alpha::new(3, 7);
+        let candidates = Candidates::whole(&S2);
+        let mut alpha = Alpha::new(&candidates, 7);
         let before = alpha.clone();
-        let mut states = [EdgeState::Mixed; EDGES];
+        let mut states = [EdgeState::Mixed; 14];
         states[2] = EdgeState::Decided(1);
         states[3] = EdgeState::Pruned;
         let plan: Plan = serde_json::from_value(serde_json::to_value(states).unwrap()).unwrap();
-        let gradients = [vec![0.5; EDGES * 3], vec![0.5; EDGES * 3]];
-        alpha.update(&gradients, &[plan, Plan::default()], &AlphaSettings::default());
-        for edge in 0..EDGES {
-            let row = edge * 3..(edge + 1) * 3;
-            let kept = alpha.values[0][row.clone()] == before.values[0][row.clone()];
+        let gradients = vec![vec![vec![0.5; 2]; 14]; 2];
+        alpha.update(&gradients, &[plan, Plan::new(&S2)], &AlphaSettings::default());
+        for edge in 0..14 {
+            let kept = alpha.values[0][edge] == before.values[0][edge];
             assert_eq!(kept, edge == 2 || edge == 3, "edge {edge}");
-            assert_eq!(alpha.first[0][row.start] == 0.0, kept);
+            assert_eq!(alpha.first[0][edge][0] == 0.0, kept);
         }
-        assert_ne!(alpha.values[1][6..9], before.values[1][6..9]);
+        assert_ne!(alpha.values[1][3], before.values[1][3]);
     }
 
     #[test]
     fn the_first_step_of_adam_is_the_rate() {
-        let mut alpha = Alpha::new(2, 1);
+        let mut alpha = Alpha::new(&Candidates::whole(&S2), 1);
         let before = alpha.values.clone();
         let settings = AlphaSettings { weight_decay: 0.0, ..AlphaSettings::default() };
-        alpha.update(&[vec![3.0; EDGES * 2], vec![-3.0; EDGES * 2]], &Default::default(), &settings);
-        assert!((before[0][0] - alpha.values[0][0] - 3e-4).abs() < 1e-9);
-        assert!((before[1][0] - alpha.values[1][0] + 3e-4).abs() < 1e-9);
+        let gradients = [3.0, -3.0].map(|gradient| vec![vec![gradient; 2]; 14]);
+        alpha.update(&gradients, &[Plan::new(&S2), Plan::new(&S2)], &settings);
+        assert!((before[0][0][0] - alpha.values[0][0][0] - 3e-4).abs() < 1e-9);
+        assert!((before[1][0][0] - alpha.values[1][0][0] + 3e-4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rows_may_have_different_lengths() {
+        let mut alpha = Alpha::new(&Candidates::whole(&IMAGE), 1);
+        alpha.values = vec![vec![vec![0.0, 0.0, 0.0], vec![0.0, 3f32.ln()]]];
+        let input = Tensor::<5>::zeros([1; 5], &burn::tensor::Device::flex());
+        let mixes = alpha.mix_tensors(&input).remove(0);
+        let values: Vec<f32> = mixes.clone().into_data().iter::<f32>().collect();
+        assert!(values.iter().zip([1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.25, 0.75, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert_eq!(values[5], 0.0);
+        let rows = alpha.rows(0, mixes);
+        assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     }
 }

@@ -3,12 +3,12 @@
 
 mod alpha;
 
-pub use alpha::{Alpha, AlphaSettings};
+pub use alpha::{Alpha, AlphaSettings, Rows};
 
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::schedule::{EdgeState, Plan};
-use crate::space::{CellKind, Space};
+use crate::space::{Candidates, CellKind};
 use sdas_kernels::Extent;
 use std::ops::Range;
 
@@ -16,11 +16,11 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub struct Supernet {
     /// The candidate operations.
-    pub space: Space,
+    pub candidates: Candidates,
     /// What still runs.
     pub network: Network,
-    /// The state of the normal and the reduction cells' edges.
-    pub plans: [Plan; 2],
+    /// The state of the edges, by kind of cell.
+    pub plans: Vec<Plan>,
 }
 
 /// The sizes of a supernet.
@@ -64,11 +64,11 @@ impl Remains {
 }
 
 impl Supernet {
-    /// The supernet of `space` with nothing decided.
-    pub fn new(space: Space, shape: SupernetShape) -> Self {
-        let SupernetShape { channels, cells, classes, inputs, stem_stride } = shape;
-        let network = Network::supernet(&space, channels, cells, classes, inputs, stem_stride);
-        Supernet { space, network, plans: Default::default() }
+    /// The supernet of `candidates` with nothing decided.
+    pub fn new(candidates: Candidates, shape: SupernetShape) -> Self {
+        let network = Network::supernet(&candidates, shape);
+        let plans = candidates.space.kinds().iter().map(|_| Plan::new(candidates.space)).collect();
+        Supernet { candidates, network, plans }
     }
 
     /// Whether every edge of every cell is decided or pruned.
@@ -76,14 +76,9 @@ impl Supernet {
         self.plans.iter().all(Plan::is_complete)
     }
 
-    /// Index of `none` among the candidates, if it is one.
-    pub fn none(&self) -> Option<usize> {
-        self.space.operations.iter().position(|operation| operation.is_none())
-    }
-
     /// Fixes an edge of all cells of a kind to one operation.
     pub fn fix(&mut self, kind: CellKind, edge: usize, operation: usize, remains: &mut Remains) {
-        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == kind) {
+        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == Some(kind)) {
             for own in cell.edges.iter_mut().filter(|own| own.mixed == Some(edge)) {
                 let (decided, weights, statistics) = own.block.edge.decide(operation);
                 remains.0.push(Kept { slot: own.block.slot, weights, statistics });
@@ -95,7 +90,7 @@ impl Supernet {
 
     /// Removes an undecided edge from all cells of a kind.
     pub fn prune(&mut self, kind: CellKind, edge: usize, remains: &mut Remains) {
-        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == kind) {
+        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == Some(kind)) {
             cell.edges.retain(|own| {
                 let pruned = own.mixed == Some(edge);
                 if pruned {
@@ -107,9 +102,9 @@ impl Supernet {
     }
 
     /// The supernet with all that `plans` say fixed and pruned: how a checkpoint's structure is rebuilt.
-    pub fn with_plans(mut self, plans: [Plan; 2]) -> Self {
+    pub fn with_plans(mut self, plans: Vec<Plan>) -> Self {
         let mut remains = Remains::default();
-        for (kind, plan) in CellKind::ALL.into_iter().zip(&plans) {
+        for (&kind, plan) in self.candidates.space.kinds().iter().zip(&plans) {
             for (edge, state) in plan.states().iter().enumerate() {
                 match *state {
                     EdgeState::Mixed => {}
