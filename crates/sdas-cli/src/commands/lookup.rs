@@ -4,13 +4,17 @@ use super::{Outcome, say, say_json};
 use crate::arguments::LookupArguments;
 use crate::format::thousands;
 use anyhow::Context;
+use sdas::genotype::Genotype;
+use sdas::space::NB201;
 use sdas::table::{CellSpace, Entry, Table};
 
 /// Looks up a cell.
 pub(crate) fn run(arguments: &LookupArguments) -> anyhow::Result<Outcome> {
     let space = CellSpace::nas_bench_201();
-    // Only the benchmark's text, until genotypes can be of its space.
-    let cell = space.parse(&arguments.genotype).with_context(|| format!("the cell \"{}\"", arguments.genotype))?;
+    let genotype = Genotype::resolve(&arguments.genotype)?;
+    let cell = space.cell(&genotype).with_context(|| {
+        format!("{} is a cell of the space {}, but tables are of {NB201}", arguments.genotype, genotype.space)
+    })?;
     let table = Table::read(&arguments.table, space)?;
     let mut entry = table.entry(&cell);
     if !arguments.column.is_empty() {

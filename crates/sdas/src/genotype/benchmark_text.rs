@@ -10,7 +10,8 @@ impl Genotype {
     pub fn to_benchmark_text(&self) -> String {
         let Genes { nodes, .. } = self.genes(CellKind::Normal);
         let edge = |gene: &super::Gene| format!("{}~{}|", gene.operation.name, gene.from);
-        let nodes: Vec<_> = nodes.iter().map(|genes| format!("|{}", genes.iter().map(edge).collect::<String>())).collect();
+        let nodes: Vec<_> =
+            nodes.iter().map(|genes| format!("|{}", genes.iter().map(edge).collect::<String>())).collect();
         nodes.join("+")
     }
 

@@ -1,5 +1,8 @@
 //! A cell of a benchmark's space: one operation on every edge, and the text that the benchmark writes it as.
 
+use crate::genotype::Genotype;
+use crate::space::{Keep, NB201, Space};
+
 /// What the cells of a table are made of: nodes in a row, an edge from every earlier node to every later one, and the
 /// operations that an edge may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +41,24 @@ impl CellSpace {
         CellSpace { operations: operations.iter().map(|name| name.to_string()).collect(), nodes }
     }
 
+    /// The cells of a search space in which every edge has an operation.
+    pub fn of(space: &Space) -> Self {
+        let names: Vec<&str> = space.operations.iter().map(|operation| operation.name).collect();
+        CellSpace::new(&names, space.states())
+    }
+
     /// NAS-Bench-201's 15,625 cells (Dong, Yang, ICLR 2020, section 2.1).
     pub fn nas_bench_201() -> Self {
-        CellSpace::new(&["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"], 4)
+        CellSpace::of(&NB201)
+    }
+
+    /// The cell of a genotype; `None` if it is of another space.
+    pub fn cell(&self, genotype: &Genotype) -> Option<Architecture> {
+        if genotype.space.keep != Keep::EveryEdge || CellSpace::of(genotype.space) != *self {
+            return None;
+        }
+        let operations = genotype.cells.first()?.operations(genotype.space);
+        Some(Architecture(operations.into_iter().map(|operation| operation as u8).collect()))
     }
 
     /// Operations that an edge may run.

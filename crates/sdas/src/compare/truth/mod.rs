@@ -9,11 +9,10 @@ pub use report::{Found, Judged, TruthReport};
 pub(super) use trajectory::Band;
 
 use super::{Beside, Comparison, Part, beside, plot};
-use crate::genotype::Genotype;
 use crate::recipe::Recipe;
-use crate::run::{Context, Ending, Event, Folder, RunError, Stage};
-use crate::table::{Architecture, CellSpace, Column, Searcher, Table, TableError};
-use serde::Deserialize;
+use crate::run::{CellRecord, Context, Ending, Event, Folder, RunError, Stage};
+use crate::space::{Keep, Space};
+use crate::table::{CellSpace, Column, Searcher, Table, TableError};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -52,14 +51,6 @@ impl Truth {
     }
 }
 
-/// A line of a search's metrics, as far as it is looked up.
-#[derive(Deserialize)]
-struct Line {
-    epoch: usize,
-    /// The cell that the search would have come to after the epoch; searches of before do not say it.
-    cell: Option<String>,
-}
-
 /// A method and seed that is looked up.
 struct Done {
     /// Which of the methods.
@@ -68,20 +59,14 @@ struct Done {
     course: Course,
 }
 
-/// The cell of a genotype, as the table has it.
-fn architecture(genotype: &Genotype, space: &CellSpace) -> Result<Architecture, RunError> {
-    // Until genotypes of the table's space can be read, none is a cell of it.
-    let _ = space;
-    Err(other_space(&genotype.space.to_string()))
-}
-
 /// Sees that the recipe searches cells that the table has.
 fn check_space(recipe: &Recipe, space: &CellSpace) -> Result<(), RunError> {
-    let _ = space;
-    Err(other_space(&recipe.space.name.to_string()))
+    let own = recipe.space.name;
+    let is_the_tables = own.keep == Keep::EveryEdge && CellSpace::of(own) == *space;
+    if is_the_tables { Ok(()) } else { Err(other_space(own)) }
 }
 
-fn other_space(name: &str) -> RunError {
+fn other_space(name: &Space) -> RunError {
     let message =
         format!("is {name}, but the table has no cells of that space; name a recipe that searches the table's");
     RunError::Setting { key: "space.name", message }
@@ -205,7 +190,8 @@ impl Part<'_> {
             None => {
                 let Some(searched) = self.searched(context)? else { return Ok(None) };
                 let space = truth.table.space();
-                let number = space.number(&architecture(&searched.genotype, space)?);
+                let cell = space.cell(&searched.genotype).ok_or_else(|| other_space(searched.genotype.space))?;
+                let number = space.number(&cell);
                 let mut found = Found::of(&self.method.name, self.seed, truth, number);
                 found.seconds = searched.outcome.seconds;
                 found.peak_memory = searched.outcome.peak_memory;
@@ -235,12 +221,11 @@ impl Part<'_> {
         let (space, column) = (truth.table.space(), truth.column());
         let epochs = self.recipe.search.epochs as f64;
         let mut points = Vec::new();
-        for Line { epoch, cell } in folder.lines::<Line>("metrics.jsonl")? {
-            let Some(text) = cell else { continue };
-            let cell = space.parse(&text).map_err(|fault| RunError::File {
+        for CellRecord { epoch, genotype } in folder.lines::<CellRecord>("cells.jsonl")? {
+            let cell = space.parse(&genotype).map_err(|fault| RunError::File {
                 what: "read",
-                path: folder.file("metrics.jsonl"),
-                source: std::io::Error::other(format!("epoch {epoch}: cell \"{text}\": {fault}")),
+                path: folder.file("cells.jsonl"),
+                source: std::io::Error::other(format!("epoch {epoch}: genotype \"{genotype}\": {fault}")),
             })?;
             points.push((epoch as f64 / epochs, column.value(space.number(&cell))));
         }
@@ -332,19 +317,14 @@ pub(super) mod tests {
         let folder = part.folder(Stage::Search);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("config.toml"), "").unwrap();
-        let write = |lines: &str| std::fs::write(folder.join("metrics.jsonl"), lines).unwrap();
+        let write = |lines: &str| std::fs::write(folder.join("cells.jsonl"), lines).unwrap();
         // It came to the ninth cell; in the first epoch it would have come to 020 in base 3, the sixth.
-        write(concat!(
-            r#"{"epoch": 1, "cell": "|none~0|+|b~0|none~1|", "loss": 2.5}"#,
-            "\n",
-            r#"{"epoch": 2, "cell": null}"#,
-            "\n"
-        ));
+        write(concat!(r#"{"epoch": 1, "genotype": "|none~0|+|b~0|none~1|"}"#, "\n",));
         let course = part.course(&truth(VALIDATION), 9).unwrap();
         assert_eq!(course, Course::of([(0.125, 6.0), (1.0, 9.0)]));
-        write("{\"epoch\": 1, \"cell\": \"|none~0|+|c~0|none~1|\"}\n");
+        write("{\"epoch\": 1, \"genotype\": \"|none~0|+|c~0|none~1|\"}\n");
         let fault = part.course(&truth(VALIDATION), 9).unwrap_err().to_string();
-        assert!(fault.contains("metrics.jsonl: epoch 1: cell") && fault.contains("unknown operation \"c\""), "{fault}");
+        assert!(fault.contains("cells.jsonl: epoch 1: genotype") && fault.contains("unknown operation \"c\""), "{fault}");
     }
 
     #[test]
