@@ -11,8 +11,8 @@ fn a_drawing_names_every_edge_of_both_cells() {
         assert!(drawing.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" "));
         assert!(drawing.ends_with("</svg>\n"));
         assert!(drawing.contains("normal cell") && drawing.contains("reduction cell"));
-        for edges in [&genotype.normal.nodes, &genotype.reduction.nodes] {
-            for gene in edges.iter().flatten() {
+        for genes in &genotype.cells {
+            for (_, gene) in genes.edges() {
                 assert!(drawing.contains(&format!(">{}</text>", gene.operation.name)));
             }
         }
@@ -70,4 +70,20 @@ reduction
 ";
     assert_eq!(to_text(&published("darts_v2").unwrap()), expected);
     assert_eq!(to_text(&Genotype { origin: None, ..published("darts_v2").unwrap() }), expected);
+}
+
+#[test]
+fn a_terminal_gets_sums_of_any_length() {
+    let cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|";
+    let expected = "\
+normal
+  node 0 = nor_conv_3x3(c_{k-1})
+  node 1 = 0
+  node 2 = skip_connect(c_{k-1}) + nor_conv_3x3(node 0) + avg_pool_3x3(node 1)
+  output = node 2
+";
+    let genotype = Genotype::parse(cell).unwrap();
+    assert_eq!(to_text(&genotype), expected);
+    let drawing = cell_pair(&genotype, "");
+    assert!(!drawing.contains(">none<") && drawing.contains(">output<") && !drawing.contains("concatenation"));
 }

@@ -1,22 +1,40 @@
 //! The two forms of writing a genotype, the errors they give, and the published cells.
 
 use proptest::prelude::*;
-use sdas::genotype::{COLLAPSED, Gene, Genes, Genotype, Origin, PUBLISHED, published};
-use sdas::space::{CellKind, OperationKind, Space, SpaceName};
+use sdas::genotype::{Gene, Genes, Genotype, Origin, PUBLISHED, published};
+use sdas::space::{Candidates, CellKind, IMAGE, Keep, NB201, Output, SPACES, Space, VIDEO};
 use sdas_data::random::stream;
 use std::collections::HashSet;
 
-fn gene(space: SpaceName, node: usize) -> impl Strategy<Value = Gene> {
-    (0..2 + node, 1..space.operations().len())
-        .prop_map(move |(from, index)| Gene { from, operation: &space.operations()[index] })
+/// An edge from `from` to `node`, with any operation that it may have.
+fn gene(space: &'static Space, kind: CellKind, node: usize, from: usize) -> impl Strategy<Value = Gene> {
+    let choices: Vec<_> = Candidates::whole(space).choices(kind, space.edges_into(node).start + from).collect();
+    prop::sample::select(choices).prop_map(move |operation| Gene { from, operation })
 }
 
-fn genes(space: SpaceName, concat: std::ops::Range<usize>) -> impl Strategy<Value = Genes> {
-    let node = move |index| [gene(space, index), gene(space, index)];
-    let concat: Vec<_> = concat.collect();
-    let length = concat.len();
-    ([node(0), node(1), node(2), node(3)], prop::sample::subsequence(concat, 1..=length).prop_shuffle())
-        .prop_map(|(nodes, concat)| Genes { nodes, concat })
+fn node(space: &'static Space, kind: CellKind, node: usize) -> BoxedStrategy<Vec<Gene>> {
+    let states = space.inputs + node;
+    match space.keep {
+        Keep::EveryEdge => (0..states).map(|from| gene(space, kind, node, from)).collect::<Vec<_>>().boxed(),
+        Keep::TwoEdges => {
+            let any = move || (0..states).prop_flat_map(move |from| gene(space, kind, node, from));
+            [any(), any()].prop_map(Vec::from).boxed()
+        }
+    }
+}
+
+fn genes(space: &'static Space, kind: CellKind) -> impl Strategy<Value = Genes> {
+    let nodes: Vec<_> = (0..space.nodes).map(|index| node(space, kind, index)).collect();
+    let concat = match (space.output, kind) {
+        (Output::LastNode, _) => Just(space.concat()).boxed(),
+        (Output::Nodes, kind) => {
+            let first = if kind == CellKind::Reduction { space.inputs } else { 0 };
+            let states: Vec<_> = (first..space.states()).collect();
+            let length = states.len();
+            prop::sample::subsequence(states, 1..=length).prop_shuffle().boxed()
+        }
+    };
+    (nodes, concat).prop_map(|(nodes, concat)| Genes { nodes, concat })
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -28,19 +46,20 @@ fn origin() -> impl Strategy<Value = Origin> {
     })
 }
 
+/// Any genotype of any space.
 fn genotype() -> impl Strategy<Value = Genotype> {
-    prop_oneof![Just(SpaceName::Image), Just(SpaceName::Video)].prop_flat_map(|space| {
-        (genes(space, 0..6), genes(space, 2..6), prop::option::of(origin()))
-            .prop_map(move |(normal, reduction, origin)| Genotype { space, normal, reduction, origin })
+    prop::sample::select(SPACES).prop_flat_map(|space| {
+        let cells: Vec<_> = space.kinds().iter().map(|&kind| genes(space, kind)).collect();
+        (cells, prop::option::of(origin())).prop_map(move |(cells, origin)| Genotype { space, cells, origin })
     })
 }
 
-/// Whether the operations' names alone tell the space.
+/// Whether the operations' names alone tell the space: of those with the same form of text, the first that knows them all.
 fn names_its_space(genotype: &Genotype) -> bool {
-    CellKind::ALL.iter().flat_map(|&kind| genotype.genes(kind).nodes.iter().flatten()).any(|gene| {
-        SpaceName::Image.operation(gene.operation.name).is_err()
-            || SpaceName::Video.operation(gene.operation.name).is_err()
-    })
+    let knows = |space: &Space| {
+        genotype.cells.iter().flat_map(Genes::edges).all(|(_, gene)| space.operations.iter().any(|o| o == gene.operation))
+    };
+    SPACES.iter().find(|space| space.keep == genotype.space.keep && knows(space)) == Some(&genotype.space)
 }
 
 proptest! {
@@ -53,12 +72,14 @@ proptest! {
     }
 
     #[test]
-    fn darts_text_reads_back_as_written(genotype in genotype()) {
-        prop_assume!(names_its_space(&genotype));
-        let text = genotype.to_darts_text();
+    fn the_text_of_the_literature_reads_back_as_written(genotype in genotype()) {
+        let text = genotype.to_text();
         let expected = Genotype { origin: None, ..genotype };
-        prop_assert_eq!(&Genotype::from_darts_text(&text).unwrap(), &expected);
-        prop_assert_eq!(Genotype::parse(&text).unwrap(), expected);
+        let read = Genotype::parse(&text).unwrap();
+        if names_its_space(&expected) {
+            prop_assert_eq!(&read, &expected);
+        }
+        prop_assert_eq!(read.cells, expected.cells);
     }
 
     #[test]
@@ -66,7 +87,8 @@ proptest! {
         let _ = Genotype::parse(&text);
         let _ = Genotype::from_darts_text(&text);
         let whole = published("pdarts").unwrap();
-        for form in [whole.to_darts_text(), whole.to_json()] {
+        let benchmark = Genotype::from_operations(&NB201, &[0, 1, 2, 3, 4, 0]).unwrap();
+        for form in [whole.to_darts_text(), whole.to_json(), benchmark.to_text()] {
             let mut broken: String = form.chars().take(cut).collect();
             broken.push_str(&text);
             broken.extend(form.chars().skip(cut + 1));
@@ -178,7 +200,7 @@ fn the_same_input_twice_is_a_cell() {
     let twice =
         text.replacen("('sep_conv_3x3', 0), ('sep_conv_3x3', 1)", "('avg_pool_3x3', 0), ('avg_pool_3x3', 0)", 1);
     let genotype = Genotype::parse(&twice).unwrap();
-    assert_eq!(genotype.normal.nodes[0][0], genotype.normal.nodes[0][1]);
+    assert_eq!(genotype.cells[0].nodes[0][0], genotype.cells[0].nodes[0][1]);
 }
 
 #[test]
@@ -213,9 +235,9 @@ fn darts_text_tells_the_space_by_its_names() {
         let cell = [edges.as_str(); 4].join(", ");
         format!("Genotype(normal=[{cell}], normal_concat=range(2, 6), reduce=[{cell}], reduce_concat=range(2, 6))")
     };
-    assert_eq!(Genotype::parse(&text("p3d_a_3x3x3")).unwrap().space, SpaceName::Video);
-    assert_eq!(Genotype::parse(&text("dil_conv_5x5")).unwrap().space, SpaceName::Image);
-    assert_eq!(Genotype::parse(&text("skip_connect")).unwrap().space, SpaceName::Image);
+    assert_eq!(Genotype::parse(&text("p3d_a_3x3x3")).unwrap().space, &VIDEO);
+    assert_eq!(Genotype::parse(&text("dil_conv_5x5")).unwrap().space, &IMAGE);
+    assert_eq!(Genotype::parse(&text("skip_connect")).unwrap().space, &IMAGE);
     let error = Genotype::parse(&text("sep_conv_7x7")).unwrap_err().to_string();
     assert!(error.starts_with("normal, node 0 (of 0..3), edge 0: unknown operation \"sep_conv_7x7\" in the image"));
 }
@@ -388,12 +410,11 @@ fn published_cells_are_whole_and_distinct() {
     ];
     for name in expected {
         let genotype = Genotype::resolve(name).unwrap();
-        assert_eq!(genotype.space, SpaceName::Image);
+        assert_eq!(genotype.space, &IMAGE);
         assert_eq!(Genotype::from_json(&genotype.to_json()).unwrap(), genotype);
-        for kind in CellKind::ALL {
-            let genes = genotype.genes(kind);
+        for genes in &genotype.cells {
             assert_eq!(genes.concat, [2, 3, 4, 5]);
-            assert!(genes.nodes.iter().all(|[a, b]| a.from != b.from), "{name} reads a state twice");
+            assert!(genes.nodes.iter().all(|pair| pair[0].from != pair[1].from), "{name} reads a state twice");
         }
     }
 }
@@ -433,6 +454,71 @@ fn files_are_written_whole_and_found_by_name_path_or_run() {
     );
 }
 
+const BENCHMARK: &str = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|";
+
+#[test]
+fn the_benchmarks_text_is_read_alone_from_a_file_and_as_an_argument() {
+    let genotype = Genotype::resolve(BENCHMARK).unwrap();
+    assert_eq!((genotype.space, genotype.cells.len()), (&NB201, 1));
+    // Edges 0→1, 0→2, 1→2, 0→3, 1→3, 2→3, by their places in the table of operations.
+    assert_eq!(genotype.cells[0].operations(&NB201), [3, 3, 4, 1, 3, 0]);
+    assert_eq!(Genotype::from_operations(&NB201, &[3, 3, 4, 1, 3, 0]), Some(genotype.clone()));
+    assert_eq!(genotype.to_text(), BENCHMARK);
+    assert_eq!(Genotype::from_json(&genotype.to_json()).unwrap(), genotype);
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("cell.txt");
+    std::fs::write(&file, format!("\u{feff}\n{BENCHMARK}\r\n")).unwrap();
+    assert_eq!(Genotype::read(&file).unwrap(), genotype);
+    // A node's edges may come in another order.
+    let turned = BENCHMARK.replace("nor_conv_3x3~0|avg_pool_3x3~1|", "avg_pool_3x3~1|nor_conv_3x3~0|");
+    assert_eq!(Genotype::parse(&turned).unwrap(), genotype);
+    assert_eq!(Genotype::from_operations(&NB201, &[3, 3, 4, 1, 3, 5]), None);
+    assert_eq!(Genotype::from_operations(&NB201, &[3; 5]), None);
+    assert_eq!(Genotype::from_operations(&IMAGE, &[3; 16]), None);
+}
+
+#[test]
+fn a_benchmark_text_of_another_form_is_refused_by_place() {
+    let error = |from: &str, to: &str| {
+        assert!(BENCHMARK.contains(from), "nothing to replace: {from}");
+        Genotype::parse(&BENCHMARK.replacen(from, to, 1)).unwrap_err().to_string()
+    };
+    assert_eq!(error("~0|+", "|+"), "line 1, column 14: expected \"~\" and a state's number, found \"|\"");
+    assert_eq!(error("~0|+", "~x|+"), "line 1, column 15: expected a state's number, found x");
+    assert_eq!(error("|+|", "|-|"), "line 1, column 18: expected \"~\" and a state's number, found \"|\"");
+    assert_eq!(error("|none~2|", "|"), "normal, node 2 (of 0..2): a node has 3 edges, this one 2");
+    assert_eq!(error("|none~2|", "|none~2"), "line 1, column 87: expected \"|\" after an edge, found the end");
+    assert_eq!(error("+|nor", "+\n nor"), "line 2, column 1: expected \"|\" before a node's first edge, found nor_conv_3x3");
+    assert_eq!(error("~1|none", "~0|none"), "normal, node 2 (of 0..2): state 0 is read twice; there is one edge from each");
+    assert!(error("none~2", "none~3").starts_with("normal, node 2 (of 0..2), edge 2: reads state 3, which is the node itself"));
+    assert!(error("none~2", "sep_conv_3x3~2").contains("unknown operation \"sep_conv_3x3\" in the nb201 space"));
+    let short = Genotype::parse("|none~0|").unwrap_err().to_string();
+    assert_eq!(short, "normal: a cell has 3 nodes, this one 1");
+}
+
+#[test]
+fn a_file_has_the_kinds_of_cell_and_the_operations_of_its_space() {
+    let json = Genotype::resolve(BENCHMARK).unwrap().to_json();
+    assert!(!json.contains("reduction"));
+    let error = |text: &str| Genotype::from_json(text).unwrap_err().to_string();
+    let both = json.replacen("  \"normal\"", "  \"reduction\": {\"nodes\": [], \"concat\": []},\n  \"normal\"", 1);
+    assert_eq!(error(&both), "the nb201 space has no reduction cell: leave \"reduction\" out");
+    assert_eq!(error(&json.replace("[3]", "[2]")), "normal, concat: it must be [3], the last node, not [2]");
+    let darts = published("darts_v2").unwrap().to_json();
+    let alone = darts.replacen("\"reduction\"", "\"other\"", 1);
+    assert!(error(&alone).contains("unknown field `other`"), "{}", error(&alone));
+    let start = darts.find(",\n  \"reduction\"").unwrap();
+    let end = darts.find(",\n  \"origin\"").unwrap();
+    assert_eq!(error(&format!("{}{}", &darts[..start], &darts[end..])), "not a genotype file: missing field `reduction`");
+    // S1 has other operations on every edge.
+    let text = error(&darts.replace("\"image\"", "\"s1\""));
+    assert_eq!(
+        text,
+        "normal, node 0 (of 0..3), edge 0: \"sep_conv_3x3\" is none of the operations from state 0, which are skip_connect, \
+         dil_conv_3x3"
+    );
+}
+
 /// Whether a share of `n` draws is within five standard deviations of its expectation.
 fn is_near(count: usize, n: usize, expected: f64) -> bool {
     (count as f64 - n as f64 * expected).abs() < 5.0 * (n as f64 * expected * (1.0 - expected)).sqrt()
@@ -440,19 +526,19 @@ fn is_near(count: usize, n: usize, expected: f64) -> bool {
 
 #[test]
 fn cells_are_drawn_uniformly() {
-    let space = Space::whole(SpaceName::Image);
+    let candidates = Candidates::whole(&IMAGE);
     let cells: Vec<Genes> = (0..1000)
-        .map(|seed| Genotype::drawn(&space, &mut stream(seed, "test", [0, 0])))
-        .flat_map(|genotype| [genotype.normal, genotype.reduction])
+        .map(|seed| Genotype::drawn(&candidates, &mut stream(seed, "test", [0, 0])))
+        .flat_map(|genotype| genotype.cells)
         .collect();
     let genes = || cells.iter().flat_map(|cell| cell.nodes.iter().flatten());
-    for operation in &space.operations {
-        let count = genes().filter(|gene| gene.operation == *operation).count();
+    for operation in IMAGE.operations {
+        let count = genes().filter(|gene| gene.operation == operation).count();
         let share = if operation.is_none() { 0.0 } else { 1.0 / 7.0 };
         assert!(count == 0 && operation.is_none() || is_near(count, 16_000, share), "{} {count}", operation.name);
     }
     for node in 0..4 {
-        let pairs: Vec<[usize; 2]> = cells.iter().map(|cell| cell.nodes[node].map(|gene| gene.from)).collect();
+        let pairs: Vec<[usize; 2]> = cells.iter().map(|cell| [0, 1].map(|edge| cell.nodes[node][edge].from)).collect();
         let states = 2 + node;
         for first in 0..states {
             for second in first + 1..states {
@@ -463,8 +549,20 @@ fn cells_are_drawn_uniformly() {
         assert!(pairs.iter().all(|[first, second]| first < second && *second < states));
     }
     // Three of seven operations learn nothing: six or more of eight such edges have probability 7.0 %.
-    let collapsed = cells.iter().filter(|cell| cell.count(&[OperationKind::Skip, OperationKind::Pool]) >= COLLAPSED);
+    let collapsed = cells.iter().filter(|cell| cell.idle() >= IMAGE.collapsed());
     assert!(is_near(collapsed.count(), 2000, 0.0699));
+}
+
+#[test]
+fn every_edge_of_the_benchmarks_cell_is_drawn_uniformly() {
+    let candidates = Candidates::whole(&NB201);
+    let mut counts = [[0; 5]; 6];
+    for seed in 0..2000 {
+        let genotype = Genotype::drawn(&candidates, &mut stream(seed, "test", [0, 0]));
+        let operations = genotype.cells[0].operations(&NB201);
+        operations.into_iter().enumerate().for_each(|(edge, operation)| counts[edge][operation] += 1);
+    }
+    assert!(counts.as_flattened().iter().all(|&count| is_near(count, 2000, 0.2)), "{counts:?}");
 }
 
 #[test]
@@ -473,11 +571,11 @@ fn cells_agree_where_states_and_operation_are_the_same() {
     // By hand: 2 + 1 + 2 + 0 edges of the normal cell, 2 + 1 + 2 + 1 of the reduction cell.
     assert_eq!((v1.agreement(&v2), v2.agreement(&v1), v1.agreement(&v1)), (11.0 / 16.0, 11.0 / 16.0, 1.0));
     // By chance: node i reads one of its i + 2 states by 2/(i + 2), and its operation is one of 7 (image) or 12 (video).
-    for (name, operations) in [(SpaceName::Image, 7.0), (SpaceName::Video, 12.0)] {
-        let space = Space::whole(name);
-        let drawn: Vec<_> = (0..2000).map(|seed| Genotype::drawn(&space, &mut stream(seed, "test", [0, 0]))).collect();
+    for (space, operations) in [(&IMAGE, 7.0), (&VIDEO, 12.0)] {
+        let candidates = Candidates::whole(space);
+        let drawn: Vec<_> = (0..2000).map(|seed| Genotype::drawn(&candidates, &mut stream(seed, "test", [0, 0]))).collect();
         let mean = drawn.windows(2).map(|pair| pair[0].agreement(&pair[1])).sum::<f64>() / 1999.0;
         let expected = (2.0 / 2.0 + 2.0 / 3.0 + 2.0 / 4.0 + 2.0 / 5.0) / 4.0 / operations;
-        assert!((mean - expected).abs() < 0.006, "{name}: {mean} is not {expected}");
+        assert!((mean - expected).abs() < 0.006, "{space}: {mean} is not {expected}");
     }
 }

@@ -16,8 +16,8 @@ use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::search::{Order, SearchState};
-use sdas::space::{CellKind, Space, SpaceName};
-use sdas::supernet::{Alpha, AlphaSettings, Remains, Supernet, SupernetShape};
+use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
+use sdas::supernet::{Alpha, AlphaSettings, Remains, Rows, Supernet, SupernetShape};
 
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
@@ -42,13 +42,20 @@ fn weights(case: &Case, prefix: &str, network: &Network, numbers: &Numbers, devi
     numbers.parameters(&slots, device)
 }
 
-fn alphas(case: &Case, prefix: &str, operations: usize, numbers: &Numbers) -> Alpha {
-    let mut alpha = Alpha::new(operations, 0);
-    alpha.values = ["normal", "reduce"].map(|kind| {
+fn alphas(case: &Case, prefix: &str, candidates: &Candidates, numbers: &Numbers) -> Alpha {
+    let mut alpha = Alpha::new(candidates, 0);
+    let rows = |kind| {
         let values = numbers.values(case.floats(&format!("{prefix}alpha_{kind}")).1);
-        values.into_iter().map(|value| value as f32).collect()
-    });
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        values.chunks(candidates.space.operations.len()).map(<[f32]>::to_vec).collect()
+    };
+    alpha.values = ["normal", "reduce"].map(rows).to_vec();
     alpha
+}
+
+/// All numbers of a kind of cell.
+fn flat<T: Copy + Into<f64>>(rows: &Rows<T>) -> Vec<f64> {
+    rows.iter().flatten().map(|&value| value.into()).collect()
 }
 
 /// Adds tensors of `parameters` as `prefix` + name.
@@ -69,9 +76,9 @@ fn number(case: &Case, key: &str) -> usize {
     case.case[key].as_u64().unwrap_or_else(|| panic!("{} has no {key}", case.name)) as usize
 }
 
-fn space(case: &Case) -> Space {
+fn space(case: &Case) -> &'static Space {
     let video = case.case["nd"].as_u64() == Some(3);
-    Space::whole(if video { SpaceName::Video } else { SpaceName::Image })
+    if video { &VIDEO } else { &IMAGE }
 }
 
 fn supernet(case: &Case) -> Supernet {
@@ -85,13 +92,13 @@ fn supernet(case: &Case) -> Supernet {
         _ => panic!("{}: a stem's stride has two or three axes", case.name),
     };
     let [channels, cells, classes] = ["channels", "layers", "classes"].map(|key| number(case, key));
-    Supernet::new(space(case), SupernetShape { channels, cells, classes, inputs: 3, stem_stride })
+    Supernet::new(Candidates::whole(space(case)), SupernetShape { channels, cells, classes, inputs: 3, stem_stride })
 }
 
 fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> SearchState {
     let supernet = supernet(case);
     let weights = weights(case, prefix, &supernet.network, numbers, device);
-    let alpha = alphas(case, prefix, supernet.space.len(), numbers);
+    let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
     SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha }
 }
@@ -107,8 +114,9 @@ fn run_supernet(
     let mut outcome = Outcome::default();
     let batch = batch(case, "x", "target", numbers, device);
     let tracked = state.weights.tracked();
-    let alpha = state.alpha.tensors(&batch.input).map(|alpha| alpha.autodiff().require_grad());
-    let mixes = Some(alpha.clone().map(|alpha| softmax(alpha, 1)));
+    let alpha = state.alpha.tensors(&batch.input).into_iter().map(|alpha| alpha.autodiff().require_grad());
+    let alpha: Vec<_> = alpha.collect();
+    let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
     let logits = state.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input).logits;
     outcome.add("logits", logits.clone().inner());
     let loss = cross_entropy(logits, batch.labels);
@@ -156,12 +164,12 @@ fn decided(case: &Case, numbers: &Numbers, device: &Device) -> (SearchState, Vec
     let mut remains = Remains::default();
     for (kind, key) in [(CellKind::Normal, "normal"), (CellKind::Reduction, "reduce")] {
         let cells: Vec<usize> = (0..state.supernet.network.cells.len())
-            .filter(|&index| state.supernet.network.cells[index].kind == kind)
+            .filter(|&index| state.supernet.network.cells[index].kind == Some(kind))
             .collect();
         for (edge, choice) in case.case["edges"][key].as_object().unwrap() {
             let edge: usize = edge.parse().unwrap();
             let operation = choice.as_str().map(|name| {
-                state.supernet.space.operations.iter().position(|operation| operation.name == name).unwrap()
+                state.supernet.candidates.of(kind, edge).iter().position(|operation| operation.name == name).unwrap()
             });
             match operation {
                 Some(operation) => state.supernet.fix(kind, edge, operation, &mut remains),
@@ -223,7 +231,7 @@ fn two_steps(case: &Case, order: Order, numbers: &Numbers, device: &Device) -> O
             .map(|half| batch(case, &format!("{half}{step}.x"), &format!("{half}{step}.target"), numbers, device));
         let gradient = state.alpha_gradient(order, &training, &validation, settings.rate, &settings);
         for (kind, values) in ["normal", "reduce"].iter().zip(&gradient.values) {
-            outcome.add_values(format!("ga{step}.{kind}"), values.clone());
+            outcome.add_values(format!("ga{step}.{kind}"), flat(values));
         }
         state.alpha.update(&gradient.values, &state.supernet.plans, &AlphaSettings::default());
         let done = state.weight_step(&training, settings.rate, &settings);
@@ -231,21 +239,20 @@ fn two_steps(case: &Case, order: Order, numbers: &Numbers, device: &Device) -> O
         outcome.add_values(format!("grad_norm{step}"), vec![done.gradient_norm]);
         add_parameters(&mut outcome, &format!("p{step}."), updated, &state.weights);
         for (kind, values) in ["normal", "reduce"].iter().zip(&state.alpha.values) {
-            let values = values.iter().map(|&value| value.into()).collect();
-            outcome.add_values(format!("p{step}.alpha_{kind}"), values);
+            outcome.add_values(format!("p{step}.alpha_{kind}"), flat(values));
         }
     }
     outcome
 }
 
-fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value) -> Genes {
+fn genes(space: &'static Space, edges: &serde_json::Value, concat: &serde_json::Value) -> Genes {
     let gene = |edge: &serde_json::Value| Gene {
         operation: space.operation(edge[0].as_str().unwrap()).unwrap(),
         from: edge[1].as_u64().unwrap() as usize,
     };
     let edges: Vec<Gene> = edges.as_array().unwrap().iter().map(gene).collect();
     Genes {
-        nodes: std::array::from_fn(|node| [edges[2 * node], edges[2 * node + 1]]),
+        nodes: edges.chunks(2).map(<[Gene]>::to_vec).collect(),
         concat: concat.as_array().unwrap().iter().map(|state| state.as_u64().unwrap() as usize).collect(),
     }
 }
@@ -253,12 +260,14 @@ fn genes(space: SpaceName, edges: &serde_json::Value, concat: &serde_json::Value
 #[test]
 fn derived_networks() {
     for case in cases("network_") {
-        let space = space(&case).name;
+        let space = space(&case);
         let text = &case.case["genotype"];
         let genotype = Genotype {
             space,
-            normal: genes(space, &text["normal"], &text["normal_concat"]),
-            reduction: genes(space, &text["reduce"], &text["reduce_concat"]),
+            cells: vec![
+                genes(space, &text["normal"], &text["normal_concat"]),
+                genes(space, &text["reduce"], &text["reduce_concat"]),
+            ],
             origin: None,
         };
         let stem = match case.case["stem"].as_str() {

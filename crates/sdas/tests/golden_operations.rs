@@ -7,20 +7,20 @@ mod precision;
 
 use golden::Case;
 use precision::{Numbers, Outcome, TOLERANCE, hold};
-use sdas::space::SpaceName;
+use sdas::space::{IMAGE, Space, VIDEO};
 use sdas_kernels::{Edge, Extent, Mode, Norm};
 
 #[test]
 fn image_operations_are_pytorchs() {
-    compare_all("op2d_", SpaceName::Image);
+    compare_all("op2d_", &IMAGE);
 }
 
 #[test]
 fn video_operations_are_pytorchs() {
-    compare_all("op3d_", SpaceName::Video);
+    compare_all("op3d_", &VIDEO);
 }
 
-fn compare_all(prefix: &str, space: SpaceName) {
+fn compare_all(prefix: &str, space: &'static Space) {
     for path in golden::files(prefix) {
         let case = Case::read(&path);
         let edge = edge(&case, space);
@@ -30,7 +30,7 @@ fn compare_all(prefix: &str, space: SpaceName) {
     }
 }
 
-fn edge(case: &Case, space: SpaceName) -> Edge {
+fn edge(case: &Case, space: &'static Space) -> Edge {
     let operation = space.operation(case.case["op"].as_str().unwrap()).unwrap();
     let channels = case.case["channels"].as_u64().unwrap() as usize;
     let mut stride: Vec<_> =

@@ -1,9 +1,11 @@
 //! A run that is stopped at any of its moments ends, once resumed, as if it had never been.
 
 use sdas::device;
-use sdas::genotype::published;
+use sdas::genotype::Genotype;
 use sdas::recipe::Recipe;
 use sdas::run::{Checkpoint, Context, Ending, Event, Observer};
+use sdas::space::{Candidates, SPACES, Space};
+use sdas_data::random::stream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +31,7 @@ impl Observer for Quiet {
     fn notice(&mut self, _: &Event<'_>) {}
 }
 
-fn recipe() -> Recipe {
+fn recipe(space: &Space) -> Recipe {
     let settings = [
         "search.epochs=2",
         "search.channels=2",
@@ -45,34 +47,36 @@ fn recipe() -> Recipe {
         "data.shapes.test=20",
         "data.size=16",
     ];
-    Recipe::resolve("shapes", &settings.map(str::to_owned)).unwrap()
+    let name = format!("space.name={space}");
+    let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).chain([name]).collect();
+    Recipe::resolve("shapes", &settings).unwrap()
 }
 
-/// How many epochs and decisions are written down, and the last checkpoint's tensors.
-fn last(folder: &Path) -> ([usize; 2], Checkpoint) {
+/// How many epochs, decisions and cells are written down, and the last checkpoint's tensors.
+fn last(folder: &Path) -> ([usize; 3], Checkpoint) {
     let lines = |name: &str| std::fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count());
     let entries = std::fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
     let mut checkpoint = Checkpoint::read(&entries.max().unwrap()).unwrap();
     // Times differ from run to run.
     checkpoint.state.clear();
-    (["metrics.jsonl", "decisions.jsonl"].map(lines), checkpoint)
+    (["metrics.jsonl", "decisions.jsonl", "cells.jsonl"].map(lines), checkpoint)
 }
 
 #[test]
 fn measuring_what_is_held_out_can_be_stopped() {
     let place = tempfile::tempdir().unwrap();
     let device = device::choose("cpu").unwrap();
-    let cell = published("darts_v1").unwrap();
-    for kind in ["search", "train"] {
+    for (space, kind) in SPACES.iter().flat_map(|space| [(space, "search"), (space, "train")]) {
+        let cell = Genotype::drawn(&Candidates::whole(space), &mut stream(1, "test", [0, 0]));
         let begin = |folder: &Path, context: Context<'_>| match kind {
-            "search" => sdas::search::search(recipe(), folder, context).unwrap(),
-            _ => sdas::train::train(recipe(), &cell, folder, context).unwrap(),
+            "search" => sdas::search::search(recipe(space), folder, context).unwrap(),
+            _ => sdas::train::train(recipe(space), &cell, folder, context).unwrap(),
         };
         let resume = |folder: &Path, context: Context<'_>| match kind {
             "search" => sdas::search::resume(folder, context).unwrap(),
             _ => sdas::train::resume(folder, context).unwrap(),
         };
-        let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(format!("{kind}-{name}")));
+        let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(format!("{space}-{kind}-{name}")));
         let never = AtomicBool::new(false);
         begin(&whole, Context { device: device.clone(), observer: &mut Quiet, stop: &never });
 
@@ -83,6 +87,6 @@ fn measuring_what_is_held_out_can_be_stopped() {
         assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not measured");
         let ending = resume(&stopped, Context { device: device.clone(), observer: &mut Quiet, stop: &never });
         assert!(matches!(ending, Ending::Done(_)));
-        assert!(last(&stopped) == last(&whole), "{kind}");
+        assert!(last(&stopped) == last(&whole), "{space} {kind}");
     }
 }

@@ -26,8 +26,11 @@ pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The last part of the cell's name or path; of a run's genotype file, the run's.
+/// The last part of the cell's name or path; of a run's genotype file, the run's; of a cell written out, nothing.
 fn title(genotype: &str) -> String {
+    if genotype.starts_with('|') {
+        return String::new();
+    }
     let path = Path::new(genotype);
     let path = if path.ends_with("genotype.json") { path.parent().unwrap_or(path) } else { path };
     let name = if path.is_file() { path.file_stem() } else { path.file_name() };

@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         let found = match (word.is_empty(), rest.chars().next()) {
             (_, None) => "the end".to_owned(),
             (true, Some(sign)) => format!("\"{sign}\""),
-            (false, _) => word,
+            (false, _) => word.trim().to_owned(),
         };
         TextError { line, column, expected: expected.to_owned(), found }
     }

@@ -32,6 +32,8 @@ pub const BUILTIN: &[Builtin] = recipes![
     "cifar10-train",
     "cifar10-small",
     "cifar10-small-das",
+    "nb201",
+    "nb201-small",
     "folder",
     "motion",
     "motion-spatial",

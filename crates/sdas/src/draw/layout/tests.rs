@@ -1,7 +1,7 @@
 use super::*;
 use crate::draw::EdgeState;
 use crate::genotype::PUBLISHED;
-use crate::space::{OperationKind, SpaceName, edges};
+use crate::space::{Candidates, IMAGE, NB201, OperationKind, Space, VIDEO};
 use proptest::prelude::*;
 
 fn overlap(a: &Rect, b: &Rect) -> bool {
@@ -25,7 +25,8 @@ fn assert_clear(picture: &Picture) {
             assert!(label.x >= 0.0 && label.right() <= measure.width(), "label {edge:?} leaves the picture");
             assert!(label.y >= layout.top && label.y + label.height <= layout.bottom);
         }
-        assert!(!overlap(&layout.states[0], &layout.states[1]), "the inputs overlap");
+        let inputs = &layout.states[..cell.inputs];
+        assert!(inputs.windows(2).all(|pair| !overlap(&pair[0], &pair[1])), "the inputs overlap");
     }
 }
 
@@ -47,28 +48,25 @@ fn labels_of_published_cells_lie_apart_and_clear_of_other_edges() {
 }
 
 /// A cell with any two edges into each node, the same two states included.
-fn found_cell(space: SpaceName) -> impl Strategy<Value = CellPicture> {
-    let edge = move |to: usize| {
-        (0..to, 1..space.operations().len()).prop_map(move |(from, operation)| {
-            let operation = &space.operations()[operation];
-            let (label, kind) = (operation.name.to_owned(), operation.kind);
-            EdgePicture { from, to, label, kind, state: EdgeState::Decided }
+fn found_cell(space: &'static Space) -> impl Strategy<Value = CellPicture> {
+    let edge = move |node: usize| {
+        (0..space.inputs + node, 1..space.operations.len()).prop_map(move |(from, operation)| {
+            let place = crate::space::Edge { from, node };
+            EdgePicture::new(space, place, &space.operations[operation], EdgeState::Decided)
         })
     };
-    let nodes: Vec<_> = (INPUTS..INPUTS + NODES).flat_map(|to| [edge(to), edge(to)]).collect();
-    nodes.prop_map(|edges| CellPicture { name: "normal cell".to_owned(), edges, concat: vec![2, 3, 4, 5] })
+    let nodes: Vec<_> = (0..space.nodes).flat_map(|node| [edge(node), edge(node)]).collect();
+    nodes.prop_map(|edges| CellPicture::new(space, "normal cell", edges.into_iter(), space.concat()))
 }
 
-/// A cell in the middle of a search: each of the fourteen edges undecided, decided or pruned.
-fn searched_cell(space: SpaceName) -> impl Strategy<Value = CellPicture> {
-    prop::collection::vec((0..3u8, 1..space.operations().len()), 14).prop_map(move |states| {
-        let drawn = edges().zip(states).filter(|(_, (state, _))| *state != 2).map(|(edge, (state, operation))| {
-            let operation = &space.operations()[operation];
+/// A cell in the middle of a search: each of its edges undecided, decided or pruned.
+fn searched_cell(space: &'static Space) -> impl Strategy<Value = CellPicture> {
+    prop::collection::vec((0..3u8, 1..space.operations.len()), space.edge_count()).prop_map(move |states| {
+        let drawn = space.edges().zip(states).filter(|(_, (state, _))| *state != 2).map(|(edge, (state, operation))| {
             let state = if state == 0 { EdgeState::Undecided } else { EdgeState::Decided };
-            let (label, kind) = (operation.name.to_owned(), operation.kind);
-            EdgePicture { from: edge.from, to: edge.node + INPUTS, label, kind, state }
+            EdgePicture::new(space, edge, &space.operations[operation], state)
         });
-        CellPicture { name: "normal cell".to_owned(), edges: drawn.collect(), concat: vec![2, 3, 4, 5] }
+        CellPicture::new(space, "normal cell", drawn, space.concat())
     })
 }
 
@@ -80,32 +78,43 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn labels_of_any_image_cell_lie_apart(picture in pair(found_cell(SpaceName::Image))) {
+    fn labels_of_any_image_cell_lie_apart(picture in pair(found_cell(&IMAGE))) {
         assert_clear(&picture);
     }
 
     #[test]
-    fn labels_of_any_video_cell_lie_apart(picture in pair(found_cell(SpaceName::Video))) {
+    fn labels_of_any_video_cell_lie_apart(picture in pair(found_cell(&VIDEO))) {
         assert_clear(&picture);
     }
 
     #[test]
-    fn labels_of_any_search_state_lie_apart(picture in pair(searched_cell(SpaceName::Video))) {
+    fn labels_of_any_cell_of_one_input_lie_apart(picture in pair(searched_cell(&NB201))) {
+        assert_clear(&picture);
+    }
+
+    #[test]
+    fn labels_of_any_search_state_lie_apart(picture in pair(searched_cell(&VIDEO))) {
         assert_clear(&picture);
     }
 }
 
 #[test]
 fn labels_of_a_search_that_has_decided_nothing_lie_apart() {
-    let undecided = |edge: crate::space::Edge| EdgePicture {
-        from: edge.from,
-        to: edge.node + INPUTS,
-        label: "dil_conv_1x3x3".to_owned(),
-        kind: OperationKind::Spatial,
-        state: EdgeState::Undecided,
-    };
-    let cell = CellPicture { name: "cell".to_owned(), edges: edges().map(undecided).collect(), concat: vec![5] };
+    let space = &VIDEO;
+    let operation = space.operation("dil_conv_1x3x3").unwrap();
+    let edges = space.edges().map(|edge| EdgePicture::new(space, edge, operation, EdgeState::Undecided));
+    let cell = CellPicture::new(space, "cell", edges, vec![5]);
     assert_clear(&Picture { title: String::new(), cells: vec![cell] });
+}
+
+#[test]
+fn a_decided_edge_that_runs_nothing_is_not_drawn() {
+    let none = Candidates::whole(&NB201).of(crate::space::CellKind::Normal, 0)[0];
+    let count = |state: EdgeState| {
+        let edges = NB201.edges().map(|edge| EdgePicture::new(&NB201, edge, none, state));
+        CellPicture::new(&NB201, "cell", edges, vec![3]).edges.len()
+    };
+    assert_eq!([EdgeState::Decided, EdgeState::Undecided].map(count), [0, 6]);
 }
 
 #[test]
@@ -118,7 +127,7 @@ fn an_edge_that_cannot_be_is_left_out() {
         state: EdgeState::Decided,
     };
     let edges = vec![edge(3, 2), edge(0, 1), edge(0, 9), edge(4, 4), edge(0, 2)];
-    let cell = CellPicture { name: "cell".to_owned(), edges, concat: vec![2, 17] };
+    let cell = CellPicture { name: "cell".to_owned(), inputs: 2, nodes: 4, edges, concat: vec![2, 17] };
     let picture = Picture { title: "a < b & \"c\"".to_owned(), cells: vec![cell] };
     let layout = place(&picture.cells[0], Measure::of(&picture));
     assert_eq!(layout.edges.iter().map(|edge| edge.index).collect::<Vec<_>>(), [4]);
