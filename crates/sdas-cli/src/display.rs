@@ -51,7 +51,8 @@ impl Display {
     fn step(&mut self, report: &StepReport) {
         let (epochs, steps) = self.length;
         let StepReport { epoch, step, train_loss, train_accuracy, seconds_left } = *report;
-        let decided = self.decided.as_ref().map_or(String::new(), |decided| format!(", {}", self.decided_text(decided)));
+        let decided =
+            self.decided.as_ref().map_or(String::new(), |decided| format!(", {}", self.decided_text(decided)));
         let text = format!(
             "epoch {epoch}/{epochs}, step {step}/{steps}, loss {train_loss:.3}, accuracy {}, {} left{decided}",
             percent(train_accuracy),

@@ -188,7 +188,17 @@ fn place_in(
     let boxes = || states.states.iter().chain(placed.iter().map(|edge| &edge.label));
     let top = boxes().map(|rect| rect.y).fold(f64::INFINITY, f64::min);
     let bottom = boxes().map(|rect| rect.y + rect.height).fold(0.0, f64::max);
-    (CellLayout { states: states.states.to_vec(), output, rail: NODE.1 / 2.0 + RAIL_BELOW, top, bottom, edges: placed }, covered)
+    (
+        CellLayout {
+            states: states.states.to_vec(),
+            output,
+            rail: NODE.1 / 2.0 + RAIL_BELOW,
+            top,
+            bottom,
+            edges: placed,
+        },
+        covered,
+    )
 }
 
 /// An input stands in the middle of its edges' lanes.

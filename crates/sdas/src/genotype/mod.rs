@@ -159,7 +159,8 @@ impl Genotype {
     /// Share of its edges that `other`, of the same space, has, too, between the same states and with the same operation: 1
     /// for the same cells. Cells drawn at random from the space for images share 9 %, those from the one for video 5 %.
     pub fn agreement(&self, other: &Genotype) -> f64 {
-        let nodes = |genotype: &Genotype| genotype.cells.iter().flat_map(|genes| genes.nodes.clone()).collect::<Vec<_>>();
+        let nodes =
+            |genotype: &Genotype| genotype.cells.iter().flat_map(|genes| genes.nodes.clone()).collect::<Vec<_>>();
         let shared = nodes(self).into_iter().zip(nodes(other));
         let shared = shared.map(|(own, others)| own.iter().filter(|gene| others.contains(gene)).count());
         shared.sum::<usize>() as f64 / self.edge_count() as f64
@@ -438,13 +439,7 @@ impl Draft {
     }
 }
 
-fn check_gene(
-    space: &'static Space,
-    kind: CellKind,
-    node: usize,
-    name: &str,
-    from: i64,
-) -> Result<Gene, CellFault> {
+fn check_gene(space: &'static Space, kind: CellKind, node: usize, name: &str, from: i64) -> Result<Gene, CellFault> {
     let operation = space.operation(name)?;
     if operation.is_none() && !space.none_is_chosen {
         return Err(CellFault::None);

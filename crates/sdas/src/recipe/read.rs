@@ -157,7 +157,8 @@ impl Recipe {
             return fault(&format!("search.schedule.{key}"), message);
         }
         let (warmup, epochs) = (search.alpha_warmup, search.epochs);
-        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, space.decisions()) > 0 {
+        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, space.decisions()) > 0
+        {
             let message = format!(
                 "an edge would be decided before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
                 warmup as f64 / epochs as f64

@@ -246,8 +246,7 @@ mod tests {
         for _ in 0..8 {
             plan.decide(&candidates, CellKind::Normal, Criterion::Strength, &seen, &mut stream(0, "", [0, 0]));
         }
-        let decided: Vec<_> =
-            (0..14).filter(|&index| matches!(plan.states()[index], EdgeState::Decided(3))).collect();
+        let decided: Vec<_> = (0..14).filter(|&index| matches!(plan.states()[index], EdgeState::Decided(3))).collect();
         assert_eq!(decided, [0, 1, 2, 4, 6, 8, 11, 13]);
     }
 }

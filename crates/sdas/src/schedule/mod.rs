@@ -120,7 +120,8 @@ impl Schedule {
             Schedule::Step { every, from } => {
                 let last = from + (decisions - 1) * every;
                 (last > epochs).then(|| {
-                    let needed = format!("the last of the {decisions} decisions would fall after epoch {last} of {epochs}");
+                    let needed =
+                        format!("the last of the {decisions} decisions would fall after epoch {last} of {epochs}");
                     ("every", format!("is too large: {needed}; decide from an earlier epoch, or more often"))
                 })
             }

@@ -8,8 +8,8 @@ use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
 use crate::recipe::Recipe;
 use crate::run::{
-    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError, RunResult, Sizes,
-    extent, forget_peak_memory, load_data, loader, peak_memory,
+    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
+    RunResult, Sizes, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::schedule::{Criterion, Decision, EdgeState, Moment, Plan, Scores, others, strongest};
 use crate::space::{CellKind, Operation, OperationKind, Space};
@@ -263,8 +263,7 @@ impl<'a> Search<'a> {
         let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
         let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };
         let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
-        let choice =
-            plans[kind.index()].decide(candidates, kind, self.recipe.search.criterion, &seen, &mut chance);
+        let choice = plans[kind.index()].decide(candidates, kind, self.recipe.search.criterion, &seen, &mut chance);
         let mut remains = Remains::default();
         supernet.fix(kind, choice.edge, choice.operation, &mut remains);
         for &pruned in &choice.pruned {

@@ -7,8 +7,7 @@ const K3: [usize; 3] = [1, 3, 3];
 const K5: [usize; 3] = [1, 5, 5];
 const APART: [usize; 3] = [1, 2, 2];
 
-pub(super) const NONE: Operation =
-    Operation { name: "none", kind: OperationKind::None, expression: Expression::Zero };
+pub(super) const NONE: Operation = Operation { name: "none", kind: OperationKind::None, expression: Expression::Zero };
 pub(super) const MAX_POOL_3: Operation = pool("max_pool_3x3", Pool::Max);
 pub(super) const AVG_POOL_3: Operation = pool("avg_pool_3x3", Pool::Average);
 pub(super) const SKIP: Operation =
@@ -27,9 +26,8 @@ const fn chain(name: &'static str, stages: &'static [Stage]) -> Operation {
 }
 
 /// The space of DARTS.
-pub static IMAGE: Space = cells("image", &[
-    NONE, MAX_POOL_3, AVG_POOL_3, SKIP, SEP_CONV_3, SEP_CONV_5, DIL_CONV_3, DIL_CONV_5,
-]);
+pub static IMAGE: Space =
+    cells("image", &[NONE, MAX_POOL_3, AVG_POOL_3, SKIP, SEP_CONV_3, SEP_CONV_5, DIL_CONV_3, DIL_CONV_5]);
 
 /// The cells and the skeleton of DARTS with these operations.
 pub(super) const fn cells(name: &'static str, operations: &'static [Operation]) -> Space {

@@ -2,8 +2,8 @@
 //! section 3): the cells of DARTS with two or three operations an edge. S1's lists, which its authors got by searching
 //! twice, are those of their public code.
 
-use super::image::{AVG_POOL_3, DIL_CONV_3, DIL_CONV_5, MAX_POOL_3, NONE, SEP_CONV_3, SKIP, cells};
 use super::Space;
+use super::image::{AVG_POOL_3, DIL_CONV_3, DIL_CONV_5, MAX_POOL_3, NONE, SEP_CONV_3, SKIP, cells};
 
 /// Two operations an edge, other ones on each.
 pub static S1: Space = Space {

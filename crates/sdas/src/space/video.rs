@@ -9,8 +9,7 @@ const TIME: [usize; 3] = [3, 1, 1];
 const BOTH: [usize; 3] = [3, 3, 3];
 
 /// The space for clips.
-pub static VIDEO: Space =
-    Space { stride: [2, 2, 2], stem_kernel: BOTH, ..cells("video", OPERATIONS) };
+pub static VIDEO: Space = Space { stride: [2, 2, 2], stem_kernel: BOTH, ..cells("video", OPERATIONS) };
 
 const OPERATIONS: &[Operation] = &[
     Operation { name: "none", kind: OperationKind::None, expression: Expression::Zero },

@@ -74,7 +74,8 @@ impl Alpha {
     pub fn tensors(&self, input: &Tensor<5>) -> Vec<Tensor<2>> {
         let upload = |rows: &Rows<f32>| {
             let width = rows.iter().map(Vec::len).max().unwrap_or(0);
-            let padded = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(ABSENT, width - row.len())));
+            let padded =
+                rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(ABSENT, width - row.len())));
             let data = TensorData::new(padded.collect::<Vec<f32>>(), [rows.len(), width]);
             Tensor::from_data(data, (&input.device(), input.dtype()))
         };
@@ -173,7 +174,9 @@ mod tests {
         let input = Tensor::<5>::zeros([1; 5], &burn::tensor::Device::flex());
         let mixes = alpha.mix_tensors(&input).remove(0);
         let values: Vec<f32> = mixes.clone().into_data().iter::<f32>().collect();
-        assert!(values.iter().zip([1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.25, 0.75, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(
+            values.iter().zip([1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.25, 0.75, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6)
+        );
         assert_eq!(values[5], 0.0);
         let rows = alpha.rows(0, mixes);
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
