@@ -49,9 +49,9 @@ fn go_on(command: &str, folder: &Path) {
 }
 
 /// The last checkpoint's tensors, and the files that must not depend on when a search was stopped.
-fn outcome(folder: &Path) -> (Checkpoint, Vec<u8>, Vec<u8>) {
+fn outcome(folder: &Path) -> (Checkpoint, [Vec<u8>; 3]) {
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    (last_checkpoint(folder), read("decisions.jsonl"), read("genotype.json"))
+    (last_checkpoint(folder), ["decisions.jsonl", "cells.jsonl", "genotype.json"].map(read))
 }
 
 fn last_checkpoint(folder: &Path) -> Checkpoint {
@@ -79,6 +79,23 @@ fn kill_when(mut child: Child, moment: impl Fn() -> bool) -> bool {
 
 fn lines(path: &Path) -> usize {
     std::fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+/// In a space of one kind of cell, each of whose edges is decided.
+#[test]
+fn a_killed_search_of_the_benchmarks_cell_resumes_bit_for_bit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let settings: Vec<&str> = TINY.into_iter().chain(["space.name=nb201"]).collect();
+    let whole = scratch.path().join("whole");
+    assert!(start_with(&whole, &settings).wait().unwrap().success());
+    assert_eq!(lines(&whole.join("decisions.jsonl")), 6);
+    for (name, file, count) in [("decision", "decisions.jsonl", 2), ("epoch", "metrics.jsonl", 2)] {
+        let folder = scratch.path().join(name);
+        let killed = kill_when(start_with(&folder, &settings), || lines(&folder.join(file)) >= count);
+        assert!(killed, "no {name} came");
+        resume(&folder);
+        assert!(outcome(&folder) == outcome(&whole), "killed at a {name}, the search ended otherwise");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! edge.
 
 use crate::edge::is_portable;
-use crate::expression::Extent;
+use crate::expression::{Expression, Extent};
 use crate::{Edge, Mode, Output, fused};
 use burn::tensor::{Tensor, TensorData};
 
@@ -21,6 +21,8 @@ pub struct Link<'a> {
     pub mode: Mode,
     /// Its row among the mixes, which begins with a factor per operation; `None` sums its operations as they are.
     pub mixed: Option<usize>,
+    /// What its [`Expression::Noise`] gives, in the shape of its result.
+    pub noise: Option<Tensor<5>>,
     /// What its result is multiplied by, a factor per sample: drop path.
     pub factors: Option<Vec<f32>>,
 }
@@ -73,7 +75,7 @@ fn edge_by_edge(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2
     let mut sum: Option<Tensor<5>> = None;
     for (index, link) in links.iter().enumerate() {
         let input = states[link.from].clone();
-        if link.edge.computes() {
+        if link.edge.computes() || link.noise.is_some() {
             let (term, own) = term(link, input.clone(), mixes.as_ref());
             statistics.push(own);
             sum = Some(match sum.take() {
@@ -102,7 +104,18 @@ fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>) -> (Tensor<5>,
         let operations = link.edge.operations.len();
         mixes.slice([row..row + 1, 0..operations]).reshape([operations])
     });
-    let Output { activation, statistics } = link.edge.forward(input, link.weights.clone(), mix, link.mode.clone());
+    let output = link.edge.forward(input, link.weights.clone(), mix.clone(), link.mode.clone());
+    let Output { mut activation, statistics } = output;
+    if let Some(noise) = link.noise.clone() {
+        let is_noise = |operation: &Expression| *operation == Expression::Noise;
+        let at = link.edge.operations.iter().position(is_noise).expect("noise belongs to an operation");
+        let factor = mix.map(|mix| mix.slice([at..at + 1]).reshape([1, 1, 1, 1, 1]));
+        activation = activation
+            + match factor {
+                Some(factor) => noise * factor,
+                None => noise,
+            };
+    }
     let term = match &link.factors {
         Some(factors) => {
             let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1, 1, 1]);

@@ -163,7 +163,7 @@ impl Edge {
 
     /// Whether there is anything to compute.
     pub(crate) fn computes(&self) -> bool {
-        self.operations.iter().any(|operation| *operation != Expression::Zero)
+        self.operations.iter().any(|operation| !matches!(operation, Expression::Zero | Expression::Noise))
     }
 
     /// Whether [`Expression::Skip`] is the identity here rather than a factorized reduce.

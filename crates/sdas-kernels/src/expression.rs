@@ -60,6 +60,9 @@ pub enum Padding {
 pub enum Expression {
     /// Zeros of the output's shape: the absence of an edge.
     Zero,
+    /// Random numbers in place of anything of the input: what a [`Link`](crate::Link) brings with it. An edge alone has none,
+    /// and zeros in their place.
+    Noise,
     /// The identity; where the stride or the number of channels changes, a factorized reduce: ReLU, two strided 1×1
     /// convolutions, the second over the input shifted by one along every strided axis (zeros beyond its end, so that
     /// odd sizes work), concatenated, batch norm.

@@ -19,7 +19,7 @@ pub(crate) fn forward(
     let mut body = Body { edge, weights, read: 0, mode, norms: 0, batch_statistics: Vec::new() };
     let mut sum: Option<Tensor<5>> = None;
     for (index, expression) in edge.operations.iter().enumerate() {
-        if *expression == Expression::Zero {
+        if matches!(expression, Expression::Zero | Expression::Noise) {
             continue;
         }
         let mut term = body.expression(expression, input.clone());
@@ -54,7 +54,7 @@ impl Body<'_> {
     fn expression(&mut self, expression: &Expression, x: Tensor<5>) -> Tensor<5> {
         let Edge { inputs, outputs, stride, norm, .. } = *self.edge;
         match expression {
-            Expression::Zero => x.zeros_like(),
+            Expression::Zero | Expression::Noise => x.zeros_like(),
             Expression::Skip if self.edge.is_identity() => x,
             Expression::Skip => {
                 let half = outputs / 2;

@@ -169,7 +169,7 @@ impl Walk {
         let (inputs, outputs, stride) = (edge.inputs, edge.outputs, edge.stride);
         let out = strided(extent, stride);
         match expression {
-            Expression::Zero => {}
+            Expression::Zero | Expression::Noise => {}
             Expression::Skip if edge.is_identity() => {}
             Expression::Skip => {
                 let half = outputs / 2;

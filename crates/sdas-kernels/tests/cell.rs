@@ -121,6 +121,7 @@ impl Case {
                     false => Mode::Batch,
                 },
                 mixed: *mixed,
+                noise: None,
                 factors: self.scaled.then(|| draw(images).into_iter().map(|v| v as f32).collect()),
             }
         });
@@ -233,6 +234,7 @@ fn other_states_may_be_the_output() {
         weights: None,
         mode: Mode::Batch,
         mixed: None,
+        noise: None,
         factors: None,
     };
     let links = (0..NODES).map(|node| link(node, node + 1)).chain([link(3, 0)]).collect();
@@ -240,4 +242,37 @@ fn other_states_may_be_the_output() {
     assert_eq!(output.dims(), [2, 1, 4, 4, 6]);
     let pixel: Vec<f32> = output.slice([0..1, 0..1, 0..1, 0..1, 0..6]).into_data().iter().collect();
     assert_eq!(pixel, [2.0, 2.0, 2.0, 3.0, 3.0, 3.0]);
+}
+
+/// Beside an identity, and alone.
+#[test]
+fn noise_is_added_by_its_share_of_the_mix() {
+    let edge = |operations: &[Expression]| Edge {
+        inputs: 3,
+        outputs: 3,
+        stride: [1, 1, 1],
+        operations: operations.to_vec(),
+        norm: Norm::Plain,
+    };
+    let (mixed, alone) = (edge(&[Expression::Noise, Expression::Skip]), edge(&[Expression::Noise]));
+    let full = |value: f32| Tensor::<5>::full([2, 1, 4, 4, 3], value, &Device::flex());
+    let link = |edge, node: usize, mixed, noise: f32| Link {
+        edge,
+        from: 0,
+        node,
+        weights: None,
+        mode: Mode::Batch,
+        mixed,
+        noise: Some(full(noise)),
+        factors: None,
+    };
+    let mixes = Tensor::<2>::from_floats([[0.25, 0.75]], &Device::flex()).autodiff().require_grad();
+    let links = vec![link(&mixed, 0, Some(0), 5.0), link(&alone, 1, None, 7.0)];
+    let output = cell(vec![full(2.0).autodiff()], links, Some(mixes.clone()), &[1, 2]).activation;
+    let pixel: Vec<f32> = output.clone().inner().slice([0..1, 0..1, 0..1, 0..1, 0..6]).into_data().iter().collect();
+    // 0.25·5 + 0.75·2, and 7.
+    assert_eq!(pixel, [2.75, 2.75, 2.75, 7.0, 7.0, 7.0]);
+    let gradient: Vec<f32> = mixes.grad(&output.sum().backward()).unwrap().into_data().iter().collect();
+    // The sum of the noise, and that of the input, over 96 elements.
+    assert_eq!(gradient, [480.0, 192.0]);
 }

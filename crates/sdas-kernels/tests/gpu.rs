@@ -247,7 +247,7 @@ impl CellCase {
                 false => Mode::Batch,
             };
             let factors = self.scaled.then(|| random.draw(images).into_iter().map(|v| v as f32).collect());
-            Link { edge, from: *from, node: *node, weights, mode, mixed: *mixed, factors }
+            Link { edge, from: *from, node: *node, weights, mode, mixed: *mixed, noise: None, factors }
         });
         let links: Vec<_> = links.collect();
         let output = by.run(|| cell(inputs, links, Some(mixes), &[2, 3, 4, 5]));

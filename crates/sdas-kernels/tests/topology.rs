@@ -195,6 +195,7 @@ impl Case {
                     false => Mode::Batch,
                 },
                 mixed: plan.mixed.then_some(row),
+                noise: None,
                 factors: self.scaled.then(|| draw(images).into_iter().map(|v| v as f32).collect()),
             });
         }

@@ -3,7 +3,7 @@
 use crate::batch::{DeviceBatch, Tally, cross_entropy};
 use crate::draw;
 use crate::genotype::Genotype;
-use crate::network::{Counts, DropPath, Dropout, Network, NetworkShape, Pass};
+use crate::network::{Counts, DropPath, Dropout, Network, NetworkShape, Noise, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
@@ -164,6 +164,7 @@ impl TrainState {
             drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
             dropout: (settings.dropout > 0.0)
                 .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
+            noise: Noise::fixed(settings.seed).at(position.step, 0),
             ..Pass::training(&tracked)
         };
         let forward = self.network.forward(pass, batch.input.clone());

@@ -15,7 +15,7 @@ use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
-use sdas::search::{Order, SearchState};
+use sdas::search::{Order, SearchState, StepNoise};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Remains, Rows, Supernet, SupernetShape};
 
@@ -100,7 +100,7 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let weights = weights(case, prefix, &supernet.network, numbers, device);
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
-    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha }
+    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, noise: StepNoise { seed: 0, step: 0 } }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

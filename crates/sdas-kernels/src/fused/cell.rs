@@ -80,6 +80,7 @@ pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&
         && links.len() <= LINKS
         && concat.iter().enumerate().all(is_output)
         && links.iter().any(|link| link.edge.computes())
+        && links.iter().all(|link| link.noise.is_none())
 }
 
 /// [`crate::cell`] in one piece.

@@ -340,7 +340,7 @@ impl Builder<'_> {
     fn expression(&mut self, expression: &Expression) -> Vec<Option<usize>> {
         let Edge { inputs, outputs, stride, norm, .. } = *self.edge;
         match expression {
-            Expression::Zero => vec![],
+            Expression::Zero | Expression::Noise => vec![],
             Expression::Skip if self.edge.is_identity() => vec![None],
             Expression::Skip => {
                 let half = outputs / 2;

@@ -104,6 +104,7 @@ pub(super) const INDEX_DROP: f64 = 4.0;
 fn colours(edge: &EdgePicture) -> (Colour, Colour) {
     match (edge.state, edge.kind) {
         (EdgeState::Undecided, _) | (_, OperationKind::None) => (FAINT, WHITE),
+        (_, OperationKind::Noise) => ("#b45309", "#fef3c7"),
         (_, OperationKind::Skip) => ("#4b5563", "#eef0f3"),
         (_, OperationKind::Pool) => ("#c2570c", "#fdeee2"),
         (_, OperationKind::Spatial) => ("#1d6fb8", "#e5f1fb"),
@@ -116,6 +117,7 @@ fn meaning(edge: &EdgePicture) -> &'static str {
     match (edge.state, edge.kind) {
         (EdgeState::Undecided, _) => "undecided (leading operation)",
         (_, OperationKind::None) => "none",
+        (_, OperationKind::Noise) => "noise",
         (_, OperationKind::Skip) => "identity",
         (_, OperationKind::Pool) => "pooling",
         (_, OperationKind::Spatial) => "spatial convolution",

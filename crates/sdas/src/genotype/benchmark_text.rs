@@ -81,6 +81,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fault(&self, at: usize, expected: &str) -> TextError {
+        let at = self.text.len() - self.text[at..].trim_start().len();
         let before = &self.text[..at];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
         let found = match (word.is_empty(), rest.chars().next()) {
             (_, None) => "the end".to_owned(),
             (true, Some(sign)) => format!("\"{sign}\""),
-            (false, _) => word.trim().to_owned(),
+            (false, _) => word,
         };
         TextError { line, column, expected: expected.to_owned(), found }
     }

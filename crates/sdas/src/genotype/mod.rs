@@ -80,7 +80,7 @@ impl Genes {
         self.edges().filter(|(_, gene)| kinds.contains(&gene.operation.kind)).count()
     }
 
-    /// Edges that learn nothing: skip connections, pools, and none.
+    /// Edges that learn nothing: skip connections, pools, noise, none.
     pub fn idle(&self) -> usize {
         self.edges().filter(|(_, gene)| !gene.operation.learns()).count()
     }

@@ -1,5 +1,6 @@
 //! Blocks: what a network is made of.
 
+use super::Noise;
 use crate::parameters::Parameters;
 use burn::tensor::Tensor;
 use rand::Rng;
@@ -88,6 +89,8 @@ pub(super) struct BlockPass<'a> {
     pub(super) weights: &'a Parameters,
     /// Running statistics to normalise by; `None` normalises by the batch.
     pub(super) running: Option<&'a Parameters>,
+    /// What operations that are nothing but noise give.
+    pub(super) noise: Noise,
     /// The batch's statistics, filled as the blocks run.
     pub(super) statistics: Parameters,
 }

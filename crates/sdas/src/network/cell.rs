@@ -1,10 +1,11 @@
 //! Cells: preprocessing, edges between states, the output.
 
 use super::block::{Block, BlockPass};
-use super::stochastic::DropPath;
+use super::stochastic::{DropPath, Noise};
 use crate::space::CellKind;
 use burn::tensor::Tensor;
-use sdas_kernels::Link;
+use sdas_kernels::{Expression, Link};
+use std::collections::HashMap;
 
 /// A cell of a supernet or of a derived network, which differ only in what their edges run; or what lies between stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Cell {
             false => inputs.zip(&self.preprocess).map(|(input, block)| block.forward(pass, input)).collect(),
         };
         let samples = inputs[0].dims()[0];
+        let mut noises = self.noises(pass.noise, &inputs);
         let mut links = Vec::with_capacity(self.edges.len());
         for edge in (0..self.nodes()).flat_map(|node| self.edges.iter().filter(move |edge| edge.node == node)) {
             let drop_path = drop_path.as_mut().filter(|_| self.kind.is_some() && !edge.block.is_identity());
@@ -60,6 +62,7 @@ impl Cell {
                 weights: pass.weights.get(edge.block.slot),
                 mode: edge.block.mode(pass),
                 mixed: edge.mixed,
+                noise: noises.remove(&edge.block.slot),
                 factors: drop_path.map(|drop_path| drop_path.factors(samples)),
             };
             links.push((&edge.block, link));
@@ -70,6 +73,19 @@ impl Cell {
             block.report(pass, statistics);
         }
         output.activation
+    }
+
+    /// What its operations that are nothing but noise give, by the slot of their edge.
+    fn noises(&self, noise: Noise, inputs: &[Tensor<5>]) -> HashMap<usize, Tensor<5>> {
+        let is_noisy = |edge: &&CellEdge| edge.block.edge.operations.contains(&Expression::Noise);
+        if !self.edges.iter().any(|edge| is_noisy(&edge)) {
+            return HashMap::new();
+        }
+        let [samples, t, h, w, _] = inputs[0].dims();
+        // All nodes of a cell that is searched have one size, which its first edge, from an input, gives.
+        let size = self.edges[0].block.edge.output_extent([t, h, w]);
+        let drawn = |edge: &CellEdge| noise.drawn(edge.block.slot, samples, size, self.channels(), &inputs[0]);
+        self.edges.iter().filter(is_noisy).map(|edge| (edge.block.slot, drawn(edge))).collect()
     }
 
     /// Number of nodes.

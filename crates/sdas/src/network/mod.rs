@@ -15,7 +15,7 @@ pub use build::{Builder, NetworkShape};
 pub use cell::{Cell, CellEdge};
 pub use counts::Counts;
 pub use names::{NamedStatistic, NamedWeight};
-pub use stochastic::{DropPath, Dropout};
+pub use stochastic::{DropPath, Dropout, Noise};
 
 pub use crate::space::Stem;
 
@@ -52,6 +52,8 @@ pub struct Pass<'a> {
     pub running: Option<&'a Parameters>,
     /// Softmax(α) by kind of cell, `[edges, operations]` each, for a supernet with mixed edges.
     pub mixes: Option<Vec<Tensor<2>>>,
+    /// What operations that are nothing but noise give.
+    pub noise: Noise,
     /// Drop path, in training.
     pub drop_path: Option<DropPath>,
     /// Dropout before the classifier, in training.
@@ -59,9 +61,9 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// Training mode without anything random.
+    /// Training mode without anything random but noise, which is always the same.
     pub fn training(weights: &'a Parameters) -> Self {
-        Pass { weights, running: None, mixes: None, drop_path: None, dropout: None }
+        Pass { weights, running: None, mixes: None, noise: Noise::fixed(0), drop_path: None, dropout: None }
     }
 
     /// Evaluation mode.
@@ -87,8 +89,8 @@ impl Network {
     ///
     /// If the input's channels are not the stem's, or `pass` lacks the mixes that the cells need.
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
-        let Pass { weights, running, mixes, mut drop_path, dropout } = pass;
-        let mut blocks = BlockPass { weights, running, statistics: Parameters::empty(self.slots) };
+        let Pass { weights, running, mixes, noise, mut drop_path, dropout } = pass;
+        let mut blocks = BlockPass { weights, running, noise, statistics: Parameters::empty(self.slots) };
         let mut before = self.stem.iter().fold(input, |x, block| block.forward(&mut blocks, x));
         let mut last = self.second_stem.iter().fold(before.clone(), |x, block| block.forward(&mut blocks, x));
         let mut auxiliary = None;

@@ -1,8 +1,10 @@
-//! What is random in a forward pass of training: drop path and dropout, from named streams.
+//! What is random in a forward pass, from named streams: drop path and dropout in training, and noise as an operation.
 
 use burn::tensor::{Tensor, TensorData};
 use rand::Rng;
-use sdas_data::random::Stream;
+use sdas_data::random::{Stream, stream};
+use sdas_kernels::Extent;
+use std::num::NonZeroUsize;
 
 /// Drop path (Larsson, Maire, Shakhnarovich, 2016; as DARTS uses it): per sample, a term of a node's sum is dropped with
 /// probability `rate`, and what is kept is scaled by 1/(1 − rate).
@@ -39,6 +41,67 @@ impl Dropout {
     }
 }
 
+/// Where the operation that is nothing but noise has its numbers from: N(0, 1), other ones in every pass (Zela et al., 2020,
+/// S4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noise {
+    seed: u64,
+    pass: u64,
+}
+
+/// Numbers that one stream gives, so that several threads can draw.
+const CHUNK: usize = 1 << 16;
+/// Passes of one step that differ.
+const PASSES: u64 = 4;
+
+impl Noise {
+    /// The noise of evaluation, the same in every pass.
+    pub fn fixed(seed: u64) -> Self {
+        Noise { seed, pass: 0 }
+    }
+
+    /// The noise of a step's pass number `pass`, of at most 4.
+    pub fn at(self, step: usize, pass: usize) -> Self {
+        Noise { pass: 1 + PASSES * step as u64 + pass as u64, ..self }
+    }
+
+    /// The noise of the block in `slot`: `[samples, T, H, W, channels]` on the device and in the float type of `like`.
+    pub(super) fn drawn(
+        self,
+        slot: usize,
+        samples: usize,
+        [t, h, w]: Extent,
+        channels: usize,
+        like: &Tensor<5>,
+    ) -> Tensor<5> {
+        let shape = [samples, t, h, w, channels];
+        let mut values = vec![0.0; shape.iter().product()];
+        let chunks: Vec<(usize, &mut [f32])> = values.chunks_mut(CHUNK).enumerate().collect();
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(chunks.len().max(1));
+        let mut shares: Vec<Vec<(usize, &mut [f32])>> = (0..threads).map(|_| Vec::new()).collect();
+        chunks.into_iter().for_each(|(index, chunk)| shares[index % threads].push((index, chunk)));
+        let name = format!("noise/{slot}");
+        let draw = |(index, chunk): (usize, &mut [f32])| {
+            normal(&mut stream(self.seed, &name, [self.pass, index as u64]), chunk);
+        };
+        std::thread::scope(|scope| {
+            for share in shares {
+                scope.spawn(|| share.into_iter().for_each(&draw));
+            }
+        });
+        Tensor::from_data(TensorData::new(values, shape), (&like.device(), like.dtype()))
+    }
+}
+
+/// Standard normal variates, two at a time (Box, Muller, 1958).
+fn normal(stream: &mut Stream, values: &mut [f32]) {
+    for pair in values.chunks_mut(2) {
+        let radius = (-2.0 * (1.0 - stream.random::<f32>()).ln()).sqrt();
+        let (sine, cosine) = (std::f32::consts::TAU * stream.random::<f32>()).sin_cos();
+        pair.iter_mut().zip([cosine, sine]).for_each(|(value, side)| *value = radius * side);
+    }
+}
+
 /// 0 with probability `rate`, else 1/(1 − rate).
 fn mask(stream: &mut Stream, rate: f64, count: usize) -> Vec<f32> {
     let keep = 1.0 - rate;
@@ -48,7 +111,28 @@ fn mask(stream: &mut Stream, rate: f64, count: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sdas_data::random::stream;
+
+    /// Mean, variance and the fourth moment, 3, to five standard deviations of each.
+    #[test]
+    fn noise_is_normal_and_a_function_of_seed_block_and_pass() {
+        let like = Tensor::<5>::zeros([1; 5], &burn::tensor::Device::flex());
+        let drawn = |noise: Noise, slot| -> Vec<f32> {
+            noise.drawn(slot, 3, [1, 150, 150], 3, &like).into_data().iter::<f32>().collect()
+        };
+        let noise = Noise::fixed(1).at(5, 0);
+        let values = drawn(noise, 0);
+        let n = values.len() as f64;
+        let moment = |power| values.iter().map(|&value| f64::from(value).powi(power)).sum::<f64>() / n;
+        for (power, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (4, 3.0, 96.0f64)] {
+            assert!((moment(power) - expected).abs() < 5.0 * (variance / n).sqrt(), "{power}: {}", moment(power));
+        }
+        assert_eq!(values, drawn(noise, 0));
+        for (other, slot) in
+            [(noise, 1), (noise.at(5, 1), 0), (noise.at(6, 0), 0), (Noise::fixed(1), 0), (Noise::fixed(2).at(5, 0), 0)]
+        {
+            assert_ne!(values, drawn(other, slot));
+        }
+    }
 
     #[test]
     fn masks_keep_the_expectation() {

@@ -137,7 +137,7 @@ impl DataSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpaceSettings {
-    /// The space: `image` or `video` (cells of DARTS), `nb201` (NAS-Bench-201), `s1`, `s2` or `s3` (reduced ones).
+    /// The space: `image` or `video` (cells of DARTS), `nb201` (NAS-Bench-201), `s1` to `s4` (reduced ones).
     pub name: &'static Space,
     /// A part of its operations by name; empty means all of them.
     pub operations: Vec<String>,

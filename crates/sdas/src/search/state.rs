@@ -1,7 +1,7 @@
 //! A search's state at its beginning, or as a checkpoint has it.
 
-use super::SearchState;
 use super::progress::Progress;
+use super::{SearchState, StepNoise};
 use crate::network::{Counts, Network};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
@@ -49,7 +49,8 @@ pub(super) fn initial(
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);
     let alpha = Alpha::new(&supernet.candidates, recipe.search.seed);
-    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha })
+    let noise = StepNoise { seed: recipe.search.seed, step: 0 };
+    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, noise })
 }
 
 /// The state of a search's newest checkpoint, for measuring it.
@@ -64,11 +65,12 @@ pub(crate) fn load_state(
     let classes = progress.data.classes.clone();
     progress.check_network(recipe)?;
     let supernet = supernet(recipe, Sizes { classes: classes.len(), inputs })?;
-    Ok((restore(supernet, &progress, (&path, checkpoint), context)?, classes))
+    Ok((restore(supernet, recipe.search.seed, &progress, (&path, checkpoint), context)?, classes))
 }
 
 pub(super) fn restore(
     fresh: Supernet,
+    seed: u64,
     progress: &Progress,
     (path, mut checkpoint): (&Path, Checkpoint),
     context: &Context<'_>,
@@ -97,5 +99,6 @@ pub(super) fn restore(
     let (momentum, weights) = (take("momentum", &weights)?, take("weights", &weights)?);
     let statistics = take("statistics", &statistics)?;
     checkpoint.finish(path)?;
-    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha })
+    let noise = StepNoise { seed, step: progress.step };
+    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha, noise })
 }

@@ -2,7 +2,7 @@
 //! other. What a half-step does not need is not tracked, so its gradient is never computed.
 
 use crate::batch::{DeviceBatch, Tally, cross_entropy};
-use crate::network::{Forward, Pass};
+use crate::network::{Forward, Noise, Pass};
 use crate::optimizer::{Sgd, SgdSettings};
 use crate::parameters::Parameters;
 use crate::supernet::{Alpha, Rows, Supernet};
@@ -34,6 +34,32 @@ pub struct SearchState {
     pub sgd: Sgd,
     /// α and its optimizer.
     pub alpha: Alpha,
+    /// What operations that are nothing but noise give in this step.
+    pub noise: StepNoise,
+}
+
+/// Noise of a search: other one in every step, and in every half of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepNoise {
+    /// The search's seed.
+    pub seed: u64,
+    /// Steps done before.
+    pub step: usize,
+}
+
+impl StepNoise {
+    fn of(self, half: Half) -> Noise {
+        Noise::fixed(self.seed).at(self.step, half as usize)
+    }
+}
+
+/// A step's passes that have noise of their own. Differences are taken between passes with the same.
+#[derive(Debug, Clone, Copy)]
+enum Half {
+    Alpha,
+    Weights,
+    /// The step that α looks ahead by, there and along the difference.
+    Ahead,
 }
 
 /// α's gradient, and the validation loss it was taken of.
@@ -66,7 +92,7 @@ impl SearchState {
         settings: &SgdSettings,
     ) -> AlphaGradient {
         match order {
-            Order::First => self.alpha_gradient_at(&self.weights, validation),
+            Order::First => self.alpha_gradient_at(&self.weights, validation, Half::Alpha),
             Order::Second => self.unrolled_alpha_gradient(training, validation, rate, settings),
         }
     }
@@ -74,7 +100,7 @@ impl SearchState {
     /// Updates the weights by one step of SGD on `training`.
     pub fn weight_step(&mut self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> WeightStep {
         let mixes = self.mixes(&training.input);
-        let (gradients, forward) = self.weight_gradients(&self.weights, training, mixes);
+        let (gradients, forward) = self.weight_gradients(&self.weights, training, mixes, Half::Weights);
         let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, rate, settings);
         let tally = Tally::of(forward.logits.inner(), &training.host_labels);
         if tally.loss.is_finite() && gradient_norm.is_finite() {
@@ -87,7 +113,8 @@ impl SearchState {
     /// Logits `[N, classes]` in evaluation mode.
     pub fn evaluate(&self, input: Tensor<5>) -> Tensor<2> {
         let mixes = self.mixes(&input);
-        let pass = Pass { mixes, ..Pass::evaluation(&self.weights, &self.statistics) };
+        let noise = Noise::fixed(self.noise.seed);
+        let pass = Pass { mixes, noise, ..Pass::evaluation(&self.weights, &self.statistics) };
         self.supernet.network.forward(pass, input).logits
     }
 
@@ -101,17 +128,19 @@ impl SearchState {
         weights: &Parameters,
         batch: &DeviceBatch,
         mixes: Option<Vec<Tensor<2>>>,
+        half: Half,
     ) -> (Parameters, Forward) {
         let tracked = weights.tracked();
-        let forward = self.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input.clone());
+        let pass = Pass { mixes, noise: self.noise.of(half), ..Pass::training(&tracked) };
+        let forward = self.supernet.network.forward(pass, batch.input.clone());
         let mut gradients = cross_entropy(forward.logits.clone(), batch.labels.clone()).backward();
         (tracked.gradients(&mut gradients), forward)
     }
 
-    fn alpha_gradient_at(&self, weights: &Parameters, batch: &DeviceBatch) -> AlphaGradient {
+    fn alpha_gradient_at(&self, weights: &Parameters, batch: &DeviceBatch, half: Half) -> AlphaGradient {
         let alpha = self.tracked_alpha(batch);
         let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
-        let pass = Pass { mixes, ..Pass::training(weights) };
+        let pass = Pass { mixes, noise: self.noise.of(half), ..Pass::training(weights) };
         let logits = self.supernet.network.forward(pass, batch.input.clone()).logits;
         let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
         let tally = Tally::of(logits.inner(), &batch.host_labels);
@@ -128,7 +157,7 @@ impl SearchState {
         settings: &SgdSettings,
     ) -> AlphaGradient {
         let mixes = self.mixes(&training.input);
-        let (gradients, _) = self.weight_gradients(&self.weights, training, mixes);
+        let (gradients, _) = self.weight_gradients(&self.weights, training, mixes, Half::Ahead);
         let direction = gradients
             .zip(&self.weights, |g, w| g + w * settings.weight_decay)
             .zip(&self.sgd.momentum, |d, m| d + m * settings.momentum);
@@ -137,7 +166,7 @@ impl SearchState {
         let tracked = unrolled.tracked();
         let alpha = self.tracked_alpha(validation);
         let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
-        let pass = Pass { mixes, ..Pass::training(&tracked) };
+        let pass = Pass { mixes, noise: self.noise.of(Half::Alpha), ..Pass::training(&tracked) };
         let logits = self.supernet.network.forward(pass, validation.input.clone()).logits;
         let mut gradients = cross_entropy(logits.clone(), validation.labels.clone()).backward();
         let tally = Tally::of(logits.inner(), &validation.host_labels);
@@ -147,7 +176,7 @@ impl SearchState {
         let epsilon = 0.01 / v.norm();
         let shifted = |sign: f64| {
             let weights = self.weights.zip(&v, |w, v| w + v * (sign * epsilon));
-            self.alpha_gradient_at(&weights, training).values
+            self.alpha_gradient_at(&weights, training, Half::Ahead).values
         };
         let (plus, minus) = (shifted(1.0), shifted(-1.0));
         let numbers = |rows: &[Rows<f64>]| rows.iter().flatten().flatten().copied().collect::<Vec<f64>>();

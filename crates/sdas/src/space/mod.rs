@@ -18,7 +18,7 @@ pub use image::IMAGE;
 pub use nb201::NB201;
 pub(crate) use operation::names;
 pub use operation::{Operation, OperationKind, UnknownOperation};
-pub use robust::{S1, S2, S3};
+pub use robust::{S1, S2, S3, S4};
 pub use stem::Stem;
 pub use topology::{CellKind, Edge, stage_starts};
 pub use video::VIDEO;
@@ -29,7 +29,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// All spaces. Where operations' names alone are to tell a space, the first that knows them is meant.
-pub static SPACES: &[&Space] = &[&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3];
+pub static SPACES: &[&Space] = &[&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3, &S4];
 
 /// A search space.
 pub struct Space {
@@ -145,7 +145,7 @@ impl Space {
         Err(format!("must be {} in the {self} space, not {stem}", stems.join(" or ")))
     }
 
-    /// So many edges of a kind of cell that learn nothing (skip connections, pools, none) make it a collapsed one: three
+    /// So many edges of a kind of cell that learn nothing (skip connections, pools, noise, none) make it a collapsed one: three
     /// quarters of them.
     pub fn collapsed(&self) -> usize {
         (3 * self.decisions()).div_ceil(4)
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn tables_hold_what_their_papers_say() {
         let count = |space: &Space| space.operations.len();
-        assert_eq!([&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3].map(count), [8, 13, 5, 6, 2, 3]);
+        assert_eq!([&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3, &S4].map(count), [8, 13, 5, 6, 2, 3, 2]);
         for space in [&IMAGE, &VIDEO] {
             assert!(space.operations[0].is_none());
         }

@@ -22,7 +22,7 @@ impl Operation {
 
     /// Whether it has weights that learn.
     pub fn learns(&self) -> bool {
-        !matches!(self.kind, OperationKind::None | OperationKind::Skip | OperationKind::Pool)
+        !matches!(self.kind, OperationKind::None | OperationKind::Noise | OperationKind::Skip | OperationKind::Pool)
     }
 }
 
@@ -31,6 +31,8 @@ impl Operation {
 pub enum OperationKind {
     /// The absence of an edge.
     None,
+    /// Nothing of the input: random numbers.
+    Noise,
     /// The input itself.
     Skip,
     /// Pooling.

@@ -2,8 +2,9 @@
 //! section 3): the cells of DARTS with two or three operations an edge. S1's lists, which its authors got by searching
 //! twice, are those of their public code.
 
-use super::Space;
 use super::image::{AVG_POOL_3, DIL_CONV_3, DIL_CONV_5, MAX_POOL_3, NONE, SEP_CONV_3, SKIP, cells};
+use super::{Operation, OperationKind, Space};
+use sdas_kernels::Expression;
 
 /// Two operations an edge, other ones on each.
 pub static S1: Space = Space {
@@ -14,6 +15,12 @@ pub static S1: Space = Space {
 pub static S2: Space = cells("s2", &[SKIP, SEP_CONV_3]);
 /// Those of [`S2`], and `none`, which is never chosen.
 pub static S3: Space = cells("s3", &[NONE, SKIP, SEP_CONV_3]);
+
+/// A separable convolution, or random numbers in place of the edge's state: an operation that no search should take.
+pub static S4: Space = cells("s4", &[NOISE, SEP_CONV_3]);
+
+/// N(0, 1), drawn anew in every pass.
+const NOISE: Operation = Operation { name: "noise", kind: OperationKind::Noise, expression: Expression::Noise };
 
 type Pair = &'static [&'static str];
 
