@@ -154,6 +154,12 @@ fn convolve_row<R: Registers, const ADD: bool, const SUM: bool, const SHARED: bo
         } else if R::ACCUMULATORS >= 16 && left >= 4 {
             row.blocks::<R, ADD, SUM, 4>(x);
             x += 4;
+        } else if R::ACCUMULATORS >= 16 && left >= 2 {
+            row.blocks::<R, ADD, SUM, 2>(x);
+            x += 2;
+        } else if R::ACCUMULATORS >= 16 {
+            row.blocks::<R, ADD, SUM, 1>(x);
+            x += 1;
         } else if R::ACCUMULATORS >= 4 && left >= 4 {
             (0..matrices.blocks).for_each(|block| row.tile::<R, ADD, SUM, 4, 1>(x, block));
             x += 4;
@@ -178,10 +184,14 @@ struct Convolve<'a, const SHARED: bool> {
 }
 
 impl<const SHARED: bool> Convolve<'_, SHARED> {
-    /// `P` pixels of all blocks, two blocks at a time.
+    /// `P` pixels of all blocks, two blocks at a time, or four of few pixels: a product waits for the one before in its sum.
     #[inline(always)]
     fn blocks<R: Registers, const ADD: bool, const SUM: bool, const P: usize>(&mut self, x: usize) {
         let mut block = 0;
+        while P <= 4 && block + 4 <= self.matrices.blocks {
+            self.tile::<R, ADD, SUM, P, 4>(x, block);
+            block += 4;
+        }
         while block + 2 <= self.matrices.blocks {
             self.tile::<R, ADD, SUM, P, 2>(x, block);
             block += 2;
