@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use sdas::bench::Width;
+use sdas::table::{TRUTH, VALIDATION};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -46,13 +47,21 @@ pub(crate) enum Command {
                             random    cells drawn at random, no search\n  \
                             confidence, margin, certainty, strength, sgas1, sgas2, random_order\n            \
                             the recipe with edges decided in this order\n  \
-                            NAME      what the recipe has as [methods.NAME]: the keys that it changes\n\n\
+                            NAME      what the recipe has as [methods.NAME]: the keys that it changes\n\
+                            With --table, which looks up what is found instead of training it, also searches that ask for\n\
+                            accuracies of trained cells:\n  \
+                            evolution, reinforce, predictor, best_of\n\n\
                             Examples:\n  sdas compare shapes --seeds 5\n  \
                             sdas compare cifar10-small --data cifar-10-batches-bin --methods sdas,das --seeds 3\n  \
-                            sdas compare shapes --methods sdas,late --set methods.late.search.schedule.end=0.8\n\n\
+                            sdas compare shapes --methods sdas,late --set methods.late.search.schedule.end=0.8\n  \
+                            sdas compare shapes --table nb201.csv --methods evolution,reinforce,random --seeds 20\n\n\
                             The same command again goes on where it stopped; with more seeds, or with more methods\n\
                             beside those before, it adds to what is there.")]
     Compare(CompareArguments),
+    /// Look up a cell in a table of trained cells: its accuracies, and its rank among all
+    #[command(after_help = "Example:\n  sdas lookup '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+\
+                            |skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|' --table nb201.csv")]
+    Lookup(LookupArguments),
     /// Draw a cell, as text, SVG or PNG
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
                             sdas draw genotypes.py:PDARTS -o cell.png")]
@@ -173,9 +182,25 @@ pub(crate) struct CompareArguments {
     /// Run every method with the seeds 1 to N
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
+    /// Run so many parts (a method with a seed) side by side, each in a process with its share of the threads: two runs of
+    /// one thread are done sooner than one of two after another
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) parallel: NonZeroUsize,
+    /// Run one part alone, for somebody else who runs the comparison
+    #[arg(long, value_name = "METHOD:SEED", hide = true, value_parser = part)]
+    pub(crate) part: Option<(String, u64)>,
     /// The data set's folder (data.path of the recipe)
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Train nothing: look up what is found in this table of all trained cells of the recipe's space, a CSV file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
+    /// The table's column that is the truth
+    #[arg(long, value_name = "NAME", default_value = TRUTH, requires = "table")]
+    pub(crate) column: String,
+    /// The table's column that methods see which ask for accuracies
+    #[arg(long, value_name = "NAME", default_value = VALIDATION, requires = "table")]
+    pub(crate) validation: String,
     /// The comparison's folder [default: runs/compare-RECIPE]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -188,6 +213,12 @@ pub(crate) struct CompareArguments {
     /// Print what it comes to as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A method and a seed.
+fn part(text: &str) -> Result<(String, u64), String> {
+    let parts = text.rsplit_once(':').and_then(|(method, seed)| Some((method.to_owned(), seed.parse().ok()?)));
+    parts.ok_or_else(|| "write METHOD:SEED".to_owned())
 }
 
 /// `sdas predict`.
@@ -232,6 +263,22 @@ pub(crate) struct DataArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Print what was done as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sdas lookup`.
+#[derive(Debug, Args)]
+pub(crate) struct LookupArguments {
+    /// The cell, as the benchmark writes it
+    pub(crate) genotype: String,
+    /// The table: a CSV file with a line for every cell
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: PathBuf,
+    /// Only this column of accuracies; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: Vec<String>,
+    /// Print what is known of the cell as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

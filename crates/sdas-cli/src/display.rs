@@ -4,7 +4,7 @@ use crate::commands::tell;
 use crate::format::{duration, memory, percent, thousands};
 use crate::interrupt::STEPPING;
 use indicatif::{ProgressBar, ProgressStyle};
-use sdas::compare::Outcome;
+use sdas::compare::{Found, Outcome};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::Decision;
@@ -218,6 +218,13 @@ impl Observer for Display {
                 STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
+            Event::LookedUp { found: Found { method, seed, truth, .. } } => self.line(&format!(
+                "{method}, seed {seed}: {:.2} in {}, rank {} of {}\n",
+                truth.value,
+                truth.column,
+                thousands(truth.rank),
+                thousands(truth.cells)
+            )),
             Event::Measured { outcome: Outcome { method, seed, accuracy, .. }, seconds_left } => {
                 let left = match seconds_left {
                     0.0 => String::new(),

@@ -4,13 +4,16 @@ use crate::INTERRUPTED;
 use crate::display::note;
 use anyhow::Context as _;
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Set when a run is asked to stop.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Whether a run takes steps, so that there is something to write before leaving.
 pub(crate) static STEPPING: AtomicBool = AtomicBool::new(false);
+
+/// Processes of ours that take steps.
+pub(crate) static CHILDREN: AtomicUsize = AtomicUsize::new(0);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,8 @@ enum Asking {
 /// Asks the run to stop after a checkpoint. A second Ctrl-C leaves at once; so does the first request where there is
 /// nothing to write: while samples are decoded, or a test set is measured.
 fn stop(asking: Asking) {
-    let (is_first, is_stepping) = (!STOP.swap(true, Ordering::SeqCst), STEPPING.load(Ordering::SeqCst));
+    let is_first = !STOP.swap(true, Ordering::SeqCst);
+    let is_stepping = STEPPING.load(Ordering::SeqCst) || CHILDREN.load(Ordering::SeqCst) > 0;
     match (is_first, is_stepping) {
         (true, true) => note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once"),
         (true, false) => note("interrupted; the same command begins again, with what was kept"),

@@ -13,6 +13,7 @@ use sdas::device::DeviceError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
 use sdas::run::RunError;
+use sdas::table::{ArchitectureError, TableError};
 use sdas_data::DataError;
 use std::io;
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
         )
     };
     let of_run = |error: &RunError| match error {
-        RunError::Recipe(_) | RunError::Genotype(_) => true,
+        RunError::Recipe(_) | RunError::Genotype(_) | RunError::Table(_) => true,
         RunError::Setting { .. } | RunError::TooLarge { .. } => true,
         RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
@@ -69,6 +70,8 @@ fn is_misuse(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<RecipeError>()
             || cause.is::<GenotypeError>()
+            || cause.is::<TableError>()
+            || cause.is::<ArchitectureError>()
             || cause.is::<DeviceError>()
             || cause.downcast_ref().is_some_and(of_run)
             || cause.downcast_ref().is_some_and(of_data)

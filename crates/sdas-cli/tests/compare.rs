@@ -104,6 +104,35 @@ fn a_comparison_is_made_of_ordinary_runs_and_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn parts_side_by_side_come_to_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let report = |name: &str, more: &[&str]| {
+        let out = place.path().join(name);
+        let more = [&["--methods", "sdas,das,random", "--seeds", "2", "--json"], more].concat();
+        let report: Value = serde_json::from_str(&printed(&compare(out.to_str().unwrap(), &more))).unwrap();
+        assert_eq!(report, json(&out.join("compare.json")));
+        let runs = report["runs"].as_array().unwrap().clone();
+        runs.into_iter().map(|run| ["method", "seed", "accuracy", "genotype"].map(|key| run[key].clone()))
+    };
+    assert!(report("apart", &["--parallel", "3"]).eq(report("one", &[])));
+    let log = fs::read_to_string(place.path().join("apart/das/seed2/log.txt")).unwrap();
+    assert!(log.contains("das, seed 2: training"), "{log}");
+}
+
+#[test]
+fn a_part_that_fails_ends_the_comparison_in_its_own_words() {
+    let place = tempfile::tempdir().unwrap();
+    let (out, data) = (place.path().join("all"), place.path().join("nowhere"));
+    let arguments = ["compare", "folder", "--parallel", "2", "--methods", "sdas,das", "--seeds", "1"];
+    let paths = ["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let output = sdas(&[&arguments[..], &paths].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("seed 1, failed: ") && told.contains("nowhere is not a data set"), "{told}");
+    assert!(told.contains("seed1/log.txt"), "{told}");
+}
+
+#[test]
 fn what_makes_no_comparison_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("all");

@@ -1,5 +1,7 @@
 //! A run that cannot be lost: killed at several moments, then resumed, it ends exactly as if it had never stopped.
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use sdas::genotype::published;
 use sdas::run::Checkpoint;
 use std::io::{BufRead, BufReader};
@@ -297,8 +299,8 @@ fn await_decision(child: &mut Child, folder: &Path) {
 }
 
 #[cfg(unix)]
-fn send(signal: &str, to: &Child) {
-    assert!(Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap().success());
+fn send(signal: Signal, to: &Child) {
+    kill_process(Pid::from_child(to), signal).unwrap();
 }
 
 /// The first Ctrl-C writes a checkpoint and leaves with 130; so does what a scheduler or a closed terminal sends, however
@@ -309,16 +311,16 @@ fn an_interrupted_search_resumes_bit_for_bit() {
     let scratch = tempfile::tempdir().unwrap();
     let whole = scratch.path().join("whole");
     assert!(start_with(&whole, &LONG).wait().unwrap().success());
-    let mut cases = vec![&["-INT"][..], &["-TERM", "-TERM"]];
+    let mut cases = vec![&[Signal::INT][..], &[Signal::TERM, Signal::TERM]];
     // Where it is not known whether a hang-up is to be ignored, it is left to the system.
     if hang_up_is_ignored() == Some(false) {
-        cases.push(&["-HUP", "-HUP"]);
+        cases.push(&[Signal::HUP, Signal::HUP]);
     }
     for (index, signals) in cases.into_iter().enumerate() {
         let stopped = scratch.path().join(format!("stopped-{index}"));
         let mut child = start_with(&stopped, &LONG);
         await_decision(&mut child, &stopped);
-        signals.iter().for_each(|signal| send(signal, &child));
+        signals.iter().for_each(|&signal| send(signal, &child));
         assert_eq!(child.wait().unwrap().code(), Some(130), "{signals:?}");
         // One, if it was within the first epoch.
         assert!(!checkpoints(&stopped).is_empty(), "{signals:?}");
@@ -338,7 +340,7 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = with_settings(&mut shell, &LONG).spawn().unwrap();
     await_decision(&mut child, &folder);
-    send("-HUP", &child);
+    send(Signal::HUP, &child);
     assert!(child.try_wait().unwrap().is_none(), "it ended before the signal came");
     assert!(child.wait().unwrap().success());
     assert_eq!(lines(&folder.join("metrics.jsonl")), 2);
@@ -361,7 +363,7 @@ fn an_interrupted_measurement_is_left_and_made_another_time() {
     let mut child = compare().stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(told.any(|line| line.ends_with("random, seed 1: test")));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    send(Signal::INT, &child);
     assert_eq!(told.collect::<Vec<_>>(), ["interrupted; the same command begins again, with what was kept"]);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let measured = scratch.path().join("random/seed1/train/evaluation.json");

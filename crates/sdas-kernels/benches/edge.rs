@@ -1,5 +1,5 @@
-//! One whole edge there and back: the eight mixed operations of DARTS for images, some of those for video, and the layers
-//! around the cells. `cargo bench -p sdas-kernels` measures all, `cargo bench -p sdas-kernels -- mixed` those whose names
+//! One whole edge there and back: the eight mixed operations of DARTS for images, some of those for video, NAS-Bench-201's
+//! five, and the layers around the cells. `cargo bench -p sdas-kernels` measures all, `cargo bench -p sdas-kernels -- mixed` those whose names
 //! contain it.
 //!
 //! An item is an operation, two to a multiply-add: 1 Gitem/s is 1 GFLOP/s. Pools count nothing.
@@ -31,6 +31,13 @@ fn pools(kernel: Extent) -> [Expression; 2] {
 fn of_images() -> Vec<Expression> {
     let weighty = [Expression::Skip, SEPARABLE_3, SEPARABLE_5, DILATED_3, DILATED_5];
     [Expression::Zero].into_iter().chain(pools(K3)).chain(weighty).collect()
+}
+
+/// NAS-Bench-201's.
+fn of_the_benchmark() -> Vec<Expression> {
+    let convolve = |kernel| Expression::Convolve { kernel, padding: Padding::Same, activated: true };
+    let pool = Expression::AveragePool { kernel: K3 };
+    vec![Expression::Zero, Expression::Skip, convolve([1; 3]), convolve(K3), pool]
 }
 
 fn of_clips() -> Vec<Expression> {
@@ -71,6 +78,9 @@ fn cases() -> Vec<Case> {
         case("mixed C64 8x8", [64; 2], [1; 3], of_images(), IMAGES, square(8)),
         case("mixed C32 32x32 stride 2", [32; 2], [1, 2, 2], of_images(), IMAGES, square(32)),
         case("mixed C8 8x32x32", [8; 2], [1; 3], of_clips(), 4, [8, 32, 32]),
+        case("benchmark C16 32x32", [16; 2], [1; 3], of_the_benchmark(), IMAGES, square(32)),
+        case("benchmark C32 16x16", [32; 2], [1; 3], of_the_benchmark(), IMAGES, square(16)),
+        case("benchmark C64 8x8", [64; 2], [1; 3], of_the_benchmark(), IMAGES, square(8)),
         case("preprocess 64 to 16 32x32", [64, 16], [1; 3], vec![Expression::Project], IMAGES, square(32)),
         case("preprocess 256 to 64 8x8", [256, 64], [1; 3], vec![Expression::Project], IMAGES, square(8)),
         case("reduce 64 to 32 32x32", [64, 32], [1, 2, 2], vec![Expression::Skip], IMAGES, square(32)),

@@ -16,4 +16,5 @@ pub mod schedule;
 pub mod search;
 pub mod space;
 pub mod supernet;
+pub mod table;
 pub mod train;

@@ -87,7 +87,11 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     let comparison = Comparison::new(recipe.clone(), methods(), 1).unwrap();
     let run = |folder: &Path, steps: usize| -> Result<Ending<Report>, RunError> {
         let mut notes = notes(&stop, steps);
-        comparison.run(folder, Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop })
+        comparison.run(
+            folder,
+            Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop },
+            None,
+        )
     };
     let (whole, parts) = (place.path().join("whole"), place.path().join("parts"));
     let Ending::Done(expected) = run(&whole, usize::MAX).unwrap() else { panic!("nobody stopped it") };
@@ -110,7 +114,7 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     let go_on = |names: &[&str], steps: usize| {
         let mut notes = notes(&stop, steps);
         let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
-        with(names).run(&parts, context).unwrap()
+        with(names).run(&parts, context, None).unwrap()
     };
     assert!(matches!(go_on(&["sdas", "random"], usize::MAX), Ending::Done(_)));
     assert_eq!(go_on(&["das", "sdas", "random"], 17), Ending::Interrupted);

@@ -1,13 +1,22 @@
 //! `sdas compare`.
 
+mod processes;
+
 use super::{Outcome, data_overrides, note, program, say, say_json};
 use crate::arguments::CompareArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
-use sdas::compare::{Comparison, Method};
+use sdas::compare::{Beside, Comparison, Compute, Method, Truth};
 use sdas::recipe::Recipe;
 use sdas::run::{Context, Ending};
-use std::path::PathBuf;
+use sdas::table::{CellSpace, Table};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What a comparison by training writes.
+const FILES: [&str; 5] = ["compare.md", "compare.csv", "compare.json", "accuracy.svg", "course.svg"];
+/// What a comparison by a table writes.
+const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajectory.svg", "trajectory.csv"];
 
 /// Compares methods, or goes on comparing.
 pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
@@ -17,24 +26,60 @@ pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
     let methods = arguments.methods.iter().map(|name| Method::resolve(name, &recipe)).collect::<Result<_, _>>()?;
     let folder = arguments.out.unwrap_or_else(|| PathBuf::from(format!("runs/compare-{}", recipe.recipe)));
     let comparison = Comparison::new(recipe, methods, arguments.seeds)?;
+    let truth = match &arguments.table {
+        None => None,
+        Some(table) => {
+            let table = Table::read(table, CellSpace::nas_bench_201())?;
+            Some(Truth::new(table, &arguments.column, &arguments.validation)?)
+        }
+    };
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     interrupt::catch()?;
-    let ending = comparison.run(&folder, context)?;
-    drop(display);
+    if let Some((method, seed)) = &arguments.part {
+        let is_done = match &truth {
+            None => comparison.run_part(method, *seed, &folder, context)?,
+            Some(truth) => comparison.search_part(truth, method, *seed, &folder, context)?,
+        };
+        return Ok(if is_done { Outcome::Done } else { Outcome::Interrupted });
+    }
+    let count = arguments.parallel;
+    let compute: &Compute<'_> = &|method, seed, halted| processes::compute(method, seed, &folder, count, halted);
+    let beside = (count.get() > 1).then_some(Beside { count, compute });
+    match truth {
+        None => {
+            let ending = comparison.run(&folder, context, beside.as_ref())?;
+            drop(display);
+            conclude(&ending, arguments.json, &folder, &FILES, |report| report.to_text())
+        }
+        Some(truth) => {
+            let ending = comparison.look_up(&truth, &folder, context, beside.as_ref())?;
+            drop(display);
+            conclude(&ending, arguments.json, &folder, &TRUTH_FILES, |report| report.to_text())
+        }
+    }
+}
+
+/// Tells how a comparison ended, and what it wrote.
+fn conclude<R: Serialize>(
+    ending: &Ending<R>,
+    json: bool,
+    folder: &Path,
+    files: &[&str],
+    text: impl FnOnce(&R) -> String,
+) -> anyhow::Result<Outcome> {
     match ending {
         Ending::Interrupted => {
             note(&format!("interrupted; the same command goes on with what is in {}", folder.display()));
             return Ok(Outcome::Interrupted);
         }
-        Ending::Done(report) if arguments.json => say_json(&report)?,
+        Ending::Done(report) if json => say_json(report)?,
         Ending::Done(report) => {
-            let files = ["compare.md", "compare.csv", "compare.json", "accuracy.svg", "course.svg"];
-            let files = files.map(|name| folder.join(name)).into_iter().filter(|path| path.exists());
+            let files = files.iter().map(|name| folder.join(name)).filter(|path| path.exists());
             let files: String = files.map(|path| format!("  {}\n", path.display())).collect();
             say(&format!(
                 "{}\nwritten to\n{files}\nnext, for any of its runs:\n  {} draw RUN\n",
-                report.to_text(),
+                text(report),
                 program()
             ))?;
         }

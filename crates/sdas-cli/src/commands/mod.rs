@@ -5,6 +5,7 @@ mod compare;
 mod data;
 mod draw;
 mod eval;
+mod lookup;
 mod params;
 mod predict;
 mod search;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
         Command::Data(DataCommand::Check(arguments)) => data::check(&arguments),
         Command::Compare(arguments) => compare::run(arguments),
+        Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),

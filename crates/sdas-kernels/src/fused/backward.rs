@@ -1,5 +1,6 @@
 //! The way back: one pass for the sums over the output's gradient, and one pass per level of units, the last level first.
 
+use super::dense;
 use super::fan::{Fan, Kept};
 use super::forward::{
     add_to_doubles, fill_activated_grid, fill_normed_grid, fill_raw_grid, pad_for_pools, sum_of_groups, total,
@@ -14,7 +15,7 @@ use super::unit_back::{UnitBack, pool_back, product_back};
 use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, prefetch};
 use crate::registers::Registers;
-use crate::width::{Task, run};
+use crate::width::{Task, Width, run};
 
 /// Which gradients are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -210,6 +211,7 @@ impl Backward<'_> {
                 with_scratch(|scratch| {
                     let task = Level {
                         plan,
+                        width: fan.width,
                         level,
                         packed,
                         layout,
@@ -329,6 +331,7 @@ pub(crate) struct Branch<'a> {
 /// The units of one level for a group of images.
 struct Level<'a> {
     plan: &'a Plan,
+    width: Width,
     level: usize,
     packed: &'a [Vec<Packed>],
     layout: &'a GradientLayout,
@@ -438,7 +441,14 @@ impl Level<'_> {
                 None
             };
             let back_to_source = unit.source.is_some() || wanted.input;
-            product_back::<R>(&of, product, &self.packed[edge][index], weights, back_to_source, scratch);
+            let packed = &self.packed[edge][index];
+            if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
+                let weights = weights.map(|(_, product)| product);
+                let back = dense::Back { of: &of, product, direct, packed, weights, to_input: wanted.input, scratch };
+                run(self.width, back);
+                continue;
+            }
+            product_back::<R>(&of, product, packed, weights, back_to_source, scratch);
             if let Some(source) = unit.source {
                 let lanes = plan.blocks() * LANES;
                 let place = self.sources.iter().position(|&of| of == source).expect("the level's units read it");

@@ -4,17 +4,14 @@
 use super::backward::{Backward, Gradients, InputGradient, Wanted};
 use super::concatenate::{apart, beside};
 use super::extension::{check_weights, flat, pooled, runs_on, tensor, values};
-use super::fan::{Fan, Given, Kept, Statistics};
+use super::fan::{Kept, Statistics};
 use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
-use super::plan::Plan;
 use super::tensors::Tensors;
+use super::topology::{Call, Place, shapes};
 use crate::crew::each;
-use crate::expression::Extent;
 use crate::lanes::Lanes;
-use crate::weights::volume;
-use crate::width::Width;
 use crate::{CellOutput, Link, Mode};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients as Graph;
@@ -31,35 +28,6 @@ use std::sync::Arc;
 /// What a cell that is computed in one piece has at most: a function of Burn says how many tensors it is differentiated by.
 const INPUTS: usize = 4;
 const LINKS: usize = 28;
-
-/// Size of a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) extent: Extent,
-    pub(crate) channels: usize,
-}
-
-/// The sizes of all states; none if edges do not fit them, or one another.
-fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>> {
-    let of_input = |input: &Tensor<5>| {
-        let [_, t, h, w, channels] = input.dims();
-        Shape { extent: [t, h, w], channels }
-    };
-    let mut shapes: Vec<_> = inputs.iter().map(of_input).collect();
-    for Link { edge, from, node, .. } in links {
-        let read = shapes[*from];
-        let shape = Shape { extent: edge.output_extent(read.extent), channels: edge.outputs };
-        match shapes.get(inputs.len() + node) {
-            None => shapes.push(shape),
-            Some(other) if *other != shape => return None,
-            Some(_) => {}
-        }
-        if edge.inputs != read.channels {
-            return None;
-        }
-    }
-    Some(shapes)
-}
 
 /// Whether the fused cell computes this one: in single precision, with nodes of one size side by side as its output.
 pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize]) -> bool {
@@ -110,125 +78,6 @@ pub(crate) fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tenso
         .chain(std::iter::repeat(None))
         .take(call.places.len());
     CellOutput { activation: Tensor::from_dispatch(forwarded.activation), statistics: statistics.collect() }
-}
-
-/// What a call of the fused cell is besides its tensors.
-#[derive(Debug)]
-pub struct Call {
-    width: Width,
-    pub(crate) batch: bool,
-    samples: usize,
-    /// How many of the tensors that are given are inputs; the others are there to make up the number.
-    pub(crate) inputs: usize,
-    /// By state.
-    shapes: Vec<Shape>,
-    /// The states that the output is made of.
-    concat: Vec<usize>,
-    /// Factors of a row of the mixes.
-    columns: usize,
-    /// By link.
-    pub(crate) places: Vec<Place>,
-    /// In the order of the states that they read. Links that compute nothing are in none.
-    fans: Vec<Members>,
-}
-
-/// A link's place.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) from: usize,
-    pub(crate) node: usize,
-    pub(crate) mixed: Option<usize>,
-    pub(crate) factors: Option<Vec<f32>>,
-}
-
-/// Links of one plan that read the same state and end in different nodes.
-#[derive(Debug)]
-struct Members {
-    from: usize,
-    links: Vec<usize>,
-}
-
-impl Call {
-    fn new(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize], batch: bool) -> Self {
-        let samples = inputs[0].dims()[0];
-        let shapes = shapes(inputs, links).expect("edges fit the states of a cell that is computed in one piece");
-        let place = |link: &Link| Place {
-            plan: Plan::of(link.edge, samples, shapes[link.from].extent),
-            from: link.from,
-            node: link.node,
-            mixed: link.mixed,
-            factors: link.factors.clone(),
-        };
-        let places: Vec<_> = links.iter().map(place).collect();
-        let mut fans: Vec<Members> = Vec::new();
-        for (index, place) in places.iter().enumerate().filter(|(index, _)| links[*index].edge.computes()) {
-            let fits = |members: &&mut Members| {
-                members.from == place.from
-                    && Arc::ptr_eq(&places[members.links[0]].plan, &place.plan)
-                    && members.links.iter().all(|&member| places[member].node != place.node)
-            };
-            match fans.iter_mut().find(fits) {
-                Some(members) => members.links.push(index),
-                None => fans.push(Members { from: place.from, links: vec![index] }),
-            }
-        }
-        fans.sort_by_key(|members| members.from);
-        Call {
-            width: Width::current(),
-            batch,
-            samples,
-            inputs: inputs.len(),
-            shapes,
-            concat: concat.to_vec(),
-            columns: mixes.map_or(0, |mixes| mixes.dims()[1]),
-            places,
-            fans,
-        }
-    }
-
-    fn nodes(&self) -> usize {
-        self.shapes.len() - self.inputs
-    }
-
-    /// Values of a node.
-    fn count(&self, node: usize) -> usize {
-        let Shape { extent, channels } = self.shapes[self.inputs + node];
-        self.samples * volume(extent) * channels
-    }
-
-    /// Nodes up to the one that is the state `from`: those that links from there do not end in.
-    fn nodes_before(&self, from: usize) -> usize {
-        (from + 1).saturating_sub(self.inputs)
-    }
-
-    /// Whether an edge reads a node.
-    fn reads(&self, node: usize) -> bool {
-        self.fans.iter().any(|members| members.from == self.inputs + node)
-    }
-
-    /// Whether anything is added to a node.
-    fn ends_in(&self, node: usize) -> bool {
-        self.fans.iter().any(|members| members.links.iter().any(|&link| self.places[link].node == node))
-    }
-
-    /// The output's nodes with their channels.
-    fn output(&self) -> (Vec<usize>, Vec<usize>) {
-        self.concat.iter().map(|&state| (state - self.inputs, self.shapes[state].channels)).unzip()
-    }
-
-    /// A fan, its input given.
-    fn fan<'a>(&'a self, members: &Members, input: &'a [f32], weights: &'a [FlexTensor], mixes: &[f32]) -> Fan<'a> {
-        let plan = &*self.places[members.links[0]].plan;
-        let given = |&link: &usize| {
-            let mix = match self.places[link].mixed {
-                Some(row) => mixes[row * self.columns..][..plan.operations].to_vec(),
-                None => vec![1.0; plan.operations],
-            };
-            Given { weights: values(&weights[link]), mix }
-        };
-        Fan { plan, width: self.width, input, edges: members.links.iter().map(given).collect() }
-    }
 }
 
 /// What the way there keeps for the way back.

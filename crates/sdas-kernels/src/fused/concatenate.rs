@@ -2,6 +2,7 @@
 
 use super::memory::Buffer;
 use super::pack::copy;
+use super::plan::STRIP;
 use crate::crew::each;
 use crate::lanes::LANES;
 
@@ -26,11 +27,14 @@ pub(super) fn beside(nodes: &[(&[f32], usize)]) -> Buffer {
     let part = part(count / all);
     let parts = whole.floats()[..count].chunks_mut(part * all).enumerate();
     each(parts, |(index, whole)| {
-        for (pixel, mut whole) in whole.chunks_exact_mut(all).enumerate() {
+        for (strip, whole) in whole.chunks_mut(STRIP * all).enumerate() {
+            let (first, mut at) = (index * part + strip * STRIP, 0);
             for (node, channels) in nodes {
-                let to;
-                (to, whole) = whole.split_at_mut(*channels);
-                copy_pixel(to, &node[(index * part + pixel) * channels..][..*channels]);
+                let pixels = node[first * channels..].chunks_exact(*channels);
+                for (whole, from) in whole.chunks_exact_mut(all).zip(pixels) {
+                    copy_pixel(&mut whole[at..at + channels], from);
+                }
+                at += channels;
             }
         }
     });
@@ -51,11 +55,14 @@ pub(super) fn apart(whole: &[f32], channels: &[usize]) -> Vec<Buffer> {
         (whole, nodes)
     });
     each(parts, |(whole, mut nodes)| {
-        for (pixel, mut whole) in whole.chunks_exact(all).enumerate() {
-            for (node, &channels) in nodes.iter_mut().zip(channels) {
-                let from;
-                (from, whole) = whole.split_at(channels);
-                copy_pixel(&mut node[pixel * channels..][..channels], from);
+        for (strip, whole) in whole.chunks(STRIP * all).enumerate() {
+            let mut at = 0;
+            for (node, channels) in nodes.iter_mut().zip(channels) {
+                let pixels = node[strip * STRIP * channels..].chunks_exact_mut(*channels);
+                for (to, whole) in pixels.zip(whole.chunks_exact(all)) {
+                    copy_pixel(to, &whole[at..at + channels]);
+                }
+                at += channels;
             }
         }
     });

@@ -11,6 +11,7 @@ use super::unit_back::UnitBack;
 use crate::lanes::{HALF, LANES, Lanes, blocks, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
+use crate::width::Task;
 
 /// Pixels whose products are added to one tap's gradients before it is the next one's turn: what two blocks have of so many
 /// lies in the fastest cache.
@@ -29,103 +30,119 @@ struct Matrices<'a> {
     blocks: usize,
 }
 
-/// Computes the results of an image from the activated input's grid, and adds their sums.
-#[inline(always)]
-pub(crate) fn there<R: Registers>(
-    (plan, unit, product, direct): (&Plan, &Unit, &Product, &Direct),
-    packed: &Packed,
-    results: &mut [Lanes],
-    (values, squares): (&mut [f64], &mut [f64]),
-    scratch: &mut Scratch,
-) {
-    let pitch = blocks(plan.inputs) * LANES;
-    let matrices = Matrices {
-        lanes: &packed.product,
-        block: product.inputs,
-        tap: pitch,
-        channels: plan.inputs,
-        blocks: plan.blocks(),
-    };
-    let [_, height, width] = unit.output;
-    let (plane, strip) = (unit.pixels(), strip(unit.output));
-    let Scratch { activated, sums, .. } = scratch;
-    let sums = first(sums, 2 * plan.blocks());
-    let mut pixel = 0;
-    while pixel < plane {
-        let pixels = strip.min(plane - pixel);
-        sums.fill(Lanes::ZERO);
-        let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
-        for row in pixel / width..(pixel + pixels) / width {
-            let from = start(&plan.activated, row / height, row % height);
-            let source = (&activated[..], plan.activated.plane(), from);
-            let to = Results { lanes: &mut *results, start: row * width, plane };
-            let sums = Sums { values: &mut *sum_values, squares: &mut *sum_squares };
-            match plan.shared {
-                false => convolve_row::<R, false, true, false>(source, &direct.taps, matrices, to, width, sums),
-                true => convolve_row::<R, false, true, true>(source, &direct.taps, matrices, to, width, sums),
+/// Computes the results of an image from the activated input's grid, and adds their sums. A task by itself, like the way
+/// back: within the pass it would be one function with all that the other units do, and both would be compiled worse.
+pub(crate) struct There<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) unit: &'a Unit,
+    pub(crate) product: &'a Product,
+    pub(crate) direct: &'a Direct,
+    pub(crate) packed: &'a Packed,
+    pub(crate) results: &'a mut [Lanes],
+    pub(crate) values: &'a mut [f64],
+    pub(crate) squares: &'a mut [f64],
+    pub(crate) scratch: &'a mut Scratch,
+}
+
+impl Task for There<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let There { plan, unit, product, direct, packed, results, values, squares, scratch } = self;
+        let pitch = blocks(plan.inputs) * LANES;
+        let matrices = Matrices {
+            lanes: &packed.product,
+            block: product.inputs,
+            tap: pitch,
+            channels: plan.inputs,
+            blocks: plan.blocks(),
+        };
+        let [_, height, width] = unit.output;
+        let (plane, strip) = (unit.pixels(), strip(unit.output));
+        let Scratch { activated, sums, .. } = scratch;
+        let sums = first(sums, 2 * plan.blocks());
+        let mut pixel = 0;
+        while pixel < plane {
+            let pixels = strip.min(plane - pixel);
+            sums.fill(Lanes::ZERO);
+            let (sum_values, sum_squares) = sums.split_at_mut(plan.blocks());
+            for row in pixel / width..(pixel + pixels) / width {
+                let from = start(&plan.activated, row / height, row % height);
+                let source = (&activated[..], plan.activated.plane(), from);
+                let to = Results { lanes: &mut *results, start: row * width, plane };
+                let sums = Sums { values: &mut *sum_values, squares: &mut *sum_squares };
+                match plan.shared {
+                    false => convolve_row::<R, false, true, false>(source, &direct.taps, matrices, to, width, sums),
+                    true => convolve_row::<R, false, true, true>(source, &direct.taps, matrices, to, width, sums),
+                }
             }
+            for block in 0..plan.blocks() {
+                add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
+                add_to_doubles(&mut squares[block * LANES..][..LANES], sum_squares[block]);
+            }
+            pixel += pixels;
         }
-        for block in 0..plan.blocks() {
-            add_to_doubles(&mut values[block * LANES..][..LANES], sum_values[block]);
-            add_to_doubles(&mut squares[block * LANES..][..LANES], sum_squares[block]);
-        }
-        pixel += pixels;
     }
 }
 
 /// Goes back: adds the gradient of the input (before the mask of its ReLU) to `scratch.activated_gradient` where `to_input`,
 /// and that of the weights to `weights`.
-#[inline(always)]
-pub(crate) fn back<R: Registers>(
-    of: &UnitBack,
-    (product, direct): (&Product, &Direct),
-    packed: &Packed,
-    weights: Option<&mut [Lanes]>,
-    to_input: bool,
-    scratch: &mut Scratch,
-) {
-    let UnitBack { plan, unit, .. } = *of;
-    let Scratch { activated, grid, activated_gradient, activated_begun, .. } = scratch;
-    let layout = &direct.transposed.grid;
-    let grid = first(grid, plan.blocks() * layout.plane());
-    for plane in grid.chunks_exact_mut(layout.plane()) {
-        layout.fill_border(plane, Lanes::ZERO);
-    }
-    let width = layout.width();
-    for row in 0..layout.rows() {
-        of.result_gradient::<R, false>((row * width, width), None, grid, (layout.row(row), layout.plane()));
-    }
-    if to_input {
-        let add = std::mem::replace(activated_begun, true);
-        let plane = volume(unit.input);
-        let to = first(activated_gradient, blocks(plan.inputs) * plane);
-        let matrices = Matrices {
-            lanes: &packed.transposed,
-            block: plan.outputs,
-            tap: blocks(plan.inputs) * plan.outputs,
-            channels: plan.outputs,
-            blocks: blocks(plan.inputs),
-        };
-        let [_, height, width] = unit.input;
-        // At stride 1 every position reads the same taps.
-        let taps = &direct.transposed.phases[0].taps;
-        for row in 0..plane / width {
-            let source = (&*grid, layout.plane(), start(layout, row / height, row % height));
-            let to = Results { lanes: &mut *to, start: row * width, plane };
-            let sums = Sums { values: &mut [], squares: &mut [] };
-            match (plan.shared, add) {
-                (false, false) => convolve_row::<R, false, false, false>(source, taps, matrices, to, width, sums),
-                (false, true) => convolve_row::<R, true, false, false>(source, taps, matrices, to, width, sums),
-                (true, false) => convolve_row::<R, false, false, true>(source, taps, matrices, to, width, sums),
-                (true, true) => convolve_row::<R, true, false, true>(source, taps, matrices, to, width, sums),
+pub(crate) struct Back<'a> {
+    pub(crate) of: &'a UnitBack<'a>,
+    pub(crate) product: &'a Product,
+    pub(crate) direct: &'a Direct,
+    pub(crate) packed: &'a Packed,
+    pub(crate) weights: Option<&'a mut [Lanes]>,
+    pub(crate) to_input: bool,
+    pub(crate) scratch: &'a mut Scratch,
+}
+
+impl Task for Back<'_> {
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Back { of, product, direct, packed, weights, to_input, scratch } = self;
+        let UnitBack { plan, unit, .. } = *of;
+        let Scratch { activated, grid, activated_gradient, activated_begun, .. } = scratch;
+        let layout = &direct.transposed.grid;
+        let grid = first(grid, plan.blocks() * layout.plane());
+        for plane in grid.chunks_exact_mut(layout.plane()) {
+            layout.fill_border(plane, Lanes::ZERO);
+        }
+        let width = layout.width();
+        for row in 0..layout.rows() {
+            of.result_gradient::<R, false>((row * width, width), None, grid, (layout.row(row), layout.plane()));
+        }
+        if to_input {
+            let add = std::mem::replace(activated_begun, true);
+            let plane = volume(unit.input);
+            let to = first(activated_gradient, blocks(plan.inputs) * plane);
+            let matrices = Matrices {
+                lanes: &packed.transposed,
+                block: plan.outputs,
+                tap: blocks(plan.inputs) * plan.outputs,
+                channels: plan.outputs,
+                blocks: blocks(plan.inputs),
+            };
+            let [_, height, width] = unit.input;
+            // At stride 1 every position reads the same taps.
+            let taps = &direct.transposed.phases[0].taps;
+            for row in 0..plane / width {
+                let source = (&*grid, layout.plane(), start(layout, row / height, row % height));
+                let to = Results { lanes: &mut *to, start: row * width, plane };
+                let sums = Sums { values: &mut [], squares: &mut [] };
+                match (plan.shared, add) {
+                    (false, false) => convolve_row::<R, false, false, false>(source, taps, matrices, to, width, sums),
+                    (false, true) => convolve_row::<R, true, false, false>(source, taps, matrices, to, width, sums),
+                    (true, false) => convolve_row::<R, false, false, true>(source, taps, matrices, to, width, sums),
+                    (true, true) => convolve_row::<R, true, false, true>(source, taps, matrices, to, width, sums),
+                }
             }
         }
-    }
-    if let Some(gradients) = weights {
-        let (source, results) = ((&activated[..], &plan.activated), (&*grid, layout));
-        match plan.shared {
-            false => weight_gradients::<R, false>(source, results, &direct.taps, product.inputs, gradients),
-            true => weight_gradients::<R, true>(source, results, &direct.taps, product.inputs, gradients),
+        if let Some(gradients) = weights {
+            let (source, results) = ((&activated[..], &plan.activated), (&*grid, layout));
+            match plan.shared {
+                false => weight_gradients::<R, false>(source, results, &direct.taps, product.inputs, gradients),
+                true => weight_gradients::<R, true>(source, results, &direct.taps, product.inputs, gradients),
+            }
         }
     }
 }
@@ -154,14 +171,26 @@ fn convolve_row<R: Registers, const ADD: bool, const SUM: bool, const SHARED: bo
         } else if R::ACCUMULATORS >= 16 && left >= 4 {
             row.blocks::<R, ADD, SUM, 4>(x);
             x += 4;
+        } else if R::ACCUMULATORS >= 16 && left >= 2 {
+            row.blocks::<R, ADD, SUM, 2>(x);
+            x += 2;
+        } else if R::ACCUMULATORS >= 16 {
+            row.blocks::<R, ADD, SUM, 1>(x);
+            x += 1;
         } else if R::ACCUMULATORS >= 4 && left >= 4 {
-            (0..matrices.blocks).for_each(|block| row.tile::<R, ADD, SUM, 4, 1>(x, block));
+            for block in 0..matrices.blocks {
+                row.tile::<R, ADD, SUM, 4, 1>(x, block);
+            }
             x += 4;
         } else if left >= 2 {
-            (0..matrices.blocks).for_each(|block| row.tile::<R, ADD, SUM, 2, 1>(x, block));
+            for block in 0..matrices.blocks {
+                row.tile::<R, ADD, SUM, 2, 1>(x, block);
+            }
             x += 2;
         } else {
-            (0..matrices.blocks).for_each(|block| row.tile::<R, ADD, SUM, 1, 1>(x, block));
+            for block in 0..matrices.blocks {
+                row.tile::<R, ADD, SUM, 1, 1>(x, block);
+            }
             x += 1;
         }
     }
@@ -178,10 +207,14 @@ struct Convolve<'a, const SHARED: bool> {
 }
 
 impl<const SHARED: bool> Convolve<'_, SHARED> {
-    /// `P` pixels of all blocks, two blocks at a time.
+    /// `P` pixels of all blocks, two blocks at a time, or four of few pixels: a product waits for the one before in its sum.
     #[inline(always)]
     fn blocks<R: Registers, const ADD: bool, const SUM: bool, const P: usize>(&mut self, x: usize) {
         let mut block = 0;
+        while P <= 4 && block + 4 <= self.matrices.blocks {
+            self.tile::<R, ADD, SUM, P, 4>(x, block);
+            block += 4;
+        }
         while block + 2 <= self.matrices.blocks {
             self.tile::<R, ADD, SUM, P, 2>(x, block);
             block += 2;

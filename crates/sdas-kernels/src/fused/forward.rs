@@ -1,7 +1,7 @@
 //! The way there: one pass per level of units, a reduction of the norms' sums behind each, and one pass for the sum.
 
 use super::correlate::{Row, correlate_row};
-use super::dense;
+use super::dense::There;
 use super::fan::{Fan, Given, Kept};
 use super::grid::Grid;
 use super::memory::{Buffer, Scratch, first, with_scratch};
@@ -15,7 +15,7 @@ use crate::crew::each;
 use crate::lanes::{LANES, Lanes, Pixels, PixelsMut, blocks, prefetch};
 use crate::registers::Registers;
 use crate::weights::volume;
-use crate::width::{Task, run};
+use crate::width::{Task, Width, run};
 use std::ops::Range;
 
 /// Sums of a unit's results and of their squares, `[blocks × LANES]` each.
@@ -52,7 +52,8 @@ impl Fan<'_> {
         });
         each(groups, |(kept, sums, input)| {
             with_scratch(|scratch| {
-                run(self.width, Level { plan, level, packed, normals, input, kept, sums, scratch });
+                let width = self.width;
+                run(width, Level { plan, width, level, packed, normals, input, kept, sums, scratch });
             });
         });
         let mut sums = sum_of_groups(sums, per_group);
@@ -89,6 +90,7 @@ impl Fan<'_> {
 /// The units of one level for a group of images.
 struct Level<'a> {
     plan: &'a Plan,
+    width: Width,
     level: usize,
     packed: &'a [Vec<Packed>],
     normals: &'a [Vec<Normal>],
@@ -145,7 +147,13 @@ impl Level<'_> {
                         fill_normed_grid::<R>(&depthwise.grid, source, (normal, input), &mut self.scratch.activated);
                     }
                     let results = &mut own[unit.kept - own_start..][..plan.blocks() * unit.pixels()];
-                    product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), self.scratch);
+                    let scratch = &mut *self.scratch;
+                    if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
+                        let there = There { plan, unit, product, direct, packed, results, values, squares, scratch };
+                        run(self.width, there);
+                    } else {
+                        product_unit::<R>(plan, unit, product, packed, input, results, (values, squares), scratch);
+                    }
                 }
                 // What has no norm needs no sums, and is computed where it is read; all edges have the same pools.
                 Body::Pool(pool) if edge == 0 && unit.statistics.is_some() => {
@@ -320,9 +328,6 @@ fn product_unit<R: Registers>(
     (values, squares): (&mut [f64], &mut [f64]),
     scratch: &mut Scratch,
 ) {
-    if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
-        return dense::there::<R>((plan, unit, product, direct), packed, results, (values, squares), scratch);
-    }
     let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);
     let Scratch { activated, rows, sums, .. } = scratch;

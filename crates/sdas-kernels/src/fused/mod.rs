@@ -31,12 +31,13 @@ mod rows;
 mod share;
 mod tensors;
 mod term_sums;
+mod topology;
 mod unit_back;
 
 #[cfg(feature = "gpu")]
 pub(crate) use backward::Wanted;
 #[cfg(feature = "gpu")]
-pub(crate) use cell::{Call as CellCall, CellForwarded, CellReturned, CellWanted, FusedCell, Place, Shape};
+pub(crate) use cell::{CellForwarded, CellReturned, CellWanted, FusedCell};
 pub(crate) use cell::{cell, handles_cell};
 pub use descent::{Descending, Descent, approach, norm};
 #[cfg(feature = "gpu")]
@@ -51,3 +52,5 @@ pub use memory::release_memory;
 pub(crate) use plan::{Body, Plan, Product, Rows, Unit};
 #[cfg(feature = "gpu")]
 pub(crate) use tensors::Tensors;
+#[cfg(feature = "gpu")]
+pub(crate) use topology::{Call as CellCall, Place, Shape};

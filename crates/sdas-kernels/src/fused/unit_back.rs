@@ -1,7 +1,6 @@
 //! The way back through one unit, for one image.
 
 use super::correlate::{self, ResultRows, Row, correlate_row};
-use super::dense;
 use super::forward::{fill_rows, pool_input};
 use super::grid::Transposed;
 use super::memory::{Scratch, first};
@@ -99,10 +98,6 @@ pub(crate) fn product_back<R: Registers>(
     back_to_source: bool,
     scratch: &mut Scratch,
 ) {
-    if let Rows::Patches { direct: Some(direct), .. } = &product.rows {
-        let weights = weights.map(|(_, product)| product);
-        return dense::back::<R>(of, (product, direct), packed, weights, back_to_source, scratch);
-    }
     let UnitBack { plan, unit, input, .. } = *of;
     let (plane, strip) = (unit.pixels(), strip(unit.output));
     let row_blocks = blocks(product.inputs);

@@ -2,7 +2,8 @@
 
 use crate::recipe::{Recipe, RecipeError};
 use crate::schedule::Schedule;
-use toml::Table;
+use crate::table::Searcher;
+use toml::{Table, Value};
 
 /// Methods that need no recipe to name them, with what they change.
 const BUILTIN: &[(&str, &str)] = &[
@@ -18,6 +19,8 @@ const BUILTIN: &[(&str, &str)] = &[
 ];
 /// The method that searches nothing.
 const DRAWN: &str = "random";
+/// The key by which a method of a recipe asks a table of trained cells instead of searching by gradients.
+const ASKING: &str = "table";
 
 /// A way to find a cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,23 +36,28 @@ enum Way {
     Search(Table),
     /// A cell drawn uniformly from the space.
     Draw,
+    /// A search that asks a table of trained cells.
+    Ask(Searcher),
 }
 
 impl Method {
     /// The method called `name`: one of the recipe's own (`[methods.NAME]`), or one of those built in: `sdas` (the recipe
-    /// as it is), `das`, `random` (no search), and the recipe with another criterion, by the criterion's name.
+    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, and the searches that
+    /// ask a table of trained cells, by theirs.
     ///
     /// # Errors
     ///
     /// An unknown name, or one that makes no sense for this recipe.
     pub fn resolve(name: &str, recipe: &Recipe) -> Result<Method, RecipeError> {
-        let way = match (recipe.methods.get(name), BUILTIN.iter().find(|(builtin, _)| *builtin == name)) {
-            (Some(own), _) => Way::Search(own.clone()),
-            (None, Some((_, text))) => Way::Search(text.parse().expect("built-in methods are TOML")),
-            (None, None) if name == DRAWN => Way::Draw,
-            (None, None) => {
+        let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
+        let way = match (recipe.methods.get(name), builtin, Searcher::named(name)) {
+            (Some(own), _, _) => Method::own(name, own, recipe, &format!("method {name}"))?.way,
+            (None, Some((_, text)), _) => Way::Search(text.parse().expect("built-in methods are TOML")),
+            (None, None, Some(searcher)) => Way::Ask(searcher),
+            (None, None, None) if name == DRAWN => Way::Draw,
+            (None, None, None) => {
                 let own = recipe.methods.keys().map(String::as_str);
-                let builtin = BUILTIN.iter().map(|(name, _)| *name).chain([DRAWN]);
+                let builtin = BUILTIN.iter().map(|(name, _)| *name).chain([DRAWN]).chain(Searcher::names());
                 return Err(RecipeError::Method {
                     name: name.to_owned(),
                     known: own.chain(builtin).collect::<Vec<_>>().join(", "),
@@ -68,9 +76,35 @@ impl Method {
         Ok(method)
     }
 
-    /// Whether it searches.
+    /// The method that a recipe has as `[methods.NAME]`, checked: what it changes in the recipe, or, as `table`, the search
+    /// that asks a table and its settings. Errors call it `origin`.
+    pub(crate) fn own(name: &str, over: &Table, recipe: &Recipe, origin: &str) -> Result<Method, RecipeError> {
+        let way = match over.get(ASKING) {
+            Some(asking) => Way::Ask(searcher(asking, over, origin)?),
+            None => {
+                recipe.with(over.clone(), origin)?;
+                Way::Search(over.clone())
+            }
+        };
+        Ok(Method { name: name.to_owned(), way })
+    }
+
+    /// Whether it searches by gradients.
     pub fn searches(&self) -> bool {
         matches!(self.way, Way::Search(_))
+    }
+
+    /// Whether its cells are drawn by chance.
+    pub fn draws(&self) -> bool {
+        matches!(self.way, Way::Draw)
+    }
+
+    /// The search that asks a table of trained cells, if it is one.
+    pub fn asks(&self) -> Option<&Searcher> {
+        match &self.way {
+            Way::Ask(searcher) => Some(searcher),
+            Way::Search(_) | Way::Draw => None,
+        }
     }
 
     /// What a run of the method with this seed does, `base` being the recipe that the methods share.
@@ -81,13 +115,27 @@ impl Method {
     pub fn recipe(&self, base: &Recipe, seed: u64) -> Result<Recipe, RecipeError> {
         let mut recipe = match &self.way {
             Way::Search(over) => base.with(over.clone(), &format!("method {}", self.name))?,
-            Way::Draw => base.clone(),
+            Way::Draw | Way::Ask(_) => base.clone(),
         };
         recipe.methods.clear();
         recipe.search.seed = seed;
         recipe.train.seed = seed;
         Ok(recipe)
     }
+}
+
+/// The search that a method asks a table with, all that the method says being `over`.
+fn searcher(asking: &Value, over: &Table, origin: &str) -> Result<Searcher, RecipeError> {
+    let fault =
+        |key: &str, message: String| RecipeError::Key { origin: origin.to_owned(), key: key.to_owned(), message };
+    if let Some(other) = over.keys().find(|key| *key != ASKING) {
+        let message = format!("what asks a table of trained cells has no use for it; leave it out, or {ASKING}");
+        return Err(fault(other, message));
+    }
+    let searcher: Searcher =
+        asking.clone().try_into().map_err(|error: toml::de::Error| fault(ASKING, error.message().to_owned()))?;
+    searcher.check().map_err(|(key, message)| fault(&format!("{ASKING}.{key}"), message))?;
+    Ok(searcher)
 }
 
 #[cfg(test)]
@@ -120,6 +168,26 @@ mod tests {
         assert_eq!(late.search.criterion, Criterion::Sgas2);
         assert!(matches!(late.search.schedule, Schedule::Linear { start, .. } if start == 0.3));
         assert!(late.methods.is_empty());
+    }
+
+    #[test]
+    fn searches_that_ask_a_table_are_methods_too() {
+        let base = recipe(&["methods.large.table.kind=evolution", "methods.large.table.population=100"]);
+        let large = Method::resolve("large", &base).unwrap();
+        let Some(Searcher::Evolution(own)) = large.asks() else { panic!("{large:?}") };
+        assert_eq!((own.population, own.sample), (100, 3));
+        assert!(!large.searches() && !large.draws());
+        assert_eq!(Method::resolve("evolution", &base).unwrap().asks(), Searcher::named("evolution").as_ref());
+        let fault = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+            Recipe::resolve("shapes", &overrides).unwrap_err().to_string()
+        };
+        let text = fault(&["methods.x.table.kind=evolution", "methods.x.table.populace=3"]);
+        assert!(text.contains("method x: table: unknown field `populace`, expected one of"), "{text}");
+        let text = fault(&["methods.x.table.kind=evolution", "methods.x.table.sample=0"]);
+        assert!(text.contains("method x: table.sample: must be at least 1, not 0"), "{text}");
+        let text = fault(&["methods.x.table.kind=evolution", "methods.x.search.epochs=3"]);
+        assert!(text.contains("method x: search: what asks a table of trained cells has no use for it"), "{text}");
     }
 
     #[test]

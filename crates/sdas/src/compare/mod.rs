@@ -3,15 +3,19 @@
 //! A comparison is a folder of ordinary runs, `METHOD/seedN/search` and `METHOD/seedN/train`, and what they come to. It
 //! can be stopped at any moment; begun again, it goes on with what is there, and does nothing twice.
 
+mod beside;
 mod method;
 mod plot;
 mod report;
 mod statistics;
 mod table;
+mod truth;
 
+pub use beside::{Beside, Compute};
 pub use method::Method;
 pub use report::{Claim, Makeup, Outcome, Report, SearchOutcome, Summary, Verdict};
 pub use statistics::{CONFIDENCE, Difference, Spread};
+pub use truth::{Found, Judged, Truth, TruthReport};
 
 use crate::evaluate::{Evaluation, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
@@ -32,6 +36,14 @@ pub struct Comparison {
     recipe: Recipe,
     methods: Vec<Method>,
     seeds: u64,
+}
+
+/// A search that is done.
+struct Searched {
+    genotype: Genotype,
+    outcome: SearchOutcome,
+    /// Its metrics.
+    course: Vec<MetricRecord>,
 }
 
 /// A method and seed that is done.
@@ -65,30 +77,72 @@ impl Comparison {
         Ok(Comparison { recipe, methods, seeds })
     }
 
-    /// Runs what is missing in `folder`, and writes what all of it comes to: `compare.{json,csv,md}`, `accuracy.svg` and
-    /// `course.svg`. The test set is looked at once a network, at its end.
+    /// Runs what is missing in `folder`, here or as `beside` does, and writes what all of it comes to:
+    /// `compare.{json,csv,md}`, `accuracy.svg` and `course.svg`. The test set is looked at once a network, at its end.
     ///
     /// # Errors
     ///
     /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
-    pub fn run(&self, folder: &Path, mut context: Context<'_>) -> Result<Ending<Report>, RunError> {
+    pub fn run(
+        &self,
+        folder: &Path,
+        mut context: Context<'_>,
+        beside: Option<&Beside<'_>>,
+    ) -> Result<Ending<Report>, RunError> {
+        self.check_trained()?;
         let place = Folder::claim(folder)?;
         let mut parts = self.parts(folder)?;
         // What is done comes first, so that no report says less than the one before.
         parts.sort_by_key(|part| !part.is_done());
         let found = parts.iter().filter(|part| part.is_done()).count();
         let mut done: Vec<Done> = Vec::new();
-        for (index, part) in parts.iter().enumerate() {
-            let Some(part) = part.run(&mut context)? else { return Ok(Ending::Interrupted) };
-            done.push(part);
-            let outcome = &done[index].outcome;
-            let seconds_left = seconds_left(&done, &parts[found.max(index + 1)..]);
-            context.observer.notice(&Event::Measured { outcome, seconds_left });
-            if index + 1 >= found {
-                self.write(&done, &place)?;
-            }
-        }
-        Ok(Ending::Done(Box::new(self.report(&done))))
+        let is_whole = beside::each(
+            &parts,
+            |part| part.is_done(),
+            beside,
+            &mut context,
+            |part, context| {
+                let Some(part) = part.run(context)? else { return Ok(false) };
+                done.push(part);
+                let count = done.len();
+                let missing = parts[found..].iter().filter(|part| !done.iter().any(|done| part.is(done)));
+                let seconds_left =
+                    seconds_left(&done, missing) / beside.map_or(1.0, |beside| beside.count.get() as f64);
+                context.observer.notice(&Event::Measured { outcome: &done[count - 1].outcome, seconds_left });
+                if count >= found {
+                    self.write(&done, &place)?;
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(if is_whole { Ending::Done(Box::new(self.report(&done))) } else { Ending::Interrupted })
+    }
+
+    /// Runs what is missing of one method and seed in `folder`, where somebody else runs the comparison. Says whether it was
+    /// done; else it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`]; also a method or seed that the comparison does not have.
+    pub fn run_part(&self, name: &str, seed: u64, folder: &Path, mut context: Context<'_>) -> Result<bool, RunError> {
+        self.check_trained()?;
+        Ok(self.part(name, seed, folder)?.run(&mut context)?.is_some())
+    }
+
+    /// The part of that method and seed.
+    fn part<'a>(&'a self, name: &str, seed: u64, folder: &'a Path) -> Result<Part<'a>, RunError> {
+        let parts = self.parts(folder)?;
+        parts.into_iter().find(|part| part.method.name == name && part.seed == seed).ok_or_else(|| {
+            let message = format!("{name}:{seed} is no part of this comparison; write METHOD:SEED");
+            RunError::Setting { key: "part", message }
+        })
+    }
+
+    /// Sees that no method asks a table, which is there for looking up alone.
+    fn check_trained(&self) -> Result<(), RunError> {
+        let Some(method) = self.methods.iter().find(|method| method.asks().is_some()) else { return Ok(()) };
+        let message = format!("{} asks a table of trained cells; give one with --table FILE", method.name);
+        Err(RunError::Setting { key: "methods", message })
     }
 
     /// Every method with every seed, seed by seed, so that what is there at any time is paired.
@@ -134,12 +188,12 @@ impl Comparison {
 }
 
 /// What the `missing` parts will take: each as much as its method's took so far, or as all did.
-fn seconds_left(done: &[Done], missing: &[Part<'_>]) -> f64 {
+fn seconds_left<'a>(done: &[Done], missing: impl Iterator<Item = &'a Part<'a>>) -> f64 {
     let mean = |is_meant: &dyn Fn(&Done) -> bool| {
         let seconds: Vec<f64> = done.iter().filter(|done| is_meant(done)).map(|done| done.outcome.seconds()).collect();
         Spread::of(&seconds).map(|spread| spread.mean)
     };
-    missing.iter().filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
+    missing.filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
 }
 
 /// Whether a training that is in `folder` already is one of this cell.
@@ -170,23 +224,28 @@ impl Part<'_> {
         self.folder(Stage::Test).join(EVALUATION).exists()
     }
 
+    /// Whether this is the part that is done there.
+    fn is(&self, done: &Done) -> bool {
+        (self.index, self.seed) == (done.method, done.outcome.seed)
+    }
+
+    /// The stage that comes next.
+    fn first_missing(&self) -> Stage {
+        let is_there = |stage| self.folder(stage).join("result.json").exists();
+        match () {
+            () if self.method.searches() && !is_there(Stage::Search) => Stage::Search,
+            () if !is_there(Stage::Train) => Stage::Train,
+            () => Stage::Test,
+        }
+    }
+
     /// Runs what is missing of it; `None` if it was stopped.
     fn run(&self, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
-        let (mut searched, mut course) = (None, None);
-        let genotype = if self.method.searches() {
-            let folder = self.folder(Stage::Search);
-            let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
-            let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else {
-                return Ok(None);
-            };
-            let folder = Folder::open(&folder)?;
-            let epochs: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
-            let entropy = epochs.iter().rev().find_map(|record| record.alpha_entropy.clone());
-            searched = Some(SearchOutcome::new(&result, entropy));
-            course = Some(epochs);
-            Genotype::read(folder.file("genotype.json"))?
+        let (genotype, searched, course) = if self.method.searches() {
+            let Some(Searched { genotype, outcome, course }) = self.searched(context)? else { return Ok(None) };
+            (genotype, Some(outcome), Some(course))
         } else {
-            self.drawn()?
+            (self.drawn()?, None, None)
         };
         let folder = self.folder(Stage::Train);
         check_genotype(&folder, &genotype)?;
@@ -207,6 +266,18 @@ impl Part<'_> {
             search: searched,
         };
         Ok(Some(Done { method: self.index, outcome, course }))
+    }
+
+    /// Searches, from wherever that stands; `None` if it was stopped.
+    fn searched(&self, context: &mut Context<'_>) -> Result<Option<Searched>, RunError> {
+        let folder = self.folder(Stage::Search);
+        let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
+        let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else { return Ok(None) };
+        let folder = Folder::open(&folder)?;
+        let course: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
+        let entropy = course.iter().rev().find_map(|record| record.alpha_entropy.clone());
+        let genotype = Genotype::read(folder.file("genotype.json"))?;
+        Ok(Some(Searched { genotype, outcome: SearchOutcome::new(&result, entropy), course }))
     }
 
     /// The run's folder of a stage.

@@ -2,7 +2,9 @@
 
 use super::report::Report;
 use super::statistics::Spread;
+use super::truth::{Band, TruthReport};
 use crate::run::MetricRecord;
+use plotters::coord::types::RangedCoordf64;
 use plotters::coord::{CoordTranslate, Shift};
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -112,28 +114,69 @@ fn panel<'a>(
     };
     let all: Vec<(f64, f64)> = courses.iter().flat_map(|searches| searches.iter().flat_map(points)).collect();
     let epochs = all.iter().map(|point| point.0).fold(1.0, f64::max);
-    let mut chart = ChartBuilder::on(area)
-        .margin(8)
-        .x_label_area_size(40)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0.0..epochs, range(all.iter().map(|point| point.1).chain([0.0])))?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("epoch")
-        .x_label_formatter(&label)
-        .x_labels(epochs.min(10.0) as usize + 1)
-        .y_desc(what)
-        .y_label_formatter(&label)
-        .y_labels(6)
-        .label_style((FONT, 13))
-        .draw()?;
+    let chart = axes(area, ["epoch", what], epochs, range(all.iter().map(|point| point.1).chain([0.0])))?;
     for (method, searches) in courses.iter().enumerate() {
         for search in searches {
             line(chart.plotting_area(), Look::of(method), points(search))?;
         }
     }
     Ok(())
+}
+
+/// True accuracy of the cells that searches would have come to if they had ended before, as SVG: a line a method and a band
+/// around it, all of it above, and below what the better half of all cells has.
+pub(super) fn trajectories(report: &TruthReport, bands: &[Band]) -> String {
+    let names: Vec<_> = bands.iter().map(|band| band.method.as_str()).enumerate().collect();
+    draw(&names, |area, legend| {
+        let area = area.titled(&format!("{}: what the searches would have come to", report.recipe), (FONT, 20))?;
+        let [upper, lower] = &area.split_evenly((2, 1))[..] else { unreachable!("two rows were asked for") };
+        let [.., median, _, _] = report.table.quantiles;
+        let ends = bands.iter().flat_map(|band| band.points.iter().flat_map(|&[_, low, _, high]| [low, high]));
+        // No cell is better than the best, whatever a mean and a deviation say.
+        let (whole, best) = (range(ends.chain([report.table.best])), report.table.best);
+        let room = 0.04 * (best - median).max(1e-6);
+        for (panel, y) in [(upper, whole.start..whole.end.min(best + room)), (lower, median..best + room)] {
+            let chart = axes(panel, ["share of the search, %", &report.column], 100.0, y.clone())?;
+            for (index, band) in bands.iter().enumerate() {
+                let look = Look::of(index);
+                let at = |end: usize| band.points.iter().map(move |point| (100.0 * point[0], point[end]));
+                let inside = |(x, value): (f64, f64)| (x, value.clamp(y.start, y.end));
+                let around: Vec<_> = at(1).chain(at(3).collect::<Vec<_>>().into_iter().rev()).map(inside).collect();
+                chart.plotting_area().draw(&Polygon::new(around, look.colour.mix(0.12)))?;
+                // What is lower for a while runs along the edge; what is lower all the time is not in the panel.
+                if at(2).any(|(_, value)| value >= y.start) {
+                    line(chart.plotting_area(), look, at(2).map(inside).collect())?;
+                }
+            }
+        }
+        explain(&names, legend, |area, look, y| line(area, look, vec![(2, y), (22, y)]))
+    })
+}
+
+/// A panel's axes, called `names`, from 0 to `right`.
+fn axes<'a, 'b>(
+    area: &'b Area<'a>,
+    [x, y]: [&str; 2],
+    right: f64,
+    range: Range<f64>,
+) -> Result<ChartContext<'b, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>, Fault<'a>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(40)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..right, range)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(x)
+        .x_label_formatter(&label)
+        .x_labels(right.min(10.0) as usize + 1)
+        .y_desc(y)
+        .y_label_formatter(&label)
+        .y_labels(6)
+        .label_style((FONT, 13))
+        .draw()?;
+    Ok(chart)
 }
 
 /// A line in a method's look.
@@ -259,5 +302,20 @@ mod tests {
             |colour: &str| svg.lines().filter(|line| line.contains("<polyline") && line.contains(colour)).count();
         // Each search in two panels, and the legend.
         assert_eq!((lines("#0072B2"), lines("#D55E00"), lines("#009E73")), (5, 3, 0), "{svg}");
+    }
+
+    #[test]
+    fn every_method_is_a_line_and_a_band_in_both_panels() {
+        let (report, bands) = crate::compare::truth::tests::trajectories();
+        let svg = trajectories(&report, &bands);
+        let count =
+            |what: &str, colour: &str| svg.lines().filter(|line| line.contains(what) && line.contains(colour)).count();
+        // The legend has lines only. The mean of all cells is below their median, where the lower panel begins.
+        for (colour, lines) in [("#0072B2", 3), ("#D55E00", 3), ("#009E73", 2)] {
+            assert_eq!((count("<polygon", colour), count("<polyline", colour)), (2, lines), "{colour}: {svg}");
+        }
+        for word in ["all", "predictor", "random", "share of the search, %", "test_200"] {
+            assert!(svg.contains(word), "{word} is missing");
+        }
     }
 }

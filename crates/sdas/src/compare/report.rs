@@ -209,7 +209,7 @@ impl Report {
     pub fn of(recipe: &str, runs: Vec<Outcome>) -> Self {
         let mut names: Vec<&str> = runs.iter().map(|run| run.method.as_str()).collect();
         names.dedup();
-        let reference = names.iter().find(|name| **name == "das").unwrap_or(&names[0]).to_string();
+        let reference = reference(&names).expect("there is a run").to_owned();
         let methods: Vec<Summary> = names.iter().map(|name| Summary::of(name, &reference, &runs)).collect();
         let claims = claims(&methods, &reference, &runs);
         Report { recipe: recipe.to_owned(), reference, methods, claims, runs }
@@ -258,16 +258,37 @@ fn agreement(genotypes: &[&Genotype]) -> Option<f64> {
     Spread::of(&pairs.map(|(one, other)| one.agreement(other)).collect::<Vec<_>>()).map(|spread| spread.mean)
 }
 
+/// What methods are compared with: `das` where it takes part, else the first; `None` of none.
+pub(super) fn reference<'a>(methods: &[&'a str]) -> Option<&'a str> {
+    methods.iter().find(|name| **name == "das").or(methods.first()).copied()
+}
+
+/// What one method came to with one seed.
+pub(super) trait Seeded {
+    fn method(&self) -> &str;
+    fn seed(&self) -> u64;
+}
+
+impl Seeded for Outcome {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
 /// A difference of two methods over the seeds that both have.
-fn paired(
+pub(super) fn paired<R: Seeded>(
     method: &str,
     other: &str,
-    runs: &[Outcome],
-    value: impl Fn(&Outcome, &Outcome) -> Option<f64>,
+    runs: &[R],
+    value: impl Fn(&R, &R) -> Option<f64>,
 ) -> Option<Difference> {
-    let of = |name: &str, seed: u64| runs.iter().find(|run| run.method == name && run.seed == seed);
-    let own = runs.iter().filter(|run| run.method == method);
-    Difference::of(&own.filter_map(|run| value(run, of(other, run.seed)?)).collect::<Vec<_>>())
+    let of = |name: &str, seed: u64| runs.iter().find(|run| run.method() == name && run.seed() == seed);
+    let own = runs.iter().filter(|run| run.method() == method);
+    Difference::of(&own.filter_map(|run| value(run, of(other, run.seed())?)).collect::<Vec<_>>())
 }
 
 /// What the runs let us say: more accurate than the reference, in half its time, more accurate than random cells.
@@ -304,7 +325,7 @@ fn claims(methods: &[Summary], reference: &str, runs: &[Outcome]) -> Vec<Claim> 
 }
 
 /// Whether a number with this interval is above `limit`.
-fn verdict(interval: Option<[f64; 2]>, limit: f64) -> Verdict {
+pub(super) fn verdict(interval: Option<[f64; 2]>, limit: f64) -> Verdict {
     match interval {
         Some([low, _]) if low > limit => Verdict::Supported,
         Some([_, high]) if high < limit => Verdict::NotSupported,
@@ -312,7 +333,7 @@ fn verdict(interval: Option<[f64; 2]>, limit: f64) -> Verdict {
     }
 }
 
-fn evidence(mean: &str, range: Option<String>, n: usize) -> String {
+pub(super) fn evidence(mean: &str, range: Option<String>, n: usize) -> String {
     match range {
         Some(range) => format!("{mean}, 95 % interval {range}, n = {n}"),
         None if n == 1 => format!("{mean}, n = 1: no interval from one pair"),

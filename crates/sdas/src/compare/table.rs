@@ -57,9 +57,9 @@ impl Report {
             vec![
                 method.accuracy.n.to_string(),
                 spread(Some(method.accuracy), 100.0, 1),
-                difference(method.difference, 100.0, true),
+                difference(method.difference, 100.0, 1, true),
                 spread(method.search_seconds, 1.0, 0),
-                difference(method.time_ratio, 1.0, false),
+                difference(method.time_ratio, 1.0, 2, false),
                 spread(method.peak_memory, 1.0 / f64::from(1 << 20), 0),
             ]
         });
@@ -118,7 +118,7 @@ impl Report {
     }
 }
 
-fn spread(value: Option<Spread>, scale: f64, digits: usize) -> String {
+pub(super) fn spread(value: Option<Spread>, scale: f64, digits: usize) -> String {
     let number = |value: f64| format!("{:.digits$}", scale * value);
     match value {
         None => "–".to_owned(),
@@ -127,8 +127,11 @@ fn spread(value: Option<Spread>, scale: f64, digits: usize) -> String {
     }
 }
 
-fn difference(value: Option<Difference>, scale: f64, signed: bool) -> String {
-    let number = |value: f64| if signed { format!("{:+.1}", scale * value) } else { format!("{:.2}", scale * value) };
+pub(super) fn difference(value: Option<Difference>, scale: f64, digits: usize, signed: bool) -> String {
+    let number = |value: f64| match signed {
+        true => format!("{:+.digits$}", scale * value),
+        false => format!("{:.digits$}", scale * value),
+    };
     match value {
         None => "–".to_owned(),
         Some(Difference { mean, interval: None, .. }) => number(mean),
@@ -144,7 +147,7 @@ fn widths(rows: &[Vec<String>]) -> Vec<usize> {
 }
 
 /// The first column to the left, numbers to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let widths = widths(rows);
     let cell = |(column, text): (usize, &String)| match column {
         0 => format!("{text:<width$}", width = widths[0]),
@@ -155,7 +158,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
         .collect()
 }
 
-fn markdown(rows: &[Vec<String>]) -> String {
+pub(super) fn markdown(rows: &[Vec<String>]) -> String {
     let line = |row: &[String]| format!("| {} |\n", row.join(" | "));
     let rule = format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
     line(&rows[0]) + &rule + &rows[1..].iter().map(|row| line(row)).collect::<String>()

@@ -1,6 +1,7 @@
 //! Reading, overriding and checking recipes. Every error names the key and says what would be right.
 
 use super::{BUILTIN, Recipe};
+use crate::compare::Method;
 use crate::optimizer::SgdSettings;
 use crate::schedule::Moment;
 use crate::space::{Candidates, Stem};
@@ -107,7 +108,7 @@ impl Recipe {
         }
         let recipe = finish(table, over, origin)?;
         for (method, over) in &recipe.methods {
-            recipe.with(over.clone(), &format!("{origin}: method {method}"))?;
+            Method::own(method, over, &recipe, &format!("{origin}: method {method}"))?;
         }
         Ok(recipe)
     }

@@ -1,7 +1,7 @@
 //! What is told while a run goes on.
 
 use super::CheckpointError;
-use crate::compare::Outcome;
+use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
 use crate::schedule::Decision;
 use crate::space::CellKind;
@@ -128,6 +128,11 @@ pub enum Event<'a> {
         outcome: &'a Outcome,
         /// What is left of the comparison, estimated from what is done of it.
         seconds_left: f64,
+    },
+    /// A comparison has looked up what a search found.
+    LookedUp {
+        /// Where that stands.
+        found: &'a Found,
     },
 }
 

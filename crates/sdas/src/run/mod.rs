@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod data;
+mod error;
 mod event;
 mod folder;
 mod memory;
@@ -9,8 +10,9 @@ mod memory;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
 pub use data::{RunData, Seen, load_data};
+pub use error::RunError;
 pub use event::{CellRecord, Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
-pub use folder::{Folder, RunError};
+pub use folder::Folder;
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory};
 

@@ -1,0 +1,172 @@
+//! A cell's states and edges, without its tensors' numbers: what is read where, what is added to what.
+
+use super::extension::values;
+use super::fan::{Fan, Given};
+use super::plan::Plan;
+use crate::Link;
+use crate::expression::Extent;
+use crate::weights::volume;
+use crate::width::Width;
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+use std::sync::Arc;
+
+/// Size of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) extent: Extent,
+    pub(crate) channels: usize,
+}
+
+/// The sizes of all states; none if edges do not fit them, or one another.
+pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>> {
+    let of_input = |input: &Tensor<5>| {
+        let [_, t, h, w, channels] = input.dims();
+        Shape { extent: [t, h, w], channels }
+    };
+    let mut shapes: Vec<_> = inputs.iter().map(of_input).collect();
+    for Link { edge, from, node, .. } in links {
+        let read = shapes[*from];
+        let shape = Shape { extent: edge.output_extent(read.extent), channels: edge.outputs };
+        match shapes.get(inputs.len() + node) {
+            None => shapes.push(shape),
+            Some(other) if *other != shape => return None,
+            Some(_) => {}
+        }
+        if edge.inputs != read.channels {
+            return None;
+        }
+    }
+    Some(shapes)
+}
+
+/// What a call of the fused cell is besides its tensors.
+#[derive(Debug)]
+pub struct Call {
+    width: Width,
+    pub(crate) batch: bool,
+    pub(super) samples: usize,
+    /// How many of the tensors that are given are inputs; the others are there to make up the number.
+    pub(crate) inputs: usize,
+    /// By state.
+    pub(super) shapes: Vec<Shape>,
+    /// The states that the output is made of.
+    pub(super) concat: Vec<usize>,
+    /// Factors of a row of the mixes.
+    pub(super) columns: usize,
+    /// By link.
+    pub(crate) places: Vec<Place>,
+    /// In the order of the states that they read. Links that compute nothing are in none.
+    pub(super) fans: Vec<Members>,
+}
+
+/// A link's place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) from: usize,
+    pub(crate) node: usize,
+    pub(crate) mixed: Option<usize>,
+    pub(crate) factors: Option<Vec<f32>>,
+}
+
+/// Links of one plan that read the same state and end in different nodes.
+#[derive(Debug)]
+pub(super) struct Members {
+    pub(super) from: usize,
+    pub(super) links: Vec<usize>,
+}
+
+impl Call {
+    pub(super) fn new(
+        inputs: &[Tensor<5>],
+        links: &[Link],
+        mixes: Option<&Tensor<2>>,
+        concat: &[usize],
+        batch: bool,
+    ) -> Self {
+        let samples = inputs[0].dims()[0];
+        let shapes = shapes(inputs, links).expect("edges fit the states of a cell that is computed in one piece");
+        let place = |link: &Link| Place {
+            plan: Plan::of(link.edge, samples, shapes[link.from].extent),
+            from: link.from,
+            node: link.node,
+            mixed: link.mixed,
+            factors: link.factors.clone(),
+        };
+        let places: Vec<_> = links.iter().map(place).collect();
+        let mut fans: Vec<Members> = Vec::new();
+        for (index, place) in places.iter().enumerate().filter(|(index, _)| links[*index].edge.computes()) {
+            let fits = |members: &&mut Members| {
+                members.from == place.from
+                    && Arc::ptr_eq(&places[members.links[0]].plan, &place.plan)
+                    && members.links.iter().all(|&member| places[member].node != place.node)
+            };
+            match fans.iter_mut().find(fits) {
+                Some(members) => members.links.push(index),
+                None => fans.push(Members { from: place.from, links: vec![index] }),
+            }
+        }
+        fans.sort_by_key(|members| members.from);
+        Call {
+            width: Width::current(),
+            batch,
+            samples,
+            inputs: inputs.len(),
+            shapes,
+            concat: concat.to_vec(),
+            columns: mixes.map_or(0, |mixes| mixes.dims()[1]),
+            places,
+            fans,
+        }
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.shapes.len() - self.inputs
+    }
+
+    /// Values of a node.
+    pub(super) fn count(&self, node: usize) -> usize {
+        let Shape { extent, channels } = self.shapes[self.inputs + node];
+        self.samples * volume(extent) * channels
+    }
+
+    /// Nodes up to the one that is the state `from`: those that links from there do not end in.
+    pub(super) fn nodes_before(&self, from: usize) -> usize {
+        (from + 1).saturating_sub(self.inputs)
+    }
+
+    /// Whether an edge reads a node.
+    pub(super) fn reads(&self, node: usize) -> bool {
+        self.fans.iter().any(|members| members.from == self.inputs + node)
+    }
+
+    /// Whether anything is added to a node.
+    pub(super) fn ends_in(&self, node: usize) -> bool {
+        self.fans.iter().any(|members| members.links.iter().any(|&link| self.places[link].node == node))
+    }
+
+    /// The output's nodes with their channels.
+    pub(super) fn output(&self) -> (Vec<usize>, Vec<usize>) {
+        self.concat.iter().map(|&state| (state - self.inputs, self.shapes[state].channels)).unzip()
+    }
+
+    /// A fan, its input given.
+    pub(super) fn fan<'a>(
+        &'a self,
+        members: &Members,
+        input: &'a [f32],
+        weights: &'a [FlexTensor],
+        mixes: &[f32],
+    ) -> Fan<'a> {
+        let plan = &*self.places[members.links[0]].plan;
+        let given = |&link: &usize| {
+            let mix = match self.places[link].mixed {
+                Some(row) => mixes[row * self.columns..][..plan.operations].to_vec(),
+                None => vec![1.0; plan.operations],
+            };
+            Given { weights: values(&weights[link]), mix }
+        };
+        Fan { plan, width: self.width, input, edges: members.links.iter().map(given).collect() }
+    }
+}

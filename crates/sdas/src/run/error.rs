@@ -1,0 +1,188 @@
+//! What can go wrong in a run.
+
+use super::{CheckpointError, Phase};
+use crate::genotype::GenotypeError;
+use crate::recipe::RecipeError;
+use crate::table::TableError;
+use sdas_data::DataError;
+use std::path::PathBuf;
+
+/// What can go wrong in a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A genotype.
+    #[error(transparent)]
+    Genotype(#[from] GenotypeError),
+    /// A table of trained cells.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A file of the run's folder.
+    #[error("cannot {what} {}: {source}; what was written before is still valid", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A folder that holds no run.
+    #[error("{} holds no run: it has no {missing}; give the folder that `sdas search` or `sdas train` wrote", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What a run would have.
+        missing: &'static str,
+    },
+    /// A new run would overwrite another.
+    #[error("{} already holds a run; choose another folder, or go on with it by --resume {}", path.display(), path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A search where a training is asked for, or the other way round.
+    #[error("the run in this folder is one of `sdas {phase}`; go on with it by `sdas {phase} --resume`")]
+    OtherPhase {
+        /// What it is.
+        phase: Phase,
+    },
+    /// There is nothing whole left to go on from.
+    #[error(
+        "the run in {} cannot go on: {why}\n  remedy: put its checkpoints back as they were, or begin it again elsewhere: its \
+         config.toml is the recipe", path.display()
+    )]
+    NoCheckpoint {
+        /// The run's folder.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// The sizes in the folder's recipe are not those that the run began with.
+    #[error(
+        "{key} is {now}, but the run was made with {before}\n  remedy: put config.toml back as it was, or begin another run"
+    )]
+    OtherSizes {
+        /// The recipe's key.
+        key: &'static str,
+        /// Its value when the run was made.
+        before: String,
+        /// Its value now.
+        now: String,
+    },
+    /// The classes have changed.
+    #[error(
+        "the run was made with the classes {before}, but the data has {now}\n  remedy: give it the data that it was made with"
+    )]
+    OtherClasses {
+        /// When the run was made.
+        before: String,
+        /// Now.
+        now: String,
+    },
+    /// Data of one class: whatever a network says of it is right.
+    #[error(
+        "there is only one class, `{class}`, so that there is nothing to tell apart, and any cell would do\n  \
+         remedy: give the data two classes or more: folders in `train` and `test`, or names in `data.classes`"
+    )]
+    OneClass {
+        /// Its name.
+        class: String,
+    },
+    /// The training pictures have changed.
+    #[error(
+        "the training samples are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
+    )]
+    OtherPictures,
+    /// A comparison finds a run of another recipe in its place.
+    #[error(
+        "the run in {} was made with {key} = {before}, but now it would be {now}\n  remedy: compare in another folder, or \
+         with the recipe and settings of before, or remove that run", path.display()
+    )]
+    OtherRecipe {
+        /// The run's folder.
+        path: PathBuf,
+        /// The recipe's first key that differs.
+        key: String,
+        /// Its value when the run was made.
+        before: String,
+        /// Its value now.
+        now: String,
+    },
+    /// Another process works in the folder.
+    #[error("another process works in {}; wait until it is done, or choose another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Runs that are to be measured together have other test sets.
+    #[error(
+        "the runs cannot be measured together: their test sets have {before} and {now} samples, or the same number in another order
+  remedy: name runs of the same data, split and classes"
+    )]
+    OtherTest {
+        /// Samples of the first run's test set.
+        before: usize,
+        /// Of the other's.
+        now: usize,
+    },
+    /// A value that does not fit the data.
+    #[error("{key}: {message}")]
+    Setting {
+        /// The recipe's key.
+        key: &'static str,
+        /// What would be right.
+        message: String,
+    },
+    /// Sizes for which the memory cannot be enough.
+    #[error(
+        "{key}: is {value}, but a step would hold at least {needs} at once, and this process can have {has} ({by})\n  \
+         remedy: make it smaller"
+    )]
+    TooLarge {
+        /// The recipe's key that is furthest from the usual.
+        key: &'static str,
+        /// Its value.
+        value: usize,
+        /// What a step would hold.
+        needs: String,
+        /// What there can be.
+        has: String,
+        /// What sets that.
+        by: &'static str,
+    },
+    /// The loss or a gradient is not a number any more.
+    #[error(
+        "{what} is not finite at step {step} (epoch {epoch}); checkpoints written before stay valid\n  remedy: a smaller {key}, for example half of it, or a smaller clip"
+    )]
+    NotFinite {
+        /// What.
+        what: &'static str,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Steps done.
+        step: usize,
+        /// The key of the rate to lower.
+        key: &'static str,
+    },
+    /// A part of a comparison that was computed by another process.
+    #[error("{method}, seed {seed}, failed: {fault}\n  all of it: {}", log.display())]
+    Part {
+        /// The method.
+        method: String,
+        /// Its seed.
+        seed: u64,
+        /// What the process said last.
+        fault: String,
+        /// What it said before.
+        log: PathBuf,
+    },
+}
