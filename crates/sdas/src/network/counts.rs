@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::genotype::published;
     use crate::network::{NetworkShape, Stem};
-    use crate::space::{Candidates, IMAGE, VIDEO};
+    use crate::space::{Candidates, IMAGE, NB201, VIDEO};
     use crate::supernet::{Supernet, SupernetShape};
 
     fn derived(name: &str, stem: Stem) -> Counts {
@@ -169,14 +169,17 @@ mod tests {
 
     #[test]
     fn deep_networks_are_counted_without_being_built() {
-        let candidates = Candidates::whole(&VIDEO);
+        let spaces = [&VIDEO, &NB201].map(Candidates::whole);
         let genotype = published("darts_v2").expect("a published cell");
         for cells in [BUILT - 1, BUILT, BUILT + 1, BUILT + 2, 64] {
-            let supernet = |cells| {
-                let shape = SupernetShape { channels: 3, cells, classes: 5, inputs: 3, stem_stride: [1, 2, 2] };
-                Network::supernet(&candidates, shape)
-            };
-            assert_eq!(Counts::of(cells, [5, 33, 47], supernet), supernet(cells).counts([5, 33, 47]), "{cells} cells");
+            for candidates in &spaces {
+                let supernet = |cells| {
+                    let shape = SupernetShape { channels: 3, cells, classes: 5, inputs: 3, stem_stride: [1, 2, 2] };
+                    Network::supernet(candidates, shape)
+                };
+                let counted = Counts::of(cells, [5, 33, 47], supernet);
+                assert_eq!(counted, supernet(cells).counts([5, 33, 47]), "{}, {cells} cells", candidates.space);
+            }
             let shape = |cells| NetworkShape {
                 channels: 7,
                 cells,
