@@ -69,7 +69,7 @@ pub(super) fn each<'p, 'a>(
             if !matches!(taken, Ok(true)) {
                 halted.store(true, Ordering::SeqCst);
                 // The first error is the one to report: others may follow from it.
-                ending = ending.and_then(|_| taken);
+                ending = ending.and(taken);
             }
         }
         ending
