@@ -57,7 +57,11 @@ fn genotype() -> impl Strategy<Value = Genotype> {
 /// Whether the operations' names alone tell the space: of those with the same form of text, the first that knows them all.
 fn names_its_space(genotype: &Genotype) -> bool {
     let knows = |space: &Space| {
-        genotype.cells.iter().flat_map(Genes::edges).all(|(_, gene)| space.operations.iter().any(|o| o == gene.operation))
+        genotype
+            .cells
+            .iter()
+            .flat_map(Genes::edges)
+            .all(|(_, gene)| space.operations.iter().any(|o| o == gene.operation))
     };
     SPACES.iter().find(|space| space.keep == genotype.space.keep && knows(space)) == Some(&genotype.space)
 }
@@ -488,9 +492,18 @@ fn a_benchmark_text_of_another_form_is_refused_by_place() {
     assert_eq!(error("|+|", "|-|"), "line 1, column 18: expected \"~\" and a state's number, found \"|\"");
     assert_eq!(error("|none~2|", "|"), "normal, node 2 (of 0..2): a node has 3 edges, this one 2");
     assert_eq!(error("|none~2|", "|none~2"), "line 1, column 87: expected \"|\" after an edge, found the end");
-    assert_eq!(error("+|nor", "+\n nor"), "line 2, column 1: expected \"|\" before a node's first edge, found nor_conv_3x3");
-    assert_eq!(error("~1|none", "~0|none"), "normal, node 2 (of 0..2): state 0 is read twice; there is one edge from each");
-    assert!(error("none~2", "none~3").starts_with("normal, node 2 (of 0..2), edge 2: reads state 3, which is the node itself"));
+    assert_eq!(
+        error("+|nor", "+\n nor"),
+        "line 2, column 1: expected \"|\" before a node's first edge, found nor_conv_3x3"
+    );
+    assert_eq!(
+        error("~1|none", "~0|none"),
+        "normal, node 2 (of 0..2): state 0 is read twice; there is one edge from each"
+    );
+    assert!(
+        error("none~2", "none~3")
+            .starts_with("normal, node 2 (of 0..2), edge 2: reads state 3, which is the node itself")
+    );
     assert!(error("none~2", "sep_conv_3x3~2").contains("unknown operation \"sep_conv_3x3\" in the nb201 space"));
     let short = Genotype::parse("|none~0|").unwrap_err().to_string();
     assert_eq!(short, "normal: a cell has 3 nodes, this one 1");
@@ -509,7 +522,10 @@ fn a_file_has_the_kinds_of_cell_and_the_operations_of_its_space() {
     assert!(error(&alone).contains("unknown field `other`"), "{}", error(&alone));
     let start = darts.find(",\n  \"reduction\"").unwrap();
     let end = darts.find(",\n  \"origin\"").unwrap();
-    assert_eq!(error(&format!("{}{}", &darts[..start], &darts[end..])), "not a genotype file: missing field `reduction`");
+    assert_eq!(
+        error(&format!("{}{}", &darts[..start], &darts[end..])),
+        "not a genotype file: missing field `reduction`"
+    );
     // S1 has other operations on every edge.
     let text = error(&darts.replace("\"image\"", "\"s1\""));
     assert_eq!(
@@ -573,7 +589,8 @@ fn cells_agree_where_states_and_operation_are_the_same() {
     // By chance: node i reads one of its i + 2 states by 2/(i + 2), and its operation is one of 7 (image) or 12 (video).
     for (space, operations) in [(&IMAGE, 7.0), (&VIDEO, 12.0)] {
         let candidates = Candidates::whole(space);
-        let drawn: Vec<_> = (0..2000).map(|seed| Genotype::drawn(&candidates, &mut stream(seed, "test", [0, 0]))).collect();
+        let drawn: Vec<_> =
+            (0..2000).map(|seed| Genotype::drawn(&candidates, &mut stream(seed, "test", [0, 0]))).collect();
         let mean = drawn.windows(2).map(|pair| pair[0].agreement(&pair[1])).sum::<f64>() / 1999.0;
         let expected = (2.0 / 2.0 + 2.0 / 3.0 + 2.0 / 4.0 + 2.0 / 5.0) / 4.0 / operations;
         assert!((mean - expected).abs() < 0.006, "{space}: {mean} is not {expected}");

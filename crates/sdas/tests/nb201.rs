@@ -52,7 +52,10 @@ fn assert_costs(rows: &[Row]) {
 fn networks_cost_what_the_benchmark_says() {
     let rows = rows(include_str!("nb201_counts.csv"));
     for (edge, operation) in (0..6).flat_map(|edge| (0..5).map(move |operation| (edge, operation))) {
-        assert!(rows.iter().any(|row| row.operations[edge] == operation), "edge {edge} never has operation {operation}");
+        assert!(
+            rows.iter().any(|row| row.operations[edge] == operation),
+            "edge {edge} never has operation {operation}"
+        );
     }
     assert_costs(&rows);
 }
@@ -104,7 +107,9 @@ fn a_search_ends_in_a_cell_of_the_space() {
     let decisions: Vec<serde_json::Value> =
         read("decisions.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(decisions.len(), 6);
-    assert!(decisions.iter().all(|decision| decision["cell"] == "normal" && decision["pruned"] == serde_json::json!([])));
+    assert!(
+        decisions.iter().all(|decision| decision["cell"] == "normal" && decision["pruned"] == serde_json::json!([]))
+    );
     let metrics: Vec<MetricRecord> = read("metrics.jsonl").lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(metrics.last().unwrap().decided, Some(vec![6]));
     // The cells of every epoch, of which the last is what the search came to.
@@ -129,7 +134,8 @@ fn a_cell_of_nothing_is_trained() {
     let place = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let context = Context { device: device::choose("cpu").unwrap(), observer: &mut Quiet, stop: &stop };
-    let Ending::Done(result) = sdas::train::train(recipe, &genotype, &place.path().join("run"), context).unwrap() else {
+    let Ending::Done(result) = sdas::train::train(recipe, &genotype, &place.path().join("run"), context).unwrap()
+    else {
         panic!("nothing stopped it")
     };
     // Nothing of the pictures reaches the classifier: it can learn how frequent classes are, and no more.

@@ -2,7 +2,7 @@
 
 use super::SearchState;
 use super::progress::{Clock, Progress};
-use super::state::{initial, restore, supernet};
+use super::state::{initial, restore};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
@@ -55,7 +55,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let loaders = Loaders::new(&recipe, &data)?;
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
-            let state = restore(supernet(&recipe, Sizes::of(&data))?, &progress, (&path, checkpoint), &context)?;
+            let state = restore(&recipe, Sizes::of(&data), &progress, (&path, checkpoint), &context)?;
             (state, progress)
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
@@ -220,6 +220,7 @@ impl<'a> Search<'a> {
             }
             let start = std::time::Instant::now();
             let training = DeviceBatch::new(training, &self.context.device);
+            self.state.mixing.go_to(self.progress.step, epoch, settings.epochs);
             if epoch >= settings.alpha_warmup && !self.state.supernet.is_decided() {
                 let validation = DeviceBatch::new(validation, &self.context.device);
                 let gradient =
@@ -258,7 +259,7 @@ impl<'a> Search<'a> {
     }
 
     fn decide_one(&mut self, kind: CellKind, moment: Moment) -> Result<(), RunError> {
-        let SearchState { supernet, weights, statistics, sgd, alpha } = &mut self.state;
+        let SearchState { supernet, weights, statistics, sgd, alpha, .. } = &mut self.state;
         let Supernet { candidates, plans, .. } = supernet;
         let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
         let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };

@@ -324,7 +324,10 @@ pub(super) mod tests {
         assert_eq!(course, Course::of([(0.125, 6.0), (1.0, 9.0)]));
         write("{\"epoch\": 1, \"genotype\": \"|none~0|+|c~0|none~1|\"}\n");
         let fault = part.course(&truth(VALIDATION), 9).unwrap_err().to_string();
-        assert!(fault.contains("cells.jsonl: epoch 1: genotype") && fault.contains("unknown operation \"c\""), "{fault}");
+        assert!(
+            fault.contains("cells.jsonl: epoch 1: genotype") && fault.contains("unknown operation \"c\""),
+            "{fault}"
+        );
     }
 
     #[test]

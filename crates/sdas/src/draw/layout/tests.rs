@@ -62,10 +62,11 @@ fn found_cell(space: &'static Space) -> impl Strategy<Value = CellPicture> {
 /// A cell in the middle of a search: each of its edges undecided, decided or pruned.
 fn searched_cell(space: &'static Space) -> impl Strategy<Value = CellPicture> {
     prop::collection::vec((0..3u8, 1..space.operations.len()), space.edge_count()).prop_map(move |states| {
-        let drawn = space.edges().zip(states).filter(|(_, (state, _))| *state != 2).map(|(edge, (state, operation))| {
-            let state = if state == 0 { EdgeState::Undecided } else { EdgeState::Decided };
-            EdgePicture::new(space, edge, &space.operations[operation], state)
-        });
+        let drawn =
+            space.edges().zip(states).filter(|(_, (state, _))| *state != 2).map(|(edge, (state, operation))| {
+                let state = if state == 0 { EdgeState::Undecided } else { EdgeState::Decided };
+                EdgePicture::new(space, edge, &space.operations[operation], state)
+            });
         CellPicture::new(space, "normal cell", drawn, space.concat())
     })
 }
