@@ -492,4 +492,29 @@ mod tests {
     fn pictures_by_formula_lie_nowhere() {
         assert!(message(&["data.path=pictures"]).contains("data.path") && message(&["data.path=x"]).contains("folder"));
     }
+    #[test]
+    fn relaxations_are_read_and_checked() {
+        let relaxation = |overrides: &[&str]| resolve(overrides).unwrap().search.relaxation;
+        assert_eq!(relaxation(&[]), Relaxation::Softmax {});
+        let hard = r#"search.relaxation={ kind = "gumbel_hard", from = 5 }"#;
+        assert_eq!(relaxation(&[hard]), Relaxation::GumbelHard { from: 5.0, to: 0.1 });
+        // Another kind has its own temperatures.
+        assert_eq!(relaxation(&[hard, "search.relaxation.kind=gumbel"]), Relaxation::Gumbel { from: 1.0, to: 0.03 });
+
+        assert!(message(&["search.relaxation.kind=hard"]).contains("search.relaxation.kind: unknown variant `hard`"));
+        assert!(message(&["search.relaxation.from=2"]).contains("search.relaxation: unknown field `from`"));
+        let cold = message(&["search.relaxation.kind=gumbel", "search.relaxation.to=0"]);
+        assert!(cold.contains("search.relaxation.to: must be a temperature above 0, not 0"), "{cold}");
+        assert!(
+            message(&["search.beta_decay=-1"]).contains("search.beta_decay: must be at least 0 and finite, not -1")
+        );
+        assert!(message(&["search.auxiliary_skip=nan"]).contains("search.auxiliary_skip: must be at least 0"));
+        assert!(message(&[hard, "search.order=second"]).contains("search.order: is second"));
+        assert!(message(&[hard, "search.auxiliary_skip=1"]).contains("search.auxiliary_skip: must be 0 with"));
+        for lacking in ["space.name=s1", r#"space.operations=["sep_conv_3x3", "dil_conv_3x3"]"#] {
+            let text = message(&[lacking, "search.auxiliary_skip=1"]);
+            assert!(text.contains("search.auxiliary_skip: must be 0 here") && text.contains("cell"), "{text}");
+        }
+        assert!(resolve(&["space.name=s2", "search.auxiliary_skip=1", "search.beta_decay=50"]).is_ok());
+    }
 }

@@ -141,8 +141,14 @@ impl SearchState {
     ) -> (Vec<Tensor<2>>, Tensor<2>) {
         let tracked = |alpha: Tensor<2>| alpha.autodiff().require_grad();
         let alpha: Vec<Tensor<2>> = self.alpha.tensors(&batch.input).into_iter().map(tracked).collect();
-        let pass = Pass { mixes: Some(relaxed.factors(&alpha)), ..Pass::training(weights) };
+        let factors = relaxed.factors(&alpha);
+        // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would be
+        // nothing to go back from.
+        let zeros = factors.iter().filter(|_| relaxed.drawn.is_some()).map(|factors| factors.clone().sum() * 0.0);
+        let zeros: Vec<Tensor<1>> = zeros.collect();
+        let pass = Pass { mixes: Some(factors), ..Pass::training(weights) };
         let logits = self.forward(pass, relaxed, batch.input.clone()).logits;
+        let logits = zeros.into_iter().fold(logits, |logits, zero| logits + zero.reshape([1, 1]));
         (alpha, logits)
     }
 

@@ -188,4 +188,13 @@ mod tests {
         let rows = alpha.rows(0, mixes);
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     }
+    #[test]
+    fn beta_decay_pulls_at_what_is_large() {
+        let mut alpha = Alpha::new(&Candidates::whole(&S2), 1);
+        // softmax is 1/4 and 3/4, and 1/2 each; two edges share λ = 6.
+        alpha.values = vec![vec![vec![0.0, 3f32.ln()], vec![0.0, 0.0]]];
+        let expected = [0.75, 2.25, 1.5, 1.5];
+        let values = alpha.beta_decay(6.0).concat().concat();
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
+    }
 }

@@ -15,7 +15,7 @@ pub struct Drawn {
     /// Where the drawn operations' numbers lie in the whole.
     parts: Vec<Kept>,
     /// By kind of cell and edge.
-    choices: Vec<Vec<usize>>,
+    pub(super) choices: Vec<Vec<usize>>,
 }
 
 impl Drawn {

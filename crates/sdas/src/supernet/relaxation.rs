@@ -2,7 +2,7 @@
 
 use super::{Alpha, Drawn, Rows, Supernet};
 use crate::schedule::strongest;
-use crate::space::{Candidates, OperationKind};
+use crate::space::{Candidates, Operation, OperationKind};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
 use rand::Rng;
@@ -152,7 +152,7 @@ impl Mixing {
         };
         let of = |(kind, rows): (usize, &Rows<f32>)| {
             let mut stream = stream(self.seed, name, [self.step as u64, kind as u64]);
-            // 1 − u lies in (0, 1], and so its logarithm is finite; of 1 itself, −0 gives an infinite variate.
+            // 1 − u lies in (0, 1]; of 1 itself, the logarithm is 0 and has none.
             let mut variate = || -(-(1.0 - stream.random::<f64>()).ln()).max(f64::MIN_POSITIVE).ln() as f32;
             rows.iter().map(|row| row.iter().map(|_| variate()).collect()).collect()
         };
@@ -163,7 +163,7 @@ impl Mixing {
     fn skips(&self, candidates: &Candidates) -> Option<Vec<Rows<f32>>> {
         let factor = (self.auxiliary_skip * (1.0 - self.share)) as f32;
         let of = |&kind| {
-            let row = |operations: &Vec<&'static crate::space::Operation>| {
+            let row = |operations: &Vec<&'static Operation>| {
                 let is_skip = |operation: &&crate::space::Operation| operation.kind == OperationKind::Skip;
                 operations.iter().map(|operation| if is_skip(operation) { factor } else { 0.0 }).collect()
             };
@@ -213,5 +213,91 @@ impl Relaxed {
             }
         };
         alpha.iter().enumerate().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::NB201;
+    use crate::supernet::SupernetShape;
+    use burn::tensor::Device;
+
+    fn values(tensor: Tensor<2>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    fn are_near(values: &[f64], expected: &[f64]) -> bool {
+        values.len() == expected.len() && values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6)
+    }
+
+    /// α = 0 and ln 3, so that softmax(α) is 1/4 and 3/4.
+    fn alpha() -> Tensor<2> {
+        Tensor::from_floats([[0.0, 3f32.ln()]], &Device::flex())
+    }
+
+    fn noise(values: [f32; 2], temperature: f64) -> Option<Noise> {
+        Some(Noise { values: vec![vec![values.to_vec()]], temperature })
+    }
+
+    #[test]
+    fn gumbel_factors_are_a_softmax_of_what_was_drawn() {
+        // g = ln 3 makes up for the difference at any temperature.
+        let even = Relaxed { noise: noise([3f32.ln(), 0.0], 0.3), drawn: None, skips: None };
+        assert!(are_near(&values(even.factors(&[alpha()]).remove(0)), &[0.5, 0.5]));
+        // At τ = 1/2, the squares of 1/4 and 3/4: 1 to 9.
+        let cold = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: None, skips: Some(vec![vec![vec![0.25, 0.0]]]) };
+        assert!(are_near(&values(cold.factors(&[alpha()]).remove(0)), &[0.1 + 0.25, 0.9]));
+    }
+
+    #[test]
+    fn a_drawn_factor_is_one_with_the_gradient_of_its_share() {
+        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1] };
+        let mut drawn = Drawn::new(&Supernet::new(Candidates::whole(&NB201), shape), vec![vec![1; 6]]);
+        drawn.choices = vec![vec![1]];
+        let relaxed = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: Some(drawn), skips: None };
+        let alpha = alpha().autodiff().require_grad();
+        let factors = relaxed.factors(std::slice::from_ref(&alpha)).remove(0);
+        assert_eq!(values(factors.clone().inner()), [1.0]);
+        // The share is p = 0.9; dp/dα is p (1 − p) / τ.
+        let gradient = alpha.grad(&factors.sum().backward()).unwrap();
+        assert!(are_near(&values(gradient), &[-0.18, 0.18]));
+    }
+
+    #[test]
+    fn everything_goes_linearly_from_the_first_epoch_to_the_last() {
+        let mut mixing = Mixing { beta_decay: 50.0, auxiliary_skip: 1.0, ..Mixing::default() };
+        let candidates = Candidates::whole(&NB201);
+        // Of the first edge, the skip connection's.
+        let mut at = |epoch| {
+            mixing.go_to(7, epoch, 5);
+            (mixing.decay(), mixing.skips(&candidates).map(|skips| skips[0][0].clone()))
+        };
+        assert_eq!(at(0), (0.0, Some(vec![0.0, 1.0, 0.0, 0.0, 0.0])));
+        assert_eq!(at(3), (37.5, Some(vec![0.0, 0.25, 0.0, 0.0, 0.0])));
+        assert_eq!(at(4), (50.0, None));
+        mixing.go_to(0, 0, 1);
+        assert_eq!(mixing.share, 0.0);
+    }
+
+    #[test]
+    fn operations_are_drawn_as_often_as_softmax_says() {
+        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1] };
+        let supernet = Supernet::new(Candidates::whole(&NB201), shape);
+        let mut alpha = Alpha::new(&supernet.candidates, 1);
+        // 1/8 each, and 1/2.
+        alpha.values = vec![vec![vec![0.0, 0.0, 4f32.ln(), 0.0, 0.0]; 6]];
+        let mut mixing = Mixing { relaxation: Relaxation::GumbelHard { from: 10.0, to: 0.1 }, ..Mixing::default() };
+        let mut times = [0f64; 5];
+        for step in 0..1000 {
+            mixing.go_to(step, 0, 10);
+            let drawn = mixing.training(Half::Weights, &alpha, &supernet).drawn.unwrap();
+            drawn.choices[0].iter().for_each(|&choice| times[choice] += 1.0 / 6000.0);
+        }
+        // Five standard deviations.
+        assert!(times.iter().zip([0.125, 0.125, 0.5, 0.125, 0.125]).all(|(a, b)| (a - b).abs() < 0.03), "{times:?}");
+        let choices = |half| mixing.training(half, &alpha, &supernet).drawn.unwrap().choices;
+        assert_eq!(choices(Half::Alpha), choices(Half::Alpha));
+        assert_ne!(choices(Half::Alpha), choices(Half::Weights));
     }
 }
