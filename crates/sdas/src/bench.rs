@@ -6,9 +6,9 @@ use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
 use crate::run::{Phase, RunError, StepSize, peak_memory};
-use crate::search::{SearchState, StepNoise};
+use crate::search::SearchState;
 use crate::space::{Candidates, IMAGE, Space, VIDEO};
-use crate::supernet::{Alpha, Supernet, SupernetShape};
+use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
@@ -154,8 +154,8 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let weights = supernet.network.initial_weights(1, device);
             let statistics = supernet.network.initial_statistics(device);
             let alpha = Alpha::new(&supernet.candidates, 1);
-            let noise = StepNoise { seed: 1, step: 0 };
-            let mut state = SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, noise };
+            let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
+            let mut state = SearchState { sgd, supernet, weights, statistics, alpha, mixing };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {
                 let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));

@@ -15,9 +15,9 @@ use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
-use sdas::search::{Order, SearchState, StepNoise};
+use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
-use sdas::supernet::{Alpha, AlphaSettings, Remains, Rows, Supernet, SupernetShape};
+use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
 
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
@@ -100,7 +100,8 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let weights = weights(case, prefix, &supernet.network, numbers, device);
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
-    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, noise: StepNoise { seed: 0, step: 0 } }
+    let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
+    SearchState { sgd, supernet, weights, statistics, alpha, mixing }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

@@ -4,9 +4,9 @@ use sdas::device;
 use sdas::genotype::Genotype;
 use sdas::recipe::Recipe;
 use sdas::run::{Checkpoint, Context, Ending, Event, Observer};
-use sdas::space::{Candidates, SPACES, Space};
+use sdas::space::{Candidates, IMAGE, NB201, S2, SPACES, Space};
 use sdas_data::random::stream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops the run with the last step of an epoch, before what is held out of it is measured.
@@ -32,6 +32,10 @@ impl Observer for Quiet {
 }
 
 fn recipe(space: &Space) -> Recipe {
+    recipe_with(space, &[])
+}
+
+fn recipe_with(space: &Space, own: &[&str]) -> Recipe {
     let settings = [
         "search.epochs=2",
         "search.channels=2",
@@ -48,7 +52,7 @@ fn recipe(space: &Space) -> Recipe {
         "data.size=16",
     ];
     let name = format!("space.name={space}");
-    let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).chain([name]).collect();
+    let settings: Vec<String> = settings.iter().chain(own).map(|setting| setting.to_string()).chain([name]).collect();
     Recipe::resolve("shapes", &settings).unwrap()
 }
 
@@ -65,7 +69,6 @@ fn last(folder: &Path) -> ([usize; 3], Checkpoint) {
 #[test]
 fn measuring_what_is_held_out_can_be_stopped() {
     let place = tempfile::tempdir().unwrap();
-    let device = device::choose("cpu").unwrap();
     for (space, kind) in SPACES.iter().flat_map(|space| [(space, "search"), (space, "train")]) {
         let cell = Genotype::drawn(&Candidates::whole(space), &mut stream(1, "test", [0, 0]));
         let begin = |folder: &Path, context: Context<'_>| match kind {
@@ -76,17 +79,50 @@ fn measuring_what_is_held_out_can_be_stopped() {
             "search" => sdas::search::resume(folder, context).unwrap(),
             _ => sdas::train::resume(folder, context).unwrap(),
         };
-        let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(format!("{space}-{kind}-{name}")));
-        let never = AtomicBool::new(false);
-        begin(&whole, Context { device: device.clone(), observer: &mut Quiet, stop: &never });
+        ends_alike(&place.path().join(format!("{space}-{kind}")), begin, resume);
+    }
+}
 
-        let stop = AtomicBool::new(false);
-        let mut observer = StopsAtLastStep { stop: &stop, steps: 0 };
-        let ending = begin(&stopped, Context { device: device.clone(), observer: &mut observer, stop: &stop });
-        assert_eq!(ending, Ending::Interrupted);
-        assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not measured");
-        let ending = resume(&stopped, Context { device: device.clone(), observer: &mut Quiet, stop: &never });
-        assert!(matches!(ending, Ending::Done(_)));
-        assert!(last(&stopped) == last(&whole), "{space} {kind}");
+/// Runs to the end, and to the end with a stop after the first epoch's steps, in folders that begin with `name`.
+fn ends_alike(
+    name: &Path,
+    begin: impl Fn(&Path, Context<'_>) -> Ending,
+    resume: impl Fn(&Path, Context<'_>) -> Ending,
+) {
+    let device = device::choose("cpu").unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|end| PathBuf::from(format!("{}-{end}", name.display())));
+    let never = AtomicBool::new(false);
+    let ending = begin(&whole, Context { device: device.clone(), observer: &mut Quiet, stop: &never });
+    assert!(matches!(ending, Ending::Done(_)));
+
+    let stop = AtomicBool::new(false);
+    let mut observer = StopsAtLastStep { stop: &stop, steps: 0 };
+    let ending = begin(&stopped, Context { device: device.clone(), observer: &mut observer, stop: &stop });
+    assert_eq!(ending, Ending::Interrupted);
+    assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not measured");
+    let ending = resume(&stopped, Context { device, observer: &mut Quiet, stop: &never });
+    assert!(matches!(ending, Ending::Done(_)));
+    assert!(last(&stopped) == last(&whole), "{}", name.display());
+}
+
+/// What is drawn, and what changes from epoch to epoch, is a function of where the search stands.
+#[test]
+fn searches_with_every_relaxation_and_regulariser_resume_bit_for_bit() {
+    let place = tempfile::tempdir().unwrap();
+    let cases: [(&str, &Space, &[&str]); 4] = [
+        ("gumbel", &NB201, &["search.relaxation.kind=gumbel", "search.auxiliary_skip=1"]),
+        ("gumbel_hard", &NB201, &["search.relaxation.kind=gumbel_hard"]),
+        ("gumbel_hard-image", &IMAGE, &["search.relaxation.kind=gumbel_hard", "search.beta_decay=50"]),
+        ("second", &S2, &["search.relaxation.kind=gumbel", "search.order=second", "search.beta_decay=50"]),
+    ];
+    for (name, space, settings) in cases {
+        // Edges are mixed until into the second epoch.
+        let schedule = ["search.schedule.start=0.3", "search.schedule.end=0.9"];
+        let recipe = recipe_with(space, &[settings, &schedule].concat());
+        ends_alike(
+            &place.path().join(name),
+            |folder, context| sdas::search::search(recipe.clone(), folder, context).unwrap(),
+            |folder, context| sdas::search::resume(folder, context).unwrap(),
+        );
     }
 }

@@ -5,10 +5,24 @@ use crate::schedule::Schedule;
 use crate::table::Searcher;
 use toml::{Table, Value};
 
+/// What `das` changes: everything is decided at the end.
+const DAS: &str = "search.schedule.kind = \"at_end\"\nsearch.criterion = \"strength\"";
+
+/// What the literature puts beside the schedule: with everything decided at the end by these names, as it was published, and
+/// with the recipe's schedule as `sdas-NAME`.
+const PUBLISHED: &[(&str, &str)] = &[
+    ("snas", r#"search.relaxation.kind = "gumbel""#),
+    ("gdas", r#"search.relaxation.kind = "gumbel_hard""#),
+    ("beta-darts", "search.beta_decay = 50.0"),
+    ("darts-minus", "search.auxiliary_skip = 1.0"),
+];
+/// What such a name begins with where the recipe's schedule stays.
+const SCHEDULED: &str = "sdas-";
+
 /// Methods that need no recipe to name them, with what they change.
 const BUILTIN: &[(&str, &str)] = &[
     ("sdas", ""),
-    ("das", r#"search = { schedule = { kind = "at_end" }, criterion = "strength" }"#),
+    ("das", DAS),
     ("confidence", r#"search.criterion = "confidence""#),
     ("margin", r#"search.criterion = "margin""#),
     ("certainty", r#"search.criterion = "certainty""#),
@@ -40,37 +54,51 @@ enum Way {
     Ask(Searcher),
 }
 
+/// What a built-in search of this name changes in a recipe.
+fn builtin(name: &str) -> Option<String> {
+    let find = |of: &[(&str, &'static str)], name: &str| of.iter().find(|(own, _)| *own == name).map(|(_, text)| *text);
+    let scheduled = || find(PUBLISHED, name.strip_prefix(SCHEDULED)?).map(str::to_owned);
+    let at_end = || find(PUBLISHED, name).map(|text| format!("{DAS}\n{text}"));
+    find(BUILTIN, name).map(str::to_owned).or_else(at_end).or_else(scheduled)
+}
+
+/// The names of all built-in searches.
+fn builtin_names() -> impl Iterator<Item = String> {
+    let published = PUBLISHED.iter().flat_map(|(name, _)| [name.to_string(), format!("{SCHEDULED}{name}")]);
+    BUILTIN.iter().map(|(name, _)| name.to_string()).chain(published)
+}
+
 impl Method {
     /// The method called `name`: one of the recipe's own (`[methods.NAME]`), or one of those built in: `sdas` (the recipe
-    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, and the searches that
-    /// ask a table of trained cells, by theirs.
+    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, what the literature
+    /// puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus` as published, `sdas-gdas` and so on with the
+    /// recipe's schedule), and the searches that ask a table of trained cells, by their names.
     ///
     /// # Errors
     ///
     /// An unknown name, or one that makes no sense for this recipe.
     pub fn resolve(name: &str, recipe: &Recipe) -> Result<Method, RecipeError> {
-        let builtin = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
-        let way = match (recipe.methods.get(name), builtin, Searcher::named(name)) {
+        let way = match (recipe.methods.get(name), builtin(name), Searcher::named(name)) {
             (Some(own), _, _) => Method::own(name, own, recipe, &format!("method {name}"))?.way,
-            (None, Some((_, text)), _) => Way::Search(text.parse().expect("built-in methods are TOML")),
+            (None, Some(text), _) => Way::Search(text.parse().expect("built-in methods are TOML")),
             (None, None, Some(searcher)) => Way::Ask(searcher),
             (None, None, None) if name == DRAWN => Way::Draw,
             (None, None, None) => {
-                let own = recipe.methods.keys().map(String::as_str);
-                let builtin = BUILTIN.iter().map(|(name, _)| *name).chain([DRAWN]).chain(Searcher::names());
-                return Err(RecipeError::Method {
-                    name: name.to_owned(),
-                    known: own.chain(builtin).collect::<Vec<_>>().join(", "),
-                });
+                let others = [DRAWN].into_iter().chain(Searcher::names()).map(str::to_owned);
+                let known = recipe.methods.keys().cloned().chain(builtin_names()).chain(others);
+                let known = known.collect::<Vec<_>>().join(", ");
+                return Err(RecipeError::Method { name: name.to_owned(), known });
             }
         };
         let method = Method { name: name.to_owned(), way };
         let resolved = method.recipe(recipe, 0)?;
-        if name == "sdas" && resolved.search.schedule == (Schedule::AtEnd {}) {
+        let published = name.strip_prefix(SCHEDULED).filter(|_| !recipe.methods.contains_key(name));
+        let at_end = if name == "sdas" { Some("das") } else { published };
+        if let (Some(at_end), Schedule::AtEnd {}) = (at_end, resolved.search.schedule) {
             return Err(RecipeError::Key {
                 origin: format!("recipe {}", recipe.recipe),
                 key: "search.schedule.kind".to_owned(),
-                message: "is at_end, so that `sdas` would be `das`; name a recipe with a schedule".to_owned(),
+                message: format!("is at_end, so that `{name}` would be `{at_end}`; name a recipe with a schedule"),
             });
         }
         Ok(method)
@@ -142,6 +170,7 @@ fn searcher(asking: &Value, over: &Table, origin: &str) -> Result<Searcher, Reci
 mod tests {
     use super::*;
     use crate::schedule::Criterion;
+    use crate::supernet::Relaxation;
 
     fn recipe(overrides: &[&str]) -> Recipe {
         Recipe::resolve("shapes", &overrides.iter().map(|text| text.to_string()).collect::<Vec<_>>()).unwrap()
@@ -150,8 +179,8 @@ mod tests {
     #[test]
     fn builtin_methods_are_recipes() {
         let base = recipe(&[]);
-        for (name, _) in BUILTIN {
-            let own = Method::resolve(name, &base).unwrap().recipe(&base, 7).unwrap();
+        for name in builtin_names() {
+            let own = Method::resolve(&name, &base).unwrap().recipe(&base, 7).unwrap();
             assert_eq!((own.search.seed, own.train.seed), (7, 7));
             assert_eq!((own.train.epochs, &own.data), (base.train.epochs, &base.data));
         }
@@ -159,6 +188,25 @@ mod tests {
         let named = Recipe::resolve("shapes-das", &[]).unwrap();
         assert_eq!((das.search.schedule, das.search.criterion), (named.search.schedule, named.search.criterion));
         assert!(!Method::resolve("random", &base).unwrap().searches());
+    }
+
+    #[test]
+    fn what_was_published_runs_at_the_end_or_with_the_schedule() {
+        let base = recipe(&[]);
+        let search = |name: &str| Method::resolve(name, &base).unwrap().recipe(&base, 7).unwrap().search;
+        let das = search("das");
+        for (name, _) in PUBLISHED {
+            let (at_end, scheduled) = (search(name), search(&format!("sdas-{name}")));
+            assert_eq!((at_end.schedule, at_end.criterion), (Schedule::AtEnd {}, Criterion::Strength));
+            assert_eq!((scheduled.schedule, scheduled.criterion), (base.search.schedule, base.search.criterion));
+            assert_eq!(at_end.relaxation, scheduled.relaxation);
+            assert_ne!(at_end, das, "{name}");
+        }
+        assert_eq!(search("gdas").relaxation, Relaxation::GumbelHard { from: 10.0, to: 0.1 });
+        assert_eq!((search("sdas-beta-darts").beta_decay, search("darts-minus").auxiliary_skip), (50.0, 1.0));
+        let das = recipe(&["search.schedule.kind=at_end"]);
+        let text = Method::resolve("sdas-gdas", &das).unwrap_err().to_string();
+        assert!(text.contains("`sdas-gdas` would be `gdas`"), "{text}");
     }
 
     #[test]

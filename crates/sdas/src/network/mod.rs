@@ -50,7 +50,7 @@ pub struct Pass<'a> {
     pub weights: &'a Parameters,
     /// Running statistics: evaluation. `None`: training, which normalises by the batch.
     pub running: Option<&'a Parameters>,
-    /// Softmax(α) by kind of cell, `[edges, operations]` each, for a supernet with mixed edges.
+    /// The factors of the operations by kind of cell, `[edges, operations]` each, for a supernet with mixed edges: softmax(α).
     pub mixes: Option<Vec<Tensor<2>>>,
     /// What operations that are nothing but noise give.
     pub noise: Noise,

@@ -1,10 +1,12 @@
 //! Reading, overriding and checking recipes. Every error names the key and says what would be right.
 
-use super::{BUILTIN, Recipe};
+use super::{BUILTIN, Recipe, SearchSettings};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
 use crate::schedule::Moment;
-use crate::space::{Candidates, Stem};
+use crate::search::Order;
+use crate::space::{Candidates, Operation, OperationKind, Stem};
+use crate::supernet::Relaxation;
 use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
@@ -166,8 +168,9 @@ impl Recipe {
             );
             return fault("search.schedule", message);
         }
-        Candidates::subset(space, &self.space.operations)
+        let candidates = Candidates::subset(space, &self.space.operations)
             .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
+        check_mixing(search, &candidates)?;
 
         let train = &self.train;
         space.check_stem(train.stem).map_err(|message| ("train.stem".to_owned(), message))?;
@@ -278,6 +281,44 @@ fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String,
     Ok(())
 }
 
+/// How α acts, and what of it goes together.
+fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), (String, String)> {
+    let fault = |key: &str, message: String| Err((format!("search.{key}"), message));
+    if let Some((key, message)) = search.relaxation.fault() {
+        return fault(&format!("relaxation.{key}"), message);
+    }
+    for (key, value) in [("beta_decay", search.beta_decay), ("auxiliary_skip", search.auxiliary_skip)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return fault(key, format!("must be at least 0 and finite, not {value}"));
+        }
+    }
+    let draws = matches!(search.relaxation, Relaxation::GumbelHard { .. });
+    if draws && search.order == Order::Second {
+        let message = "is second, which looks through a step of weights that mostly were not drawn; with the relaxation \
+                       gumbel_hard it must be first";
+        return fault("order", message.to_owned());
+    }
+    if search.auxiliary_skip > 0.0 {
+        if draws {
+            let message = "must be 0 with the relaxation gumbel_hard, which computes the drawn operation alone";
+            return fault("auxiliary_skip", message.to_owned());
+        }
+        for &kind in candidates.space.kinds() {
+            let lacks = |operations: &Vec<&'static Operation>| {
+                operations.iter().all(|operation| operation.kind != OperationKind::Skip)
+            };
+            if let Some(edge) = candidates.edges(kind).iter().position(lacks) {
+                let message = format!(
+                    "must be 0 here: it stands beside every edge's skip_connect, which edge {edge} of the {kind} cell \
+                     cannot have in this space or with these space.operations"
+                );
+                return fault("auxiliary_skip", message);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn key_error(origin: &str, key: &str, message: String) -> RecipeError {
     RecipeError::Key { origin: origin.to_owned(), key: key.to_owned(), message }
 }
@@ -307,7 +348,7 @@ fn parse_override(given: &str) -> Result<Table, RecipeError> {
     nested.try_into().map_err(|_| fault())
 }
 
-/// Lays `over` on `table`. A schedule of another kind starts afresh, since the kind decides which keys there are; `linear`
+/// Lays `over` on `table`. A schedule (a cropping, a relaxation) of another kind starts afresh, since the kind decides which keys there are; `linear`
 /// and `cosine` have the same.
 fn merge(table: &mut Table, over: Table) {
     for (key, value) in over {
@@ -316,7 +357,7 @@ fn merge(table: &mut Table, over: Table) {
                 let [before, now] = [&*own, &new].map(|table| table.get("kind").and_then(Value::as_str));
                 let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
                 let is_other = before.is_some() && now.is_some() && before != now;
-                if matches!(key.as_str(), "schedule" | "cropping")
+                if matches!(key.as_str(), "schedule" | "cropping" | "relaxation")
                     && is_other
                     && !(has_points(before) && has_points(now))
                 {
@@ -450,5 +491,30 @@ mod tests {
     #[test]
     fn pictures_by_formula_lie_nowhere() {
         assert!(message(&["data.path=pictures"]).contains("data.path") && message(&["data.path=x"]).contains("folder"));
+    }
+    #[test]
+    fn relaxations_are_read_and_checked() {
+        let relaxation = |overrides: &[&str]| resolve(overrides).unwrap().search.relaxation;
+        assert_eq!(relaxation(&[]), Relaxation::Softmax {});
+        let hard = r#"search.relaxation={ kind = "gumbel_hard", from = 5 }"#;
+        assert_eq!(relaxation(&[hard]), Relaxation::GumbelHard { from: 5.0, to: 0.1 });
+        // Another kind has its own temperatures.
+        assert_eq!(relaxation(&[hard, "search.relaxation.kind=gumbel"]), Relaxation::Gumbel { from: 1.0, to: 0.03 });
+
+        assert!(message(&["search.relaxation.kind=hard"]).contains("search.relaxation.kind: unknown variant `hard`"));
+        assert!(message(&["search.relaxation.from=2"]).contains("search.relaxation: unknown field `from`"));
+        let cold = message(&["search.relaxation.kind=gumbel", "search.relaxation.to=0"]);
+        assert!(cold.contains("search.relaxation.to: must be a temperature above 0, not 0"), "{cold}");
+        assert!(
+            message(&["search.beta_decay=-1"]).contains("search.beta_decay: must be at least 0 and finite, not -1")
+        );
+        assert!(message(&["search.auxiliary_skip=nan"]).contains("search.auxiliary_skip: must be at least 0"));
+        assert!(message(&[hard, "search.order=second"]).contains("search.order: is second"));
+        assert!(message(&[hard, "search.auxiliary_skip=1"]).contains("search.auxiliary_skip: must be 0 with"));
+        for lacking in ["space.name=s1", r#"space.operations=["sep_conv_3x3", "dil_conv_3x3"]"#] {
+            let text = message(&[lacking, "search.auxiliary_skip=1"]);
+            assert!(text.contains("search.auxiliary_skip: must be 0 here") && text.contains("cell"), "{text}");
+        }
+        assert!(resolve(&["space.name=s2", "search.auxiliary_skip=1", "search.beta_decay=50"]).is_ok());
     }
 }

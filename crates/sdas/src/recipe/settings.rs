@@ -4,7 +4,7 @@ use crate::optimizer::SgdSettings;
 use crate::schedule::{Criterion, Schedule};
 use crate::search::Order;
 use crate::space::{IMAGE, Space, Stem};
-use crate::supernet::AlphaSettings;
+use crate::supernet::{AlphaSettings, Relaxation};
 use sdas_data::{
     Augmentation, ClipSettings, Cropping, Duplicates, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
 };
@@ -172,6 +172,13 @@ pub struct SearchSettings {
     pub alpha_warmup: usize,
     /// Which undecided edge goes next.
     pub criterion: Criterion,
+    /// λ that β-decay reaches in the last epoch, linearly from 0 in the first; 50 in its paper, 0 does without.
+    pub beta_decay: f64,
+    /// Factor of an auxiliary skip connection beside every mix in the first epoch, linearly to 0 in the last; 1 in its paper
+    /// (DARTS−), 0 does without.
+    pub auxiliary_skip: f64,
+    /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS) or `gumbel_hard` (GDAS).
+    pub relaxation: Relaxation,
     /// When edges are decided.
     pub schedule: Schedule,
     /// The weights' optimizer.
@@ -196,6 +203,9 @@ impl Default for SearchSettings {
             order: Order::First,
             alpha_warmup: 0,
             criterion: Criterion::Confidence,
+            beta_decay: 0.0,
+            auxiliary_skip: 0.0,
+            relaxation: Relaxation::default(),
             schedule: Schedule::default(),
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),

@@ -7,4 +7,4 @@ mod step;
 
 pub use run::{resume, search};
 pub(crate) use state::load_state;
-pub use step::{AlphaGradient, Order, SearchState, StepNoise, WeightStep};
+pub use step::{AlphaGradient, Order, SearchState, WeightStep};

@@ -2,7 +2,7 @@
 
 use super::SearchState;
 use super::progress::{Clock, Progress};
-use super::state::{initial, restore, supernet};
+use super::state::{initial, restore};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
@@ -55,7 +55,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let loaders = Loaders::new(&recipe, &data)?;
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
-            let state = restore(supernet(&recipe, Sizes::of(&data))?, seed, &progress, (&path, checkpoint), &context)?;
+            let state = restore(&recipe, Sizes::of(&data), &progress, (&path, checkpoint), &context)?;
             (state, progress)
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
             }
             let start = std::time::Instant::now();
             let training = DeviceBatch::new(training, &self.context.device);
-            self.state.noise.step = self.progress.step;
+            self.state.mixing.go_to(self.progress.step, epoch, settings.epochs);
             if epoch >= settings.alpha_warmup && !self.state.supernet.is_decided() {
                 let validation = DeviceBatch::new(validation, &self.context.device);
                 let gradient =

@@ -1,14 +1,14 @@
 //! A search's state at its beginning, or as a checkpoint has it.
 
+use super::SearchState;
 use super::progress::Progress;
-use super::{SearchState, StepNoise};
 use crate::network::{Counts, Network};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
 use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, StepSize};
 use crate::schedule::Plan;
 use crate::space::Candidates;
-use crate::supernet::{Alpha, Rows, Supernet, SupernetShape};
+use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
 use burn::tensor::Device;
 use sdas_kernels::Extent;
 use std::path::Path;
@@ -19,8 +19,38 @@ fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) ->
     let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
     StepSize { keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
-        Counts::of(cells, extent, |cells| Network::supernet(&candidates, SupernetShape { channels, cells, ..shape }))
+        let shape = |cells| SupernetShape { channels, cells, ..shape };
+        let whole = Counts::of(cells, extent, |cells| Network::supernet(&candidates, shape(cells)));
+        match recipe.search.relaxation {
+            Relaxation::GumbelHard { .. } => {
+                let drawn = |operation| {
+                    Counts::of(cells, extent, |cells| {
+                        drawn(&Supernet::new(candidates.clone(), shape(cells)), operation)
+                    })
+                };
+                // What a step keeps in the mean of what may be drawn.
+                let most = candidates.space.operations.len();
+                let sum = (0..most).fold(0usize, |sum, at| sum.saturating_add(drawn(at).activations));
+                Counts { activations: sum / most, ..whole }
+            }
+            Relaxation::Softmax {} | Relaxation::Gumbel { .. } => whole,
+        }
     })
+}
+
+/// The network that is computed where every edge draws the same operation of its own.
+fn drawn(supernet: &Supernet, operation: usize) -> Network {
+    let candidates = &supernet.candidates;
+    let of = |&kind| candidates.edges(kind).iter().map(|operations| operation % operations.len()).collect();
+    Drawn::new(supernet, candidates.space.kinds().iter().map(of).collect()).network
+}
+
+/// How α acts in a search, in its epoch `epoch`.
+fn mixing(search: &SearchSettings, epoch: usize) -> Mixing {
+    let SearchSettings { relaxation, beta_decay, auxiliary_skip, seed, epochs, .. } = *search;
+    let mut mixing = Mixing { relaxation, beta_decay, auxiliary_skip, seed, ..Mixing::default() };
+    mixing.go_to(0, epoch, epochs);
+    mixing
 }
 
 fn candidates(recipe: &Recipe) -> Result<Candidates, RunError> {
@@ -33,7 +63,7 @@ fn shape(recipe: &Recipe, Sizes { classes, inputs }: Sizes) -> SupernetShape {
     SupernetShape { channels, cells, classes, inputs, stem_stride }
 }
 
-pub(super) fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
+fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
     Ok(Supernet::new(candidates(recipe)?, shape(recipe, sizes)))
 }
 
@@ -49,8 +79,8 @@ pub(super) fn initial(
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);
     let alpha = Alpha::new(&supernet.candidates, recipe.search.seed);
-    let noise = StepNoise { seed: recipe.search.seed, step: 0 };
-    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, noise })
+    let mixing = mixing(&recipe.search, 0);
+    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing })
 }
 
 /// The state of a search's newest checkpoint, for measuring it.
@@ -64,17 +94,18 @@ pub(crate) fn load_state(
     let progress: Progress = checkpoint.state(&path)?;
     let classes = progress.data.classes.clone();
     progress.check_network(recipe)?;
-    let supernet = supernet(recipe, Sizes { classes: classes.len(), inputs })?;
-    Ok((restore(supernet, recipe.search.seed, &progress, (&path, checkpoint), context)?, classes))
+    let sizes = Sizes { classes: classes.len(), inputs };
+    Ok((restore(recipe, sizes, &progress, (&path, checkpoint), context)?, classes))
 }
 
 pub(super) fn restore(
-    fresh: Supernet,
-    seed: u64,
+    recipe: &Recipe,
+    sizes: Sizes,
     progress: &Progress,
     (path, mut checkpoint): (&Path, Checkpoint),
     context: &Context<'_>,
 ) -> Result<SearchState, RunError> {
+    let fresh = supernet(recipe, sizes)?;
     let candidates = &fresh.candidates;
     let mut rows = |name: &str| -> Result<Vec<Rows<f32>>, CheckpointError> {
         let mut of = |kind| -> Result<Rows<f32>, CheckpointError> {
@@ -99,6 +130,7 @@ pub(super) fn restore(
     let (momentum, weights) = (take("momentum", &weights)?, take("weights", &weights)?);
     let statistics = take("statistics", &statistics)?;
     checkpoint.finish(path)?;
-    let noise = StepNoise { seed, step: progress.step };
-    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha, noise })
+    // Of the epoch of the last step.
+    let mixing = mixing(&recipe.search, progress.epoch.saturating_sub(usize::from(progress.step_in_epoch == 0)));
+    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha, mixing })
 }

@@ -2,8 +2,7 @@
 
 use crate::schedule::{EdgeState, Plan};
 use crate::space::{Candidates, CellKind};
-use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::Rng;
 use sdas_data::random::stream;
 use serde::{Deserialize, Serialize};
@@ -72,19 +71,18 @@ impl Alpha {
     /// they will work on. Where a row has fewer operations, the rest of it is so far below all others that softmax leaves
     /// nothing of it.
     pub fn tensors(&self, input: &Tensor<5>) -> Vec<Tensor<2>> {
-        let upload = |rows: &Rows<f32>| {
-            let width = rows.iter().map(Vec::len).max().unwrap_or(0);
-            let padded =
-                rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(ABSENT, width - row.len())));
-            let data = TensorData::new(padded.collect::<Vec<f32>>(), [rows.len(), width]);
-            Tensor::from_data(data, (&input.device(), input.dtype()))
-        };
-        self.values.iter().map(upload).collect()
+        self.values.iter().map(|rows| padded(rows, ABSENT, &input.device(), input.dtype())).collect()
     }
 
-    /// softmax(α) by kind as tensors outside autodiff, otherwise as [`tensors`](Self::tensors) has them.
-    pub fn mix_tensors(&self, input: &Tensor<5>) -> Vec<Tensor<2>> {
-        self.tensors(input).into_iter().map(|alpha| softmax(alpha, 1)).collect()
+    /// β-decay (β-DARTS: Ye et al., 2022, equation 12) adds λ · the mean over a kind's edges of log Σ exp α to α's loss;
+    /// its gradient is λ · softmax(α) / edges. The number of edges is that of the topology, so that no decision changes how
+    /// strongly the others are held.
+    pub fn beta_decay(&self, lambda: f64) -> Vec<Rows<f64>> {
+        let of = |rows: &Rows<f32>| {
+            let share = lambda / rows.len() as f64;
+            rows.iter().map(|row| softmax_row(row).into_iter().map(|p| share * p).collect()).collect()
+        };
+        self.values.iter().map(of).collect()
     }
 
     /// A kind's numbers out of a tensor as [`tensors`](Self::tensors) has them.
@@ -119,6 +117,14 @@ impl Alpha {
     }
 }
 
+/// Rows of different lengths as a tensor, the rest of each filled up.
+pub(super) fn padded(rows: &Rows<f32>, rest: f32, device: &Device, dtype: DType) -> Tensor<2> {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let padded = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(rest, width - row.len())));
+    let data = TensorData::new(padded.collect::<Vec<f32>>(), [rows.len(), width]);
+    Tensor::from_data(data, (device, dtype))
+}
+
 fn softmax_row(row: &[f32]) -> Vec<f64> {
     let high = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = row.iter().map(|&a| f64::from(a - high).exp()).collect();
@@ -136,6 +142,7 @@ fn normal(stream: &mut impl Rng) -> f64 {
 mod tests {
     use super::*;
     use crate::space::{IMAGE, S2};
+    use burn::tensor::activation::softmax;
 
     #[test]
     fn decided_edges_are_left_alone() {
@@ -172,7 +179,7 @@ mod tests {
         let mut alpha = Alpha::new(&Candidates::whole(&IMAGE), 1);
         alpha.values = vec![vec![vec![0.0, 0.0, 0.0], vec![0.0, 3f32.ln()]]];
         let input = Tensor::<5>::zeros([1; 5], &burn::tensor::Device::flex());
-        let mixes = alpha.mix_tensors(&input).remove(0);
+        let mixes = softmax(alpha.tensors(&input).remove(0), 1);
         let values: Vec<f32> = mixes.clone().into_data().iter::<f32>().collect();
         assert!(
             values.iter().zip([1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.25, 0.75, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6)
@@ -180,5 +187,14 @@ mod tests {
         assert_eq!(values[5], 0.0);
         let rows = alpha.rows(0, mixes);
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
+    }
+    #[test]
+    fn beta_decay_pulls_at_what_is_large() {
+        let mut alpha = Alpha::new(&Candidates::whole(&S2), 1);
+        // softmax is 1/4 and 3/4, and 1/2 each; two edges share λ = 6.
+        alpha.values = vec![vec![vec![0.0, 3f32.ln()], vec![0.0, 0.0]]];
+        let expected = [0.75, 2.25, 1.5, 1.5];
+        let values = alpha.beta_decay(6.0).concat().concat();
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
     }
 }

@@ -1,9 +1,14 @@
-//! The supernet: a network whose edges mix all candidate operations, its architecture parameters α, and what decisions
-//! leave of both.
+//! The supernet: a network whose edges mix all candidate operations, its architecture parameters α, how they become the
+//! factors of the mixes, and what decisions leave of both.
 
 mod alpha;
+mod drawn;
+mod relaxation;
 
 pub use alpha::{Alpha, AlphaSettings, Rows};
+pub use drawn::Drawn;
+pub(crate) use relaxation::{Half, Relaxed};
+pub use relaxation::{Mixing, Relaxation};
 
 use crate::network::Network;
 use crate::parameters::Parameters;
@@ -38,7 +43,7 @@ pub struct SupernetShape {
     pub stem_stride: Extent,
 }
 
-/// What is left of a block after a decision.
+/// What is left of a block after a decision, or for a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kept {
     slot: usize,

@@ -1,0 +1,333 @@
+//! Relaxations and regularisers against their formulas, in double precision by the portable body: α's gradient against
+//! finite differences of a loss that is written down here, and what a step with drawn operations computes and leaves alone.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use rand::Rng;
+use sdas::batch::{DeviceBatch, cross_entropy};
+use sdas::network::Pass;
+use sdas::optimizer::{Sgd, SgdSettings};
+use sdas::parameters::Parameters;
+use sdas::search::{Order, SearchState};
+use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, Space};
+use sdas::supernet::{Alpha, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
+use sdas_data::random::stream;
+use sdas_kernels::portably;
+
+const SAMPLES: usize = 4;
+const CLASSES: usize = 3;
+const SIDE: usize = 8;
+/// α lies on multiples of 1/1024 and is moved by this, which single precision holds exactly; so little that hardly a ReLU
+/// has its kink in between.
+const STEP: f64 = 1.0 / 262_144.0;
+
+type Factors = Vec<Vec<Vec<f64>>>;
+
+fn cast(parameters: &Parameters, dtype: DType) -> Parameters {
+    parameters.map(|tensor| tensor.cast(dtype))
+}
+
+fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
+    let shape = SupernetShape { channels: 2, cells: 3, classes: CLASSES, inputs: 3, stem_stride: [1, 1, 1] };
+    let supernet = Supernet::new(Candidates::whole(space), shape);
+    let device = Device::flex();
+    let weights = cast(&supernet.network.initial_weights(1, &device), dtype);
+    let statistics = cast(&supernet.network.initial_statistics(&device), dtype);
+    let mut alpha = Alpha::new(&supernet.candidates, 1);
+    let mut random = stream(1, "test", [0, 0]);
+    let numbers = alpha.values.iter_mut().flatten().flatten();
+    numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
+    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing }
+}
+
+fn batch(dtype: DType) -> DeviceBatch {
+    let mut random = stream(1, "test", [1, 0]);
+    let shape = [SAMPLES, 1, SIDE, SIDE, 3];
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(|_| random.random_range(-1.5..1.5)).collect();
+    let labels = vec![0, 2, 1, 2];
+    DeviceBatch {
+        input: Tensor::from_data(TensorData::new(pixels, shape), (&Device::flex(), dtype)),
+        labels: Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [SAMPLES]), &Device::flex()),
+        host_labels: labels.iter().map(|&label| label as usize).collect(),
+    }
+}
+
+/// The loss with these factors, of the whole supernet.
+fn loss(state: &SearchState, factors: &Factors, batch: &DeviceBatch) -> f64 {
+    let upload = |rows: &Vec<Vec<f64>>| {
+        let data = TensorData::new(rows.concat(), [rows.len(), rows[0].len()]);
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    };
+    let mixes = Some(factors.iter().map(upload).collect());
+    let pass = Pass { mixes, ..Pass::training(&state.weights) };
+    let logits = state.supernet.network.forward(pass, batch.input.clone()).logits;
+    cross_entropy(logits, batch.labels.clone()).into_data().iter::<f64>().next().unwrap()
+}
+
+fn softmax(row: &[f64]) -> Vec<f64> {
+    let powers: Vec<f64> = row.iter().map(|number| number.exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+/// (log softmax(α) + g) / τ, with the variates that α's half of step `step` draws.
+fn scores(alpha: &Alpha, half: &str, temperature: f64, mixing: &Mixing) -> Factors {
+    let of = |(kind, rows): (usize, &Vec<Vec<f32>>)| {
+        let mut random = stream(mixing.seed, &format!("gumbel/{half}"), [mixing.step as u64, kind as u64]);
+        let mut score = |p: f64| {
+            let variate = -(-(1.0 - random.random::<f64>()).ln()).ln();
+            (p.ln() + f64::from(variate as f32)) / temperature
+        };
+        let row = |row: &Vec<f32>| row.iter().map(|&number| f64::from(number)).collect::<Vec<f64>>();
+        rows.iter().map(|own| softmax(&row(own)).into_iter().map(&mut score).collect()).collect()
+    };
+    alpha.values.iter().enumerate().map(of).collect()
+}
+
+fn soft(scores: &Factors) -> Factors {
+    scores.iter().map(|rows| rows.iter().map(|row| softmax(row)).collect()).collect()
+}
+
+fn plain(alpha: &Alpha) -> Factors {
+    let row = |row: &Vec<f32>| softmax(&row.iter().map(|&number| f64::from(number)).collect::<Vec<f64>>());
+    alpha.values.iter().map(|rows| rows.iter().map(row).collect()).collect()
+}
+
+fn with_skips(candidates: &Candidates, mut factors: Factors, factor: f64) -> Factors {
+    for (kind, rows) in candidates.space.kinds().iter().zip(&mut factors) {
+        for (edge, row) in rows.iter_mut().enumerate() {
+            let skip = candidates.of(*kind, edge).iter().position(|own| own.kind == OperationKind::Skip).unwrap();
+            row[skip] += factor;
+        }
+    }
+    factors
+}
+
+/// λ · mean over a kind's edges of log Σ exp α.
+fn decay(alpha: &Alpha, lambda: f64) -> f64 {
+    let of_edge = |row: &Vec<f32>| row.iter().map(|&number| f64::from(number).exp()).sum::<f64>().ln();
+    let of = |rows: &Vec<Vec<f32>>| lambda * rows.iter().map(of_edge).sum::<f64>() / rows.len() as f64;
+    alpha.values.iter().map(of).sum()
+}
+
+/// Half of a search of eleven epochs: what falls is halved, what rises is half there.
+fn halfway(mixing: Mixing) -> Mixing {
+    let mut mixing = Mixing { seed: 3, ..mixing };
+    mixing.go_to(17, 5, 11);
+    mixing
+}
+
+fn assert_near(own: f64, expected: f64, what: &str) {
+    assert!((own - expected).abs() < 1e-6 + 1e-5 * expected.abs(), "{what}: {own}, not {expected}");
+}
+
+/// Holds α's gradient against differences of `formula`.
+fn assert_gradient(mixing: Mixing, formula: impl Fn(&SearchState, &DeviceBatch) -> f64) {
+    let (mut state, batch) = (state(&NB201, halfway(mixing), DType::F64), batch(DType::F64));
+    let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default()).values;
+    for edge in 0..6 {
+        for at in 0..5 {
+            let before = state.alpha.values[0][edge][at];
+            let mut moved = |by: f64| {
+                state.alpha.values[0][edge][at] = (f64::from(before) + by) as f32;
+                formula(&state, &batch)
+            };
+            let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            state.alpha.values[0][edge][at] = before;
+            assert_near(gradient[0][edge][at], slope, &format!("{mixing:?}, edge {edge}, operation {at}"));
+        }
+    }
+    assert!(gradient[0].iter().flatten().any(|value| value.abs() > 1e-3), "there is something to compare");
+}
+
+#[test]
+fn gradients_of_alpha_are_those_of_the_formulas() {
+    portably(|| {
+        let skip = Mixing { auxiliary_skip: 1.0, ..Mixing::default() };
+        assert_gradient(skip, |state, batch| {
+            loss(state, &with_skips(&state.supernet.candidates, plain(&state.alpha), 0.5), batch)
+        });
+        let decaying = Mixing { beta_decay: 4.0, ..Mixing::default() };
+        assert_gradient(decaying, |state, batch| loss(state, &plain(&state.alpha), batch) + decay(&state.alpha, 2.0));
+        let gumbel = Mixing { relaxation: Relaxation::Gumbel { from: 3.0, to: 1.0 }, ..skip };
+        assert_gradient(gumbel, |state, batch| {
+            let factors = soft(&scores(&state.alpha, "alpha", 2.0, &state.mixing));
+            loss(state, &with_skips(&state.supernet.candidates, factors, 0.5), batch)
+        });
+    });
+}
+
+const HARD: Relaxation = Relaxation::GumbelHard { from: 3.0, to: 1.0 };
+
+fn highest(row: &[f64]) -> usize {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
+}
+
+fn choices(scores: &Factors) -> Vec<Vec<usize>> {
+    scores.iter().map(|rows| rows.iter().map(|row| highest(row)).collect()).collect()
+}
+
+/// 1 at the chosen operation, 0 at the others.
+fn alone(scores: &Factors) -> Factors {
+    let row = |row: &Vec<f64>| (0..row.len()).map(|at| f64::from(u8::from(at == highest(row)))).collect();
+    scores.iter().map(|rows| rows.iter().map(row).collect()).collect()
+}
+
+/// Straight through: the slope of the loss of what was drawn, by its factor, times the slope of its share.
+#[test]
+fn a_drawn_operation_teaches_alpha_through_its_share() {
+    portably(|| {
+        let mixing = halfway(Mixing { relaxation: HARD, ..Mixing::default() });
+        let (state, batch) = (state(&NB201, mixing, DType::F64), batch(DType::F64));
+        let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+        let scores = scores(&state.alpha, "alpha", 2.0, &state.mixing);
+        let (shares, drawn) = (soft(&scores), alone(&scores));
+        assert_near(gradient.tally.mean_loss(), loss(&state, &drawn, &batch), "the loss");
+        let mut taught = 0;
+        for (edge, row) in shares[0].iter().enumerate() {
+            let chosen = highest(row);
+            let moved = |by: f64| {
+                let mut drawn = drawn.clone();
+                drawn[0][edge][chosen] += by;
+                loss(&state, &drawn, &batch)
+            };
+            let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            taught += usize::from(slope.abs() > 1e-3);
+            for (at, share) in row.iter().enumerate() {
+                let of_share = row[chosen] * (f64::from(u8::from(at == chosen)) - share) / 2.0;
+                assert_near(gradient.values[0][edge][at], slope * of_share, &format!("edge {edge}, operation {at}"));
+            }
+        }
+        assert!(taught > 1, "there is something to compare");
+    });
+}
+
+/// What a half-step draws costs what the network costs in which it is decided.
+#[test]
+fn what_is_drawn_costs_as_much_as_what_is_decided() {
+    for space in [&NB201, &IMAGE] {
+        let state = state(space, Mixing::default(), DType::F32);
+        let kinds = space.kinds();
+        let of_kind = |&kind: &CellKind| {
+            let edges = state.supernet.candidates.edges(kind).iter().enumerate();
+            edges.map(|(edge, operations)| (edge + 2) % operations.len()).collect()
+        };
+        let choices: Vec<Vec<usize>> = kinds.iter().map(of_kind).collect();
+        let mut decided = state.supernet.clone();
+        for (&kind, edges) in kinds.iter().zip(&choices) {
+            for (edge, &operation) in edges.iter().enumerate() {
+                decided.fix(kind, edge, operation, &mut Remains::default());
+            }
+        }
+        let drawn = Drawn::new(&state.supernet, choices);
+        let size = [1, SIDE, SIDE];
+        assert_eq!(drawn.network.counts(size), decided.network.counts(size));
+        assert!(drawn.network.counts(size).multiply_adds < state.supernet.network.counts(size).multiply_adds / 2);
+        assert_eq!(drawn.weights(&state.weights).count(), decided.network.weight_counts().iter().sum::<usize>());
+    }
+}
+
+/// The numbers of operations that were not drawn may be anything: nothing is computed with them, and their statistics stay.
+#[test]
+fn what_is_not_drawn_is_not_computed() {
+    let mixing = halfway(Mixing { relaxation: HARD, ..Mixing::default() });
+    let (mut state, batch) = (state(&NB201, mixing, DType::F32), batch(DType::F32));
+    let settings = SgdSettings::default();
+    let whole = state.clone();
+    let spoil = |state: &mut SearchState, half: &str| {
+        state.weights = whole.weights.clone();
+        let drawn = choices(&scores(&state.alpha, half, 2.0, &state.mixing));
+        for cell in state.supernet.network.cells.iter().filter(|cell| cell.kind == Some(CellKind::Normal)) {
+            for own in &cell.edges {
+                let Some(mut values) = state.weights.to_host()[own.block.slot].clone() else { continue };
+                let kept = drawn[0][own.mixed.unwrap()];
+                let others = own.block.edge.weights().into_iter().filter(|weight| weight.operation != kept);
+                others.for_each(|weight| values[weight.range].fill(f32::NAN));
+                let count = values.len();
+                let spoilt = Tensor::from_data(TensorData::new(values, [count]), &Device::flex());
+                state.weights.set(own.block.slot, Some(spoilt));
+            }
+        }
+        drawn
+    };
+
+    spoil(&mut state, "alpha");
+    let [own, expected] =
+        [&state, &whole].map(|state| state.alpha_gradient(Order::First, &batch, &batch, 0.1, &settings));
+    assert_eq!(own.values, expected.values);
+    assert!(own.tally.loss.is_finite());
+
+    let drawn = spoil(&mut state, "weights");
+    let (own, expected) =
+        (state.weight_step(&batch, 0.1, &settings), whole.clone().weight_step(&batch, 0.1, &settings));
+    assert_eq!((own.tally, own.gradient_norm), (expected.tally, expected.gradient_norm));
+    assert!(own.gradient_norm.is_finite());
+    let [before, after] = [&whole, &state].map(|state| state.statistics.to_host());
+    let mut moved = [0, 0];
+    for own in &state.supernet.network.cells[0].edges {
+        let (Some(before), Some(after)) = (&before[own.block.slot], &after[own.block.slot]) else { continue };
+        for statistic in own.block.edge.statistics() {
+            let is_drawn = statistic.operation == drawn[0][own.mixed.unwrap()];
+            assert_eq!(before[statistic.range.clone()] != after[statistic.range], is_drawn);
+            moved[usize::from(is_drawn)] += 1;
+        }
+    }
+    assert!(moved.iter().all(|&norms| norms > 0), "{moved:?}");
+}
+
+/// Weights that were not drawn have a gradient of 0: decay and momentum go on, as in the authors' code.
+#[test]
+fn weights_that_are_not_drawn_decay() {
+    let mixing = halfway(Mixing { relaxation: HARD, ..Mixing::default() });
+    let (mut state, batch) = (state(&NB201, mixing, DType::F32), batch(DType::F32));
+    let before = state.weights.to_host();
+    let drawn = choices(&scores(&state.alpha, "weights", 2.0, &state.mixing));
+    let settings = SgdSettings { weight_decay: 0.5, ..SgdSettings::default() };
+    state.weight_step(&batch, 0.1, &settings);
+    let after = state.weights.to_host();
+    let block = &state.supernet.network.cells[0].edges[0].block;
+    let (before, after) = (before[block.slot].as_ref().unwrap(), after[block.slot].as_ref().unwrap());
+    let weights = block.edge.weights();
+    let other = weights.iter().find(|weight| weight.operation != drawn[0][0]).unwrap();
+    for at in other.range.clone() {
+        assert!((after[at] - 0.95 * before[at]).abs() < 1e-6);
+    }
+}
+
+/// `none` on every edge: no way leads from α to the loss.
+#[test]
+fn nothing_drawn_at_all_is_a_step_like_others() {
+    let step = || {
+        let mixing = halfway(Mixing { relaxation: HARD, ..Mixing::default() });
+        let (mut state, batch) = (state(&NB201, mixing, DType::F32), batch(DType::F32));
+        state.alpha.values[0].iter_mut().for_each(|row| row[0] = 100.0);
+        let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+        assert!(gradient.values.iter().flatten().flatten().all(|&value| value == 0.0));
+        assert!(state.weight_step(&batch, 0.1, &SgdSettings::default()).gradient_norm.is_finite());
+    };
+    step();
+    portably(step);
+}
+
+/// Held-out samples see the expectation, or the strongest operations alone.
+#[test]
+fn measuring_draws_nothing() {
+    portably(|| {
+        let batch = batch(DType::F64);
+        let logits = |relaxation| {
+            let state = state(&NB201, halfway(Mixing { relaxation, ..Mixing::default() }), DType::F64);
+            state.evaluate(batch.input.clone()).into_data().iter::<f64>().collect::<Vec<_>>()
+        };
+        let softmax = logits(Relaxation::Softmax {});
+        assert_eq!(logits(Relaxation::Gumbel { from: 3.0, to: 1.0 }), softmax);
+
+        let state = state(&NB201, Mixing::default(), DType::F64);
+        let rows = &alone(&plain(&state.alpha))[0];
+        let factors = Tensor::from_data(TensorData::new(rows.concat(), [6, 5]), (&Device::flex(), DType::F64));
+        let pass = Pass { mixes: Some(vec![factors]), ..Pass::evaluation(&state.weights, &state.statistics) };
+        let whole = state.supernet.network.forward(pass, batch.input.clone()).logits;
+        let whole: Vec<f64> = whole.into_data().iter::<f64>().collect();
+        let strongest = logits(HARD);
+        assert!(strongest.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-9), "{strongest:?}, not {whole:?}");
+        assert!(strongest.iter().zip(&softmax).any(|(a, b)| (a - b).abs() > 1e-3));
+    });
+}
