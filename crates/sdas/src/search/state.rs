@@ -23,8 +23,8 @@ fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) ->
     })
 }
 
-/// Counts of what a step computes before anything is decided; where operations are drawn, its activations are the mean of
-/// what may be drawn.
+/// Counts of what a step computes before anything is decided; where operations are drawn, its activations are the mean
+/// of what may be drawn.
 fn step_counts(relaxation: Relaxation, candidates: &Candidates, shape: SupernetShape, extent: Extent) -> Counts {
     let shaped = |cells| SupernetShape { cells, ..shape };
     let whole = Counts::of(shape.cells, extent, |cells| Network::supernet(candidates, shaped(cells)));
@@ -150,8 +150,8 @@ mod tests {
         let whole = counts(Relaxation::Softmax {});
         let hard = counts(Relaxation::GumbelHard { from: 10.0, to: 0.1 });
         assert_eq!((hard.parameters, hard.multiply_adds), (whole.parameters, whole.multiply_adds));
-        // Of six edges in a cell each has two convolutions among five operations, of 4 channels and 64 pixels, 8 and 16, 16
-        // and 4: the whole keeps both results, the mean a fifth of that.
+        // Of six edges in a cell each has two convolutions among five operations, of 4 channels and 64 pixels, 8 and
+        // 16, 16 and 4: the whole keeps both results, the mean a fifth of that.
         let results = 6 * 2 * (4 * 64 + 8 * 16 + 16 * 4);
         assert_eq!(whole.activations - hard.activations, results - results / 5);
     }

@@ -86,8 +86,8 @@ pub struct Mixing {
     pub relaxation: Relaxation,
     /// λ of β-decay in the last epoch; see [`Alpha::beta_decay`].
     pub beta_decay: f64,
-    /// The auxiliary skip connection's factor in the first epoch; it falls linearly to 0 in the last one (DARTS−: Chu et
-    /// al., 2021). Where a skip connection has weights, for it reduces the size, both are the same.
+    /// The auxiliary skip connection's factor in the first epoch; it falls linearly to 0 in the last one (DARTS−: Chu
+    /// et al., 2021). Where a skip connection has weights, for it reduces the size, both are the same.
     pub auxiliary_skip: f64,
     /// The seed of what is drawn.
     pub seed: u64,
@@ -98,7 +98,8 @@ pub struct Mixing {
 }
 
 impl Mixing {
-    /// Moves on to a step of epoch `epoch` (from 0) of `epochs`. All that changes over a search does so from epoch to epoch.
+    /// Moves on to a step of epoch `epoch` (from 0) of `epochs`. All that changes over a search does so from epoch to
+    /// epoch.
     pub fn go_to(&mut self, step: usize, epoch: usize, epochs: usize) {
         self.step = step;
         self.share = (epoch as f64 / epochs.saturating_sub(1).max(1) as f64).min(1.0);
