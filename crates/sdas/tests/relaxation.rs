@@ -1,5 +1,6 @@
 //! Relaxations and regularisers against their formulas, in double precision by the portable body: α's gradient against
-//! finite differences of a loss that is written down here, and what a step with drawn operations computes and leaves alone.
+//! finite differences of a loss that is written down here, and what a step with drawn operations computes and leaves
+//! alone.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::Rng;
@@ -16,8 +17,8 @@ use sdas_kernels::portably;
 const SAMPLES: usize = 4;
 const CLASSES: usize = 3;
 const SIDE: usize = 8;
-/// α lies on multiples of 1/1024 and is moved by this, which single precision holds exactly; so little that hardly a ReLU
-/// has its kink in between.
+/// α lies on multiples of 1/1024 and is moved by this, which single precision holds exactly; so little that hardly a
+/// ReLU has its kink in between.
 const STEP: f64 = 1.0 / 262_144.0;
 
 type Factors = Vec<Vec<Vec<f64>>>;
@@ -226,7 +227,8 @@ fn what_is_drawn_costs_as_much_as_what_is_decided() {
     }
 }
 
-/// The numbers of operations that were not drawn may be anything: nothing is computed with them, and their statistics stay.
+/// The numbers of operations that were not drawn may be anything: nothing is computed with them, and their statistics
+/// stay.
 #[test]
 fn what_is_not_drawn_is_not_computed() {
     let mixing = halfway(Mixing { relaxation: HARD, ..Mixing::default() });

@@ -8,8 +8,8 @@ use toml::{Table, Value};
 /// What `das` changes: everything is decided at the end.
 const DAS: &str = "search.schedule.kind = \"at_end\"\nsearch.criterion = \"strength\"";
 
-/// What the literature puts beside the schedule: with everything decided at the end by these names, as it was published, and
-/// with the recipe's schedule as `sdas-NAME`.
+/// What the literature puts beside the schedule: with everything decided at the end by these names, as it was
+/// published, and with the recipe's schedule as `sdas-NAME`.
 const PUBLISHED: &[(&str, &str)] = &[
     ("snas", r#"search.relaxation.kind = "gumbel""#),
     ("gdas", r#"search.relaxation.kind = "gumbel_hard""#),
@@ -70,9 +70,9 @@ fn builtin_names() -> impl Iterator<Item = String> {
 
 impl Method {
     /// The method called `name`: one of the recipe's own (`[methods.NAME]`), or one of those built in: `sdas` (the recipe
-    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, what the literature
-    /// puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus` as published, `sdas-gdas` and so on with the
-    /// recipe's schedule), and the searches that ask a table of trained cells, by their names.
+    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, what the
+    /// literature puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus` as published, `sdas-gdas` and
+    /// so on with the recipe's schedule), and the searches that ask a table of trained cells, by their names.
     ///
     /// # Errors
     ///

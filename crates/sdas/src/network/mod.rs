@@ -50,7 +50,8 @@ pub struct Pass<'a> {
     pub weights: &'a Parameters,
     /// Running statistics: evaluation. `None`: training, which normalises by the batch.
     pub running: Option<&'a Parameters>,
-    /// The factors of the operations by kind of cell, `[edges, operations]` each, for a supernet with mixed edges: softmax(α).
+    /// The factors of the operations by kind of cell, `[edges, operations]` each, for a supernet with mixed edges:
+    /// softmax(α).
     pub mixes: Option<Vec<Tensor<2>>>,
     /// What operations that are nothing but noise give.
     pub noise: Noise,

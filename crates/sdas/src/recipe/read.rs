@@ -348,8 +348,8 @@ fn parse_override(given: &str) -> Result<Table, RecipeError> {
     nested.try_into().map_err(|_| fault())
 }
 
-/// Lays `over` on `table`. A schedule (a cropping, a relaxation) of another kind starts afresh, since the kind decides which keys there are; `linear`
-/// and `cosine` have the same.
+/// Lays `over` on `table`. A schedule, cropping or relaxation of another kind starts afresh, since the kind decides
+/// which keys there are; the schedules `linear` and `cosine` have the same.
 fn merge(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {

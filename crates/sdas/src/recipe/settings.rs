@@ -174,8 +174,8 @@ pub struct SearchSettings {
     pub criterion: Criterion,
     /// λ that β-decay reaches in the last epoch, linearly from 0 in the first; 50 in its paper, 0 does without.
     pub beta_decay: f64,
-    /// Factor of an auxiliary skip connection beside every mix in the first epoch, linearly to 0 in the last; 1 in its paper
-    /// (DARTS−), 0 does without.
+    /// Factor of an auxiliary skip connection beside every mix in the first epoch, linearly to 0 in the last; 1 in its
+    /// paper (DARTS−), 0 does without.
     pub auxiliary_skip: f64,
     /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS) or `gumbel_hard` (GDAS).
     pub relaxation: Relaxation,

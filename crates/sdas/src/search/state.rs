@@ -19,23 +19,25 @@ fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) ->
     let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
     StepSize { keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
-        let shape = |cells| SupernetShape { channels, cells, ..shape };
-        let whole = Counts::of(cells, extent, |cells| Network::supernet(&candidates, shape(cells)));
-        match recipe.search.relaxation {
-            Relaxation::GumbelHard { .. } => {
-                let drawn = |operation| {
-                    Counts::of(cells, extent, |cells| {
-                        drawn(&Supernet::new(candidates.clone(), shape(cells)), operation)
-                    })
-                };
-                // What a step keeps in the mean of what may be drawn.
-                let most = candidates.space.operations.len();
-                let sum = (0..most).fold(0usize, |sum, at| sum.saturating_add(drawn(at).activations));
-                Counts { activations: sum / most, ..whole }
-            }
-            Relaxation::Softmax {} | Relaxation::Gumbel { .. } => whole,
-        }
+        step_counts(recipe.search.relaxation, &candidates, SupernetShape { channels, cells, ..shape }, extent)
     })
+}
+
+/// Counts of what a step computes before anything is decided; where operations are drawn, its activations are the mean
+/// of what may be drawn.
+fn step_counts(relaxation: Relaxation, candidates: &Candidates, shape: SupernetShape, extent: Extent) -> Counts {
+    let shaped = |cells| SupernetShape { cells, ..shape };
+    let whole = Counts::of(shape.cells, extent, |cells| Network::supernet(candidates, shaped(cells)));
+    match relaxation {
+        Relaxation::GumbelHard { .. } => {
+            let supernet = |cells| Supernet::new(candidates.clone(), shaped(cells));
+            let of = |operation| Counts::of(shape.cells, extent, |cells| drawn(&supernet(cells), operation));
+            let most = candidates.space.operations.len();
+            let sum = (0..most).fold(0usize, |sum, operation| sum.saturating_add(of(operation).activations));
+            Counts { activations: sum / most, ..whole }
+        }
+        Relaxation::Softmax {} | Relaxation::Gumbel { .. } => whole,
+    }
 }
 
 /// The network that is computed where every edge draws the same operation of its own.
@@ -133,4 +135,24 @@ pub(super) fn restore(
     // Of the epoch of the last step.
     let mixing = mixing(&recipe.search, progress.epoch.saturating_sub(usize::from(progress.step_in_epoch == 0)));
     Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha, mixing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::NB201;
+
+    #[test]
+    fn drawn_steps_need_the_mean_of_what_may_be_drawn() {
+        let candidates = Candidates::whole(&NB201);
+        let shape = SupernetShape { channels: 4, cells: 3, classes: 10, inputs: 3, stem_stride: [1, 1, 1] };
+        let counts = |relaxation| step_counts(relaxation, &candidates, shape, [1, 8, 8]);
+        let whole = counts(Relaxation::Softmax {});
+        let hard = counts(Relaxation::GumbelHard { from: 10.0, to: 0.1 });
+        assert_eq!((hard.parameters, hard.multiply_adds), (whole.parameters, whole.multiply_adds));
+        // Of six edges in a cell each has two convolutions among five operations, of 4 channels and 64 pixels, 8 and
+        // 16, 16 and 4: the whole keeps both results, the mean a fifth of that.
+        let results = 6 * 2 * (4 * 64 + 8 * 16 + 16 * 4);
+        assert_eq!(whole.activations - hard.activations, results - results / 5);
+    }
 }

@@ -162,8 +162,8 @@ impl SearchState {
         let tracked = |alpha: Tensor<2>| alpha.autodiff().require_grad();
         let alpha: Vec<Tensor<2>> = self.alpha.tensors(&batch.input).into_iter().map(tracked).collect();
         let factors = relaxed.factors(&alpha);
-        // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would be
-        // nothing to go back from.
+        // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would
+        // be nothing to go back from.
         let zeros = factors.iter().filter(|_| relaxed.drawn.is_some()).map(|factors| factors.clone().sum() * 0.0);
         let zeros: Vec<Tensor<1>> = zeros.collect();
         let pass = Pass { mixes: Some(factors), noise: self.noise(half), ..Pass::training(weights) };

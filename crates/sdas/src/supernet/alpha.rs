@@ -74,9 +74,9 @@ impl Alpha {
         self.values.iter().map(|rows| padded(rows, ABSENT, &input.device(), input.dtype())).collect()
     }
 
-    /// β-decay (β-DARTS: Ye et al., 2022, equation 12) adds λ · the mean over a kind's edges of log Σ exp α to α's loss;
-    /// its gradient is λ · softmax(α) / edges. The number of edges is that of the topology, so that no decision changes how
-    /// strongly the others are held.
+    /// β-decay (β-DARTS: Ye et al., 2022) adds λ · the mean over a kind's edges of log Σ exp α to α's loss;
+    /// its gradient is λ · softmax(α) / edges. The number of edges is that of the topology, so that no decision changes
+    /// how strongly the others are held.
     pub fn beta_decay(&self, lambda: f64) -> Vec<Rows<f64>> {
         let of = |rows: &Rows<f32>| {
             let share = lambda / rows.len() as f64;

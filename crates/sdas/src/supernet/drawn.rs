@@ -6,8 +6,8 @@ use crate::parameters::Parameters;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::ops::Range;
 
-/// A supernet of which one operation of each mixed edge was drawn: what is computed is a decided network's. Its weights are
-/// parts of the whole ones, so that gradients find their way back.
+/// A supernet of which one operation of each mixed edge was drawn: what is computed is a decided network's. Its weights
+/// are parts of the whole ones, so that gradients find their way back.
 #[derive(Debug, Clone)]
 pub struct Drawn {
     /// What runs. An edge that was mixed still has its row, of one factor.

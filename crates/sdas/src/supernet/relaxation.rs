@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Relaxation {
-    /// softmax(α) (DARTS: Liu, Simonyan, Yang, 2018, equation 2).
+    /// softmax(α) (DARTS: Liu, Simonyan, Yang, 2018).
     Softmax {},
     /// softmax((log softmax(α) + g) / τ), g Gumbel variates drawn anew for each half of a step (SNAS: Xie et al., 2019,
-    /// equation 4). Held-out samples are measured with softmax(α).
+    /// which has no halves: there one pass teaches weights and α). Held-out samples are measured with softmax(α).
     Gumbel {
         /// τ in the first epoch; 1 in the authors' code.
         #[serde(default = "one")]
@@ -26,7 +26,7 @@ pub enum Relaxation {
         to: f64,
     },
     /// Of each edge one operation alone, drawn by the largest of what `gumbel` has: forward it counts once, backward α
-    /// learns through its share there (GDAS: Dong, Yang, 2019, equation 4). Only what is drawn is computed. Held-out samples
+    /// learns through its share there (GDAS: Dong, Yang, 2019). Only what is drawn is computed. Held-out samples
     /// are measured with each edge's strongest operation alone.
     GumbelHard {
         /// τ in the first epoch; 10 in the authors' code.
@@ -70,7 +70,7 @@ impl Relaxation {
     }
 }
 
-/// The half of a step that a pass belongs to. Each draws for itself, as in the published codes.
+/// The half of a step that a pass belongs to. Each draws for itself, as in GDAS' code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Half {
     /// α's.
@@ -88,8 +88,8 @@ pub struct Mixing {
     pub relaxation: Relaxation,
     /// λ of β-decay in the last epoch; see [`Alpha::beta_decay`].
     pub beta_decay: f64,
-    /// The auxiliary skip connection's factor in the first epoch; it falls linearly to 0 in the last one (DARTS−: Chu et
-    /// al., 2021, equation 5). Where a skip connection has weights, for it reduces the size, both are the same.
+    /// The auxiliary skip connection's factor in the first epoch; it falls linearly to 0 in the last one (DARTS−: Chu
+    /// et al., 2021). Where a skip connection has weights, for it reduces the size, both are the same.
     pub auxiliary_skip: f64,
     /// The seed of what is drawn.
     pub seed: u64,
@@ -100,7 +100,8 @@ pub struct Mixing {
 }
 
 impl Mixing {
-    /// Moves on to a step of epoch `epoch` (from 0) of `epochs`. All that changes over a search does so from epoch to epoch.
+    /// Moves on to a step of epoch `epoch` (from 0) of `epochs`. All that changes over a search does so from epoch to
+    /// epoch.
     pub fn go_to(&mut self, step: usize, epoch: usize, epochs: usize) {
         self.step = step;
         self.share = (epoch as f64 / epochs.saturating_sub(1).max(1) as f64).min(1.0);
