@@ -1,7 +1,7 @@
 //! The sections of a recipe with their defaults.
 
 use crate::optimizer::SgdSettings;
-use crate::schedule::{Criterion, Schedule};
+use crate::schedule::{Budget, Collapse, Criterion, Schedule};
 use crate::search::Order;
 use crate::space::{IMAGE, Space, Stem};
 use crate::supernet::AlphaSettings;
@@ -174,6 +174,12 @@ pub struct SearchSettings {
     pub criterion: Criterion,
     /// When edges are decided.
     pub schedule: Schedule,
+    /// The most that the network of the found cell may come to, as `[train]` builds it: `{ parameters = …, multiply_adds = … }`,
+    /// either or both.
+    #[serde(skip_serializing_if = "Budget::is_unlimited")]
+    pub budget: Budget,
+    /// What tells that the search collapses, and what is done about it: `{ act = "decide", by = { kind = "skips" } }`.
+    pub collapse: Collapse,
     /// The weights' optimizer.
     pub weights: SgdSettings,
     /// α's optimizer.
@@ -197,6 +203,8 @@ impl Default for SearchSettings {
             alpha_warmup: 0,
             criterion: Criterion::Confidence,
             schedule: Schedule::default(),
+            budget: Budget::default(),
+            collapse: Collapse::default(),
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),
             cropping: Cropping::default(),
