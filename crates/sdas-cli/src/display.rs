@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::{Found, Outcome};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
-use sdas::schedule::Decision;
+use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused};
 use sdas_data::Building;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering;
@@ -214,6 +214,7 @@ impl Observer for Display {
                  remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, or lower search.alpha.rate",
                 self.decisions
             )),
+            Event::Collapse(record) => self.line(&format!("warning: {}", collapse_text(record))),
             Event::Part { method, seed, stage, part: [number, all] } => {
                 STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
@@ -251,14 +252,48 @@ fn decision_text(decision: &Decision, inputs: usize) -> String {
         1 => ", 1 edge pruned".to_owned(),
         count => format!(", {count} edges pruned"),
     };
+    let refused =
+        decision.refused.as_ref().map_or(String::new(), |Refused { from, node, operation, least, .. }| {
+            let edge = format!("{operation}({}) to node {node}", state_name(*from, inputs));
+            format!("; not {edge}, which would come to {} at the least", least_text(least))
+        });
     format!(
-        "epoch {}: {} node {} takes {}({}){margin}{pruned}",
+        "epoch {}: {} node {} takes {}({}){margin}{pruned}{refused}",
         decision.epoch,
         decision.cell,
         decision.node,
         decision.operation,
         state_name(decision.from, inputs),
     )
+}
+
+/// What the network would have come to at the best.
+fn least_text(least: &Budget) -> String {
+    let Budget { parameters, multiply_adds } = *least;
+    let all = [(parameters, "parameters"), (multiply_adds, "multiply-adds")];
+    let all = all.into_iter().filter_map(|(number, what)| Some(format!("{} {what}", thousands(number?))));
+    all.collect::<Vec<_>>().join(" and ")
+}
+
+/// What tells a collapse, and what is done about it.
+fn collapse_text(record: &CollapseRecord) -> String {
+    let CollapseRecord { epoch, good, cause, act } = record;
+    let cause = match cause {
+        Cause::Skips { cell, share } => {
+            format!("the {cell} cell would be skip connections to {} if it ended now", percent(*share))
+        }
+        Cause::Curvature { before, now } => {
+            format!("the largest eigenvalue of α's Hessian has grown from {before:.4} to {now:.4}")
+        }
+    };
+    let act = match act {
+        Act::Warn => "remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, lower \
+                      search.alpha.rate,\n          or let all be decided when it does (search.collapse.act = \"decide\")"
+            .to_owned(),
+        Act::Decide => format!("what is undecided is decided now, by α of the end of epoch {good}"),
+        Act::Stop => format!("what is undecided is decided now, by α of the end of epoch {good}, and the search ends"),
+    };
+    format!("the search collapses in epoch {epoch}: {cause}\n  {act}")
 }
 
 /// The cells as they stand: what is decided, and how many edges are not.

@@ -21,6 +21,39 @@ fn params_prints_the_counts() {
 }
 
 #[test]
+fn a_budget_is_kept_told_and_shown() {
+    let place = tempfile::tempdir().unwrap();
+    let run = place.path().join("run");
+    let run = run.to_str().unwrap();
+    let tiny = [
+        "data.shapes.train=80",
+        "data.shapes.test=20",
+        "data.size=16",
+        "search.epochs=2",
+        "search.alpha_warmup=0",
+        "search.channels=2",
+        "search.cells=3",
+        "search.batch=10",
+        "search.budget.parameters=50000",
+    ];
+    let search: Vec<&str> =
+        ["search", "--out", run].into_iter().chain(tiny.iter().flat_map(|setting| ["--set", *setting])).collect();
+    let output = sdas(&search);
+    let [told, printed_last] = [output.stderr, output.stdout].map(|text| String::from_utf8(text).unwrap());
+    assert!(told.contains("; not ") && told.contains(" parameters at the least; decided"), "{told}");
+    assert!(printed_last.contains("budget    ") && printed_last.contains(" of 50,000 parameters, "), "{printed_last}");
+    // The recipe trains 12 channels and 5 cells.
+    let text = printed(&["params", run, "--channels", "12", "--layers", "5", "--size", "16"]);
+    assert!(text.contains("The search had a budget, of which its cell takes") && text.contains(" of 50,000"), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&printed(&["params", run, "--channels", "12", "--layers", "5", "--size", "16", "--json"]))
+            .unwrap();
+    assert_eq!(json["budget"]["parameters"], json["parameters"]);
+    assert_eq!(json["budget"]["multiply_adds"], json["multiply_adds"]);
+    assert!(json["parameters"].as_u64().unwrap() <= 50_000);
+}
+
+#[test]
 fn draw_prints_text_or_writes_a_picture() {
     assert!(printed(&["draw", "darts_v2"]).contains("node 0 = sep_conv_3x3(c_{k-2}) + sep_conv_3x3(c_{k-1})"));
     let place = tempfile::tempdir().unwrap();

@@ -98,7 +98,8 @@ pub(crate) fn load_state(
     Ok((TrainState::restore(network, (&path, checkpoint), &context.device)?, classes))
 }
 
-fn shape(recipe: &Recipe, sizes: Sizes) -> NetworkShape {
+/// The network of the recipe's training.
+pub(crate) fn shape(recipe: &Recipe, sizes: Sizes) -> NetworkShape {
     let settings = &recipe.train;
     NetworkShape {
         channels: settings.channels,

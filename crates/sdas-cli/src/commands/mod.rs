@@ -19,6 +19,7 @@ use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
 use sdas::recipe::BUILTIN;
 use sdas::run::{Ending, RunResult};
+use sdas::schedule::Spending;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -85,9 +86,26 @@ fn summary(result: &RunResult) -> String {
     }
     let [parameters, multiply_adds] = [result.parameters, result.multiply_adds].map(thousands);
     rows.push(("network", format!("{parameters} parameters, {multiply_adds} multiply-adds a sample")));
+    if let Some(spending) = &result.budget {
+        rows.push(("budget", spending_text(spending)));
+    }
     let peak = result.peak_memory.map_or(String::new(), |bytes| format!(", at most {} of memory", memory(bytes)));
     rows.push(("took", format!("{} for {} epochs{peak}", duration(result.seconds), result.epochs)));
     rows.into_iter().map(|(name, text)| format!("{name:9} {text}\n")).collect()
+}
+
+/// What the network that a found cell is trained as takes of a search's budget.
+fn spending_text(spending: &Spending) -> String {
+    let Spending { budget, parameters, multiply_adds } = *spending;
+    let part = |used: usize, bound: Option<usize>, what: &str| {
+        let of = bound.map_or(String::new(), |bound| format!(" of {}", thousands(bound)));
+        format!("{}{of} {what}", thousands(used))
+    };
+    format!(
+        "{}, {} a sample, at the training's sizes",
+        part(parameters, budget.parameters, "parameters"),
+        part(multiply_adds, budget.multiply_adds, "multiply-adds")
+    )
 }
 
 /// Tells how a run ended: how to go on with one that was interrupted, or its result, as JSON or as `report` words it.

@@ -1,12 +1,15 @@
 //! `sdas params`.
 
-use super::{Outcome, say, say_json};
+use super::{Outcome, say, say_json, spending_text};
 use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
 use anyhow::{anyhow, bail};
 use sdas::genotype::Genotype;
 use sdas::network::{Counts, Network, NetworkShape, Stem};
+use sdas::run::Folder;
+use sdas::schedule::Spending;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 /// Counts what a network costs.
 pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
@@ -33,12 +36,28 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
     if !counts.are_exact() {
         bail!("the counts of a network of these sizes are beyond {}; make it smaller", thousands(usize::MAX));
     }
+    let spending = spending(Path::new(&arguments.genotype))?;
     if arguments.json {
-        say_json(&counts)?;
+        let mut value = serde_json::to_value(counts)?;
+        if let Some(spending) = spending {
+            value["budget"] = serde_json::to_value(spending)?;
+        }
+        say_json(&value)?;
     } else {
-        say(&report(&counts))?;
+        let budget = spending.map_or(String::new(), |spending| {
+            format!("\nThe search had a budget, of which its cell takes\n  {}\n", spending_text(&spending))
+        });
+        say(&format!("{}{budget}", report(&counts)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// What the run in a folder took of its budget, if it is one and had one.
+fn spending(path: &Path) -> anyhow::Result<Option<Spending>> {
+    let Some(folder) = Some(path).filter(|path| path.is_dir()).and_then(|path| Folder::open(path).ok()) else {
+        return Ok(None);
+    };
+    Ok(folder.result()?.and_then(|result| result.budget))
 }
 
 fn report(counts: &Counts) -> String {

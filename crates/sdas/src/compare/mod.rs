@@ -30,6 +30,9 @@ use std::sync::atomic::Ordering;
 /// The test set's measure of a trained network, in the run's folder.
 const EVALUATION: &str = "evaluation.json";
 
+/// Cells that are drawn at most for one that keeps a budget.
+const DRAWS: usize = 100_000;
+
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -245,7 +248,7 @@ impl Part<'_> {
             let Some(Searched { genotype, outcome, course }) = self.searched(context)? else { return Ok(None) };
             (genotype, Some(outcome), Some(course))
         } else {
-            (self.drawn()?, None, None)
+            (self.drawn(context)?, None, None)
         };
         let folder = self.folder(Stage::Train);
         check_genotype(&folder, &genotype)?;
@@ -290,8 +293,8 @@ impl Part<'_> {
         context.observer.notice(&Event::Part { method: &self.method.name, seed: self.seed, stage, part: self.number });
     }
 
-    /// The cell that the seed draws from the space.
-    fn drawn(&self) -> Result<Genotype, RunError> {
+    /// The cell that the seed draws from the space: where there is a budget, the first that keeps it.
+    fn drawn(&self, context: &mut Context<'_>) -> Result<Genotype, RunError> {
         let candidates = Candidates::subset(self.recipe.space.name, &self.recipe.space.operations)
             .map_err(|error| RunError::Setting { key: "space.operations", message: error.to_string() })?;
         let origin = Origin {
@@ -300,7 +303,15 @@ impl Part<'_> {
             seed: Some(self.seed),
             recipe: Some(self.recipe.recipe.clone()),
         };
-        let cell = Genotype::drawn(&candidates, &mut stream(self.seed, "random_cell", [0, 0]));
+        let mut chance = stream(self.seed, "random_cell", [0, 0]);
+        let costs = search::costs_of(&self.recipe, context)?;
+        let mut draws = (0..DRAWS).map(|_| Genotype::drawn(&candidates, &mut chance));
+        let keeps = |cell: &Genotype| costs.as_ref().is_none_or(|costs| costs.allow(cell));
+        let cell = draws.find(keeps).ok_or_else(|| {
+            let message =
+                format!("none of {DRAWS} cells drawn by chance keeps it; raise it, or compare without `random`");
+            RunError::Setting { key: "search.budget", message }
+        })?;
         Ok(Genotype { origin: Some(origin), ..cell })
     }
 

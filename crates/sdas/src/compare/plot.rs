@@ -289,6 +289,7 @@ mod tests {
             alpha_entropy: None,
             skips: None,
             pools: None,
+            eigenvalue: None,
             parameters: 1,
             multiply_adds: 1,
             seconds: 1.0,

@@ -47,7 +47,13 @@ impl Recipe {
     pub(crate) fn asked(mut self, stage: Stage) -> Self {
         self.make_paths_absolute();
         match stage {
-            Stage::Search => (self.train, self.eval) = Default::default(),
+            Stage::Search => {
+                let TrainSettings { stem, channels, cells, .. } = std::mem::take(&mut self.train);
+                self.eval = Views::default();
+                if !self.search.budget.is_unlimited() {
+                    self.train = TrainSettings { stem, channels, cells, ..TrainSettings::default() };
+                }
+            }
             Stage::Train | Stage::Test => self.search = Default::default(),
         }
         if self.data.measured {

@@ -3,7 +3,7 @@
 use super::{BUILTIN, Recipe, SearchSettings};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
-use crate::schedule::Moment;
+use crate::schedule::{Budget, Moment};
 use crate::search::Order;
 use crate::space::{Candidates, Operation, OperationKind, Stem};
 use crate::supernet::Relaxation;
@@ -171,6 +171,17 @@ impl Recipe {
         let candidates = Candidates::subset(space, &self.space.operations)
             .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
         check_mixing(search, &candidates)?;
+        let kinds = space.kinds().iter();
+        let has_skips = kinds
+            .flat_map(|&kind| candidates.edges(kind).iter().flatten())
+            .any(|operation| operation.kind == OperationKind::Skip);
+        if let Some((key, message)) = search.collapse.fault(epochs - warmup, has_skips) {
+            return fault(&format!("search.collapse.{key}"), message);
+        }
+        let Budget { parameters, multiply_adds } = search.budget;
+        for (key, bound) in [("parameters", parameters), ("multiply_adds", multiply_adds)] {
+            least(&format!("search.budget.{key}"), bound.unwrap_or(1), 1)?;
+        }
 
         let train = &self.train;
         space.check_stem(train.stem).map_err(|message| ("train.stem".to_owned(), message))?;
@@ -348,7 +359,7 @@ fn parse_override(given: &str) -> Result<Table, RecipeError> {
     nested.try_into().map_err(|_| fault())
 }
 
-/// Lays `over` on `table`. A schedule, cropping or relaxation of another kind starts afresh, since the kind decides
+/// Lays `over` on `table`. A schedule, and what else has a kind, starts afresh if that is another, since the kind decides
 /// which keys there are; the schedules `linear` and `cosine` have the same.
 fn merge(table: &mut Table, over: Table) {
     for (key, value) in over {
@@ -357,7 +368,7 @@ fn merge(table: &mut Table, over: Table) {
                 let [before, now] = [&*own, &new].map(|table| table.get("kind").and_then(Value::as_str));
                 let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
                 let is_other = before.is_some() && now.is_some() && before != now;
-                if matches!(key.as_str(), "schedule" | "cropping" | "relaxation")
+                if matches!(key.as_str(), "schedule" | "cropping" | "relaxation" | "by")
                     && is_other
                     && !(has_points(before) && has_points(now))
                 {
@@ -377,7 +388,8 @@ fn merge(table: &mut Table, over: Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::Schedule;
+    use crate::run::Stage;
+    use crate::schedule::{Act, Collapse, Measure, Schedule};
 
     fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
@@ -466,6 +478,41 @@ mod tests {
         assert!(message(&[cropping]).contains("train.cropping.scales: must be numbers in (0, 1], descending"));
         assert!(message(&["search.batch.x=1"]).contains("search.batch: invalid type"));
         assert!(Recipe::resolve("no_such", &[]).unwrap_err().to_string().contains("built in are shapes"));
+    }
+
+    #[test]
+    fn budget_and_collapse_are_read_and_checked() {
+        let search = |overrides: &[&str]| resolve(overrides).unwrap().search;
+        let budget = search(&["search.budget.parameters=60000"]).budget;
+        assert_eq!(budget, Budget { parameters: Some(60_000), multiply_adds: None });
+        assert!(resolve(&[]).unwrap().search.budget.is_unlimited());
+        assert!(
+            message(&["search.budget.parameters=0"]).contains("search.budget.parameters: must be at least 1, not 0")
+        );
+        assert!(message(&["search.budget.params=9"]).contains("unknown field `params`"));
+        assert_eq!(search(&[]).collapse, Collapse { act: Act::Warn, by: Measure::Skips { share: 0.75 } });
+        // Another kind starts afresh, and what is done stays.
+        let by = ["search.collapse.act=stop", "search.collapse.by.kind=curvature", "search.collapse.by.lag=3"];
+        let curvature = Measure::Curvature { ratio: 0.75, lag: 3, window: 5 };
+        assert_eq!(search(&by).collapse, Collapse { act: Act::Stop, by: curvature });
+        let lag = ["search.collapse.by.kind=curvature", "search.epochs=6"];
+        assert!(
+            message(&lag).contains("search.collapse.by.lag: must be less than the 5 epochs in which α learns, not 5")
+        );
+        assert!(message(&["search.collapse.by.share=1.0"]).contains("search.collapse.by.share: must be at least 0"));
+        assert!(message(&["search.collapse.by.lag=3"]).contains("search.collapse.by: unknown field `lag`"));
+        let skips = ["search.collapse.act=decide", "space.operations=[\"sep_conv_3x3\", \"dil_conv_3x3\"]"];
+        assert!(message(&skips).contains("search.collapse.by: is skips, but space.operations has no skip connection"));
+    }
+
+    /// A search depends on what is trained where there is a budget of it.
+    #[test]
+    fn what_a_search_was_asked_for_has_the_sizes_that_a_budget_is_of() {
+        let asked = |overrides: &[&str]| resolve(overrides).unwrap().asked(Stage::Search);
+        assert_eq!(asked(&["train.channels=10"]), asked(&[]));
+        let budget = "search.budget.parameters=60000";
+        assert_ne!(asked(&["train.channels=10", budget]), asked(&[budget]));
+        assert_eq!(asked(&["train.epochs=9", budget]), asked(&[budget]));
     }
 
     #[test]

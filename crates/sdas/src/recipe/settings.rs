@@ -1,7 +1,7 @@
 //! The sections of a recipe with their defaults.
 
 use crate::optimizer::SgdSettings;
-use crate::schedule::{Criterion, Schedule};
+use crate::schedule::{Budget, Collapse, Criterion, Schedule};
 use crate::search::Order;
 use crate::space::{IMAGE, Space, Stem};
 use crate::supernet::{AlphaSettings, Relaxation};
@@ -181,6 +181,12 @@ pub struct SearchSettings {
     pub relaxation: Relaxation,
     /// When edges are decided.
     pub schedule: Schedule,
+    /// The most that the network of the found cell may come to, as `[train]` builds it: `{ parameters = …, multiply_adds = … }`,
+    /// either or both.
+    #[serde(skip_serializing_if = "Budget::is_unlimited")]
+    pub budget: Budget,
+    /// What tells that the search collapses, and what is done about it: `{ act = "decide", by = { kind = "skips" } }`.
+    pub collapse: Collapse,
     /// The weights' optimizer.
     pub weights: SgdSettings,
     /// α's optimizer.
@@ -207,6 +213,8 @@ impl Default for SearchSettings {
             auxiliary_skip: 0.0,
             relaxation: Relaxation::default(),
             schedule: Schedule::default(),
+            budget: Budget::default(),
+            collapse: Collapse::default(),
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),
             cropping: Cropping::default(),

@@ -3,7 +3,7 @@
 use super::CheckpointError;
 use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
-use crate::schedule::Decision;
+use crate::schedule::{CollapseRecord, Decision};
 use crate::space::CellKind;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -111,6 +111,8 @@ pub enum Event<'a> {
         /// Of its edges, those that learn nothing: skip connections, pools, none.
         edges: usize,
     },
+    /// By the measure that the recipe names, a search collapses, and what it says about that is done.
+    Collapse(&'a CollapseRecord),
     /// A comparison comes to a stage, or finds it done.
     Part {
         /// The method.
@@ -193,6 +195,8 @@ pub struct MetricRecord {
     pub skips: Option<Vec<f64>>,
     /// Share of pools there.
     pub pools: Option<Vec<f64>>,
+    /// Largest eigenvalue of the Hessian of the held-out loss in α; absent where it is not measured.
+    pub eigenvalue: Option<f64>,
     /// Learnt numbers still alive.
     pub parameters: usize,
     /// Multiply-adds for one sample.

@@ -179,7 +179,7 @@ impl Folder {
     /// # Errors
     ///
     /// If that cannot be read.
-    pub(crate) fn result(&self) -> Result<Option<RunResult>, RunError> {
+    pub fn result(&self) -> Result<Option<RunResult>, RunError> {
         self.json("result.json")
     }
 

@@ -17,6 +17,7 @@ pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory};
 
 use crate::genotype::Genotype;
+use crate::schedule::{CollapseRecord, Spending};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
@@ -70,6 +71,12 @@ pub struct RunResult {
     pub parameters: usize,
     /// Multiply-adds of the final network for one sample.
     pub multiply_adds: usize,
+    /// What the found cell takes of the budget, where a search has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Spending>,
+    /// The search's collapse, where it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<CollapseRecord>,
     /// The cell, as its file's JSON.
     pub genotype: serde_json::Value,
 }

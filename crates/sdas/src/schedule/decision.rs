@@ -1,8 +1,9 @@
 //! A decision, and the plan of what still runs.
 
-use super::{Criterion, Scores};
+use super::budget::Room;
+use super::{Budget, Criterion, Scores};
 use crate::genotype::{Gene, Genes};
-use crate::space::{Candidates, CellKind, Space};
+use crate::space::{Candidates, CellKind, Edge, Space};
 use sdas_data::random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,24 @@ pub struct Decision {
     pub margin: Option<f64>,
     /// Edges that run nothing from now on, since the node has those that it keeps.
     pub pruned: Vec<usize>,
+    /// What would have been taken but for the budget, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// A choice that no cell that keeps the budget has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The edge.
+    pub edge: usize,
+    /// The state it reads.
+    pub from: usize,
+    /// The node it ends in.
+    pub node: usize,
+    /// The operation.
+    pub operation: String,
+    /// What the network would have come to with it, at the best; in what is bounded.
+    pub least: Budget,
 }
 
 /// An edge that a decision could have taken.
@@ -68,11 +87,13 @@ pub struct Candidate {
 }
 
 /// What a decision changes.
+#[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) edge: usize,
     pub(crate) operation: usize,
     pub(crate) pruned: Vec<usize>,
     pub(crate) candidates: Vec<Candidate>,
+    pub(crate) refused: Option<Refused>,
 }
 
 impl Plan {
@@ -98,33 +119,58 @@ impl Plan {
 
     /// Takes one decision: the undecided edge with the highest score gets its strongest operation of those that can be
     /// chosen; where its node then has all the edges that it keeps, the node's other edges are pruned. Equal scores go to the
-    /// first edge.
+    /// first edge. What would leave no cell that there is `room` for is passed over: each edge's strongest operation is one
+    /// that leaves some, and an edge that has none is no candidate.
     ///
     /// # Panics
     ///
-    /// If all is decided.
+    /// If all is decided, or there is no room for any cell.
     pub(crate) fn decide(
         &mut self,
         candidates: &Candidates,
         kind: CellKind,
         criterion: Criterion,
         seen: &Scores<'_>,
+        room: &Room<'_>,
         stream: &mut Stream,
     ) -> Choice {
+        let space = candidates.space;
         let scores = criterion.scores(seen, stream);
-        let mut open: Vec<(usize, Candidate)> = (0..self.states.len())
-            .filter(|&index| self.states[index] == EdgeState::Mixed)
-            .map(|index| {
-                let (operation, share) = strongest(&seen.mixes[index], seen.never[index]);
-                let name = candidates.of(kind, index)[operation].name.to_owned();
-                (operation, Candidate { edge: index, score: scores[index], operation: name, share })
+        let name = |edge, operation: usize| candidates.of(kind, edge)[operation].name.to_owned();
+        let with = |edge, operation| {
+            let mut plan = self.clone();
+            plan.take(space, edge, operation);
+            plan
+        };
+        let mut open: Vec<usize> =
+            (0..self.states.len()).filter(|&index| self.states[index] == EdgeState::Mixed).collect();
+        open.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let allowed: Vec<(usize, Candidate)> = open
+            .iter()
+            .filter_map(|&edge| {
+                let mut ranked = ranked(&seen.mixes[edge], seen.never[edge]).into_iter();
+                let (operation, share) = ranked.find(|&(operation, _)| room.holds(&with(edge, operation)))?;
+                Some((operation, Candidate { edge, score: scores[edge], operation: name(edge, operation), share }))
             })
             .collect();
-        open.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
-        let (operation, Candidate { edge: chosen, .. }) = *open.first().expect("an undecided edge is left");
-        self.states[chosen] = EdgeState::Decided(operation);
-        let space = candidates.space;
-        let node = space.edge(chosen).node;
+        let (operation, edge) = allowed.first().map(|(operation, candidate)| (*operation, candidate.edge)).expect(
+            "an undecided edge is left, and of a plan that there is room for an edge and an operation can be decided",
+        );
+        let (best, strongest) = (open[0], strongest(&seen.mixes[open[0]], seen.never[open[0]]).0);
+        let refused = ((best, strongest) != (edge, operation)).then(|| {
+            let Edge { from, node } = space.edge(best);
+            let least = room.nearest(&with(best, strongest));
+            Refused { edge: best, from, node, operation: name(best, strongest), least }
+        });
+        let pruned = self.take(space, edge, operation);
+        let candidates = allowed.into_iter().map(|(_, candidate)| candidate).collect();
+        Choice { edge, operation, pruned, candidates, refused }
+    }
+
+    /// Decides an edge; where its node then has all the edges that it keeps, its others are pruned, and these are returned.
+    pub(super) fn take(&mut self, space: &Space, edge: usize, operation: usize) -> Vec<usize> {
+        self.states[edge] = EdgeState::Decided(operation);
+        let node = space.edge(edge).node;
         let siblings = space.edges_into(node);
         let decided = |index: &usize| matches!(self.states[*index], EdgeState::Decided(_));
         let mut pruned = Vec::new();
@@ -134,8 +180,7 @@ impl Plan {
         for &index in &pruned {
             self.states[index] = EdgeState::Pruned;
         }
-        let candidates = open.into_iter().map(|(_, candidate)| candidate).collect();
-        Choice { edge: chosen, operation, pruned, candidates }
+        pruned
     }
 
     /// The cell that the plan has come to; `None` while anything is undecided.
@@ -158,11 +203,17 @@ impl Plan {
 
 /// The strongest operation other than the one that is never chosen, and its share of q.
 pub(crate) fn strongest(p: &[f64], never: Option<usize>) -> (usize, f64) {
-    let candidates = (0..p.len()).filter(|&index| Some(index) != never);
-    let best = candidates.reduce(|best, index| if p[index] > p[best] { index } else { best });
-    let best = best.expect("an edge has operations that can be chosen");
+    ranked(p, never)[0]
+}
+
+/// The operations other than the one that is never chosen with their shares of q, the strongest first; of equal ones the
+/// first.
+fn ranked(p: &[f64], never: Option<usize>) -> Vec<(usize, f64)> {
     let rest = 1.0 - never.map_or(0.0, |never| p[never]);
-    (best, if rest > 0.0 { p[best] / rest } else { 0.0 })
+    let share = |index: usize| if rest > 0.0 { p[index] / rest } else { 0.0 };
+    let mut all: Vec<usize> = (0..p.len()).filter(|&index| Some(index) != never).collect();
+    all.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+    all.into_iter().map(|index| (index, share(index))).collect()
 }
 
 #[cfg(test)]
@@ -209,7 +260,7 @@ mod tests {
                 let mixes: Vec<_> = rows.map(|(operations, row)| softmax(&row[..operations.len()])).collect();
                 let seen = Scores { mixes: &mixes, never: &never, history: &history };
                 let mut chance = stream(seed, "decide", [index as u64, 0]);
-                let choice = plan.decide(&candidates, kind, CRITERIA[criterion], &seen, &mut chance);
+                let choice = plan.decide(&candidates, kind, CRITERIA[criterion], &seen, &Room::new(None, &[], kind), &mut chance);
                 prop_assert_eq!(plan.decided(), index + 1);
                 prop_assert_eq!(plan.is_complete(), index + 1 == space.decisions());
                 prop_assert!(choice.candidates.is_sorted_by(|a, b| a.score >= b.score));
@@ -244,7 +295,8 @@ mod tests {
         let seen = Scores { mixes: &mixes, never: &candidates.never_chosen(CellKind::Normal), history: &[] };
         let mut plan = Plan::new(&IMAGE);
         for _ in 0..8 {
-            plan.decide(&candidates, CellKind::Normal, Criterion::Strength, &seen, &mut stream(0, "", [0, 0]));
+            let (kind, mut chance) = (CellKind::Normal, stream(0, "", [0, 0]));
+            plan.decide(&candidates, kind, Criterion::Strength, &seen, &Room::new(None, &[], kind), &mut chance);
         }
         let decided: Vec<_> = (0..14).filter(|&index| matches!(plan.states()[index], EdgeState::Decided(3))).collect();
         assert_eq!(decided, [0, 1, 2, 4, 6, 8, 11, 13]);

@@ -3,12 +3,18 @@
 //! A search is a schedule × a criterion: DAS decides everything at the end, SDAS one edge after another while the search
 //! runs. Both are values in a recipe.
 
+mod budget;
+mod collapse;
 mod criterion;
 mod decision;
 
+pub(crate) use budget::Room;
+pub use budget::{Budget, Costs, Spending};
+pub use collapse::{Act, Cause, Collapse, CollapseRecord, Measure};
+pub(crate) use collapse::{Measured, Watch};
 pub use criterion::{Criterion, Scores, certainty, others};
 pub(crate) use decision::strongest;
-pub use decision::{Candidate, Decision, EdgeState, Plan};
+pub use decision::{Candidate, Decision, EdgeState, Plan, Refused};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,12 @@
 //! The search.
 
+mod curvature;
 pub(crate) mod progress;
 mod run;
 mod state;
 mod step;
 
+pub(crate) use run::costs_of;
 pub use run::{resume, search};
 pub(crate) use state::load_state;
 pub use step::{AlphaGradient, Order, SearchState, WeightStep};

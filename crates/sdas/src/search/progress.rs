@@ -6,7 +6,7 @@ use crate::recipe::Recipe;
 use crate::run::{
     DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, forget_peak_memory, peak_memory,
 };
-use crate::schedule::Plan;
+use crate::schedule::{Plan, Watch};
 use crate::supernet::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ pub(crate) struct Progress {
     pub(crate) alpha_steps: usize,
     /// q of every edge at the end of the last epochs, of each kind of cell.
     pub(crate) history: Vec<Vec<Rows<f64>>>,
+    /// What a collapse is told by.
+    #[serde(default)]
+    pub(crate) watch: Watch,
     /// The account of the epoch that is not complete.
     pub(crate) tally: Tally,
     /// Σ of its gradient norms.
@@ -105,6 +108,7 @@ impl Progress {
             plans: Vec::new(),
             alpha_steps: 0,
             history: recipe.space.name.kinds().iter().map(|_| Vec::new()).collect(),
+            watch: Watch::default(),
             tally: Tally::default(),
             gradient_norms: 0.0,
             times: Times::default(),
@@ -188,6 +192,7 @@ impl Progress {
             alpha_entropy: None,
             skips: None,
             pools: None,
+            eigenvalue: None,
             parameters,
             multiply_adds,
             seconds,

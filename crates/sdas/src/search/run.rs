@@ -1,8 +1,11 @@
 //! A whole search: epochs, decisions, checkpoints, events.
 
+mod collapse;
+mod decide;
+
 use super::SearchState;
-use super::progress::{Clock, Progress};
-use super::state::{initial, restore};
+use super::progress::{Clock, Progress, Times};
+use super::state::{costs, initial, restore, supernet};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
@@ -11,11 +14,10 @@ use crate::run::{
     CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
     RunResult, Sizes, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
-use crate::schedule::{Criterion, Decision, EdgeState, Moment, Plan, Scores, others, strongest};
-use crate::space::{CellKind, Operation, OperationKind, Space};
-use crate::supernet::{Remains, Supernet};
-use sdas_data::random::stream;
-use sdas_data::{Loader, LoaderSettings, Views, split};
+use crate::schedule::{Costs, EdgeState, Measure, Moment, Plan, others};
+use crate::space::{CellKind, OperationKind, Space};
+use crate::supernet::Supernet;
+use sdas_data::{Augmentation, Cropping, Loader, LoaderSettings, Views, split};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -33,10 +35,11 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
     let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &context)?;
+    let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
     let progress = Progress::begin(Phase::Search, &recipe, &data);
     // Last: a run that cannot begin leaves no folder.
     let folder = Folder::create(folder, &recipe, &[])?;
-    Search::new(recipe, loaders, folder, state, progress, context).run()
+    Search { recipe, folder, state, progress, context, loaders, costs, clock: Clock::new(Times::default()) }.run()
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -64,10 +67,25 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
             (state, Progress::begin(Phase::Search, &recipe, &data))
         }
     };
+    let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
     folder.cut("metrics.jsonl", progress.epoch)?;
     folder.cut("cells.jsonl", cells_until(progress.epoch, &folder))?;
     folder.cut("decisions.jsonl", progress.decisions)?;
-    Search::new(recipe, loaders, folder, state, progress, context).run()
+    let clock = Clock::new(progress.times);
+    Search { recipe, folder, state, progress, context, loaders, costs, clock }.run()
+}
+
+/// What each choice of a search of the recipe costs, where it has a budget.
+pub(crate) fn costs_of(recipe: &Recipe, context: &mut Context<'_>) -> Result<Option<Costs>, RunError> {
+    if recipe.search.budget.is_unlimited() {
+        return Ok(None);
+    }
+    let mut recipe = recipe.clone();
+    let seed = recipe.search.seed;
+    let data = load_data(&mut recipe, seed, context.observer)?;
+    let [frames, height, width, _] = data.seen.clip.shape(&data.train)?;
+    let fresh = supernet(&recipe, Sizes::of(&data))?;
+    costs(&recipe, Sizes::of(&data), [frames, height, width], &fresh.plans)
 }
 
 /// Lines of `cells.jsonl` up to an epoch. Runs of before have none of their first epochs.
@@ -87,6 +105,8 @@ struct Loaders {
     validation: Loader,
     /// The second half again, as it is.
     evaluation: Loader,
+    /// A batch of it to measure the curvature on, where that is asked for.
+    curvature: Option<Loader>,
 }
 
 impl Loaders {
@@ -105,7 +125,17 @@ impl Loaders {
         let training = batches("train", &first, None)?;
         let validation = batches("alpha", &second, Some(training.batches()))?;
         let evaluation = data.seen.evaluation(settings.batch, Views::default());
-        Ok(Loaders { training, validation, evaluation: loader(&data.train, &second, evaluation)? })
+        let curvature = || {
+            let change = (&Cropping::default(), Augmentation::default());
+            let one = data.seen.training("curvature", settings.seed, settings.batch, change);
+            loader(&data.train, &second, LoaderSettings { batches: Some(1), ..one })
+        };
+        Ok(Loaders {
+            training,
+            validation,
+            evaluation: loader(&data.train, &second, evaluation)?,
+            curvature: matches!(settings.collapse.by, Measure::Curvature { .. }).then(curvature).transpose()?,
+        })
     }
 
     /// Size of a sample.
@@ -121,24 +151,14 @@ struct Search<'a> {
     progress: Progress,
     context: Context<'a>,
     loaders: Loaders,
+    /// Where there is a budget.
+    costs: Option<Costs>,
     clock: Clock,
 }
 
-impl<'a> Search<'a> {
-    fn new(
-        recipe: Recipe,
-        loaders: Loaders,
-        folder: Folder,
-        state: SearchState,
-        progress: Progress,
-        context: Context<'a>,
-    ) -> Self {
-        let clock = Clock::new(progress.times);
-        forget_peak_memory();
-        Search { recipe, folder, state, progress, context, loaders, clock }
-    }
-
+impl Search<'_> {
     fn run(mut self) -> Result<Ending, RunError> {
+        forget_peak_memory();
         let epochs = self.recipe.search.epochs;
         let counts = self.state.supernet.network.counts(self.loaders.extent());
         self.context.observer.notice(&Event::Started {
@@ -157,7 +177,7 @@ impl<'a> Search<'a> {
             self.estimate();
         }
         self.clock.begin_epoch();
-        while self.progress.epoch < epochs {
+        while self.progress.epoch < epochs && !self.is_stopped() {
             if !self.epoch()? {
                 self.checkpoint()?;
                 return Ok(Ending::Interrupted);
@@ -211,7 +231,6 @@ impl<'a> Search<'a> {
     fn epoch(&mut self) -> Result<bool, RunError> {
         let (epoch, settings) = (self.progress.epoch, self.recipe.search.clone());
         let rate = settings.weights.rate_at(epoch, settings.epochs);
-        let steps = self.loaders.training.batches();
         let batches = self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch);
         let alphas = self.loaders.validation.epoch(epoch as u64, self.progress.step_in_epoch);
         for (training, validation) in batches.zip(alphas) {
@@ -232,7 +251,7 @@ impl<'a> Search<'a> {
             self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
             self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
             self.progress.add(&done);
-            self.decide(Moment { step: self.progress.step, steps_per_epoch: steps, epochs: settings.epochs })?;
+            self.decide(self.moment())?;
             self.clock.step(start.elapsed().as_secs_f64());
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
@@ -245,72 +264,9 @@ impl<'a> Search<'a> {
         if finite { Ok(()) } else { Err(RunError::NotFinite { what, epoch: epoch + 1, step, key }) }
     }
 
-    /// Takes the decisions that are due, one edge of each kind of cell at a time.
-    fn decide(&mut self, moment: Moment) -> Result<(), RunError> {
-        let due = self.recipe.search.schedule.due(moment, self.space().decisions());
-        while self.state.supernet.plans.iter().any(|plan| plan.decided() < due) {
-            for &kind in self.space().kinds() {
-                if self.state.supernet.plans[kind.index()].decided() < due {
-                    self.decide_one(kind, moment)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn decide_one(&mut self, kind: CellKind, moment: Moment) -> Result<(), RunError> {
-        let SearchState { supernet, weights, statistics, sgd, alpha, .. } = &mut self.state;
-        let Supernet { candidates, plans, .. } = supernet;
-        let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
-        let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };
-        let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
-        let choice = plans[kind.index()].decide(candidates, kind, self.recipe.search.criterion, &seen, &mut chance);
-        let mut remains = Remains::default();
-        supernet.fix(kind, choice.edge, choice.operation, &mut remains);
-        for &pruned in &choice.pruned {
-            supernet.prune(kind, pruned, &mut remains);
-        }
-        remains.apply(&mut [weights, &mut sgd.momentum], statistics);
-        sdas_kernels::release_memory();
-        let runner_up = choice.candidates.get(1);
-        let place = supernet.candidates.space.edge(choice.edge);
-        let operation = supernet.candidates.of(kind, choice.edge)[choice.operation];
-        let decision = Decision {
-            progress: moment.progress(),
-            step: moment.step,
-            epoch: self.progress.epoch + 1,
-            cell: kind,
-            edge: choice.edge,
-            from: place.from,
-            node: place.node,
-            operation: operation.name.to_owned(),
-            runner_up: runner_up.map(|candidate| candidate.edge),
-            margin: runner_up.map(|candidate| choice.candidates[0].score - candidate.score),
-            candidates: choice.candidates,
-            pruned: choice.pruned,
-        };
-        self.folder.append("decisions.jsonl", &decision)?;
-        self.progress.decisions += 1;
-        let decided = self.decided();
-        let picture = self.picture();
-        self.context.observer.notice(&Event::Decided { decision: &decision, decided: &decided, picture });
-        if !operation.learns() {
-            self.warn_of_collapse(kind);
-        }
-        Ok(())
-    }
-
-    /// Tells once when a kind of cell has run out of edges that learn, after one more that does not.
-    fn warn_of_collapse(&mut self, cell: CellKind) {
-        let Supernet { candidates, plans, .. } = &self.state.supernet;
-        let idle = |(state, operations): &(&EdgeState, &Vec<&Operation>)| match **state {
-            EdgeState::Decided(operation) => !operations[operation].learns(),
-            EdgeState::Mixed | EdgeState::Pruned => false,
-        };
-        let edges = plans[cell.index()].states().iter().zip(candidates.edges(cell)).filter(idle).count();
-        if edges == self.space().collapsed() {
-            self.context.observer.notice(&Event::Collapsed { cell, edges });
-        }
+    fn moment(&self) -> Moment {
+        let (steps_per_epoch, epochs) = (self.loaders.training.batches(), self.recipe.search.epochs);
+        Moment { step: self.progress.step, steps_per_epoch, epochs }
     }
 
     fn space(&self) -> &'static Space {
@@ -319,27 +275,6 @@ impl<'a> Search<'a> {
 
     fn decided(&self) -> Vec<usize> {
         self.state.supernet.plans.iter().map(Plan::decided).collect()
-    }
-
-    /// The cells as they stand: what is decided, and what undecided edges lean towards.
-    fn picture(&self) -> draw::Picture {
-        let Supernet { candidates, plans, .. } = &self.state.supernet;
-        let space = candidates.space;
-        let cell = |&kind: &CellKind| {
-            let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
-            let states = plans[kind.index()].states();
-            let edges = states.iter().enumerate().filter_map(|(index, state)| {
-                let (operation, state) = match *state {
-                    EdgeState::Pruned => return None,
-                    EdgeState::Decided(operation) => (operation, draw::EdgeState::Decided),
-                    EdgeState::Mixed => (strongest(&mixes[index], never[index]).0, draw::EdgeState::Undecided),
-                };
-                Some(draw::EdgePicture::new(space, space.edge(index), candidates.of(kind, index)[operation], state))
-            });
-            draw::CellPicture::new(space, &kind.to_string(), edges, space.concat())
-        };
-        let title = format!("{}, epoch {}", self.recipe.recipe, self.progress.epoch + 1);
-        draw::Picture { title, cells: space.kinds().iter().map(cell).collect() }
     }
 
     /// Measures the held-out samples and closes the epoch; false if stopped before, all its steps done.
@@ -352,6 +287,7 @@ impl<'a> Search<'a> {
             let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
+        let eigenvalue = self.watch(self.moment())?;
         let size =
             (self.state.weights.count(), self.state.supernet.network.counts(self.loaders.extent()).multiply_adds);
         let leaning = self.leaning();
@@ -364,6 +300,7 @@ impl<'a> Search<'a> {
             alpha_entropy: self.alpha_entropy(),
             skips: Some(share(OperationKind::Skip)),
             pools: Some(share(OperationKind::Pool)),
+            eigenvalue,
             ..self.progress.record(rate, Some(validation), self.clock.end_epoch(), size)
         };
         self.folder.append("metrics.jsonl", &record)?;
@@ -381,23 +318,6 @@ impl<'a> Search<'a> {
         self.checkpoint()?;
         self.context.observer.notice(&Event::Epoch(&record));
         Ok(true)
-    }
-
-    /// The cells that the search would come to if it ended now.
-    fn leaning(&self) -> Genotype {
-        let Supernet { candidates, plans, .. } = &self.state.supernet;
-        let mut unused = stream(self.recipe.search.seed, "leaning", [0, 0]);
-        let mut genes = |(&kind, plan): (&CellKind, &Plan)| {
-            let mut plan = plan.clone();
-            let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
-            let seen = Scores { mixes: &mixes, never: &never, history: &[] };
-            while !plan.is_complete() {
-                plan.decide(candidates, kind, Criterion::Strength, &seen, &mut unused);
-            }
-            plan.genes(candidates, kind).expect("the plan is complete")
-        };
-        let cells = candidates.space.kinds().iter().zip(plans).map(&mut genes).collect();
-        Genotype { space: candidates.space, cells, origin: None }
     }
 
     /// Mean entropy of softmax(α) over the undecided edges of each kind.
@@ -465,7 +385,11 @@ impl<'a> Search<'a> {
         self.folder.write("genotype.json", genotype.to_json().as_bytes())?;
         self.folder.write("cell.svg", draw::cell_pair(&genotype, &self.recipe.recipe).as_bytes())?;
         let counts = self.state.supernet.network.counts(self.loaders.extent());
-        let result = self.progress.result(Phase::Search, &genotype, counts, self.clock.times().run);
+        let result = RunResult {
+            budget: self.costs.as_ref().map(|costs| costs.spending(&genotype)),
+            collapse: self.progress.watch.collapse,
+            ..self.progress.result(Phase::Search, &genotype, counts, self.clock.times().run)
+        };
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
         Ok(Ending::Done(Box::new(result)))
@@ -493,6 +417,8 @@ impl Progress {
             validation_accuracy: last.and_then(|record| record.validation_accuracy),
             parameters: counts.parameters,
             multiply_adds: counts.multiply_adds,
+            budget: None,
+            collapse: None,
             genotype: serde_json::from_str(&genotype.to_json()).expect("a genotype is JSON"),
         }
     }

@@ -2,13 +2,15 @@
 
 use super::SearchState;
 use super::progress::Progress;
-use crate::network::{Counts, Network};
+use crate::genotype::Genotype;
+use crate::network::{Counts, Network, NetworkShape};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
 use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, StepSize};
-use crate::schedule::Plan;
+use crate::schedule::{Costs, Plan};
 use crate::space::Candidates;
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
+use crate::train;
 use burn::tensor::Device;
 use sdas_kernels::Extent;
 use std::path::Path;
@@ -65,8 +67,32 @@ fn shape(recipe: &Recipe, Sizes { classes, inputs }: Sizes) -> SupernetShape {
     SupernetShape { channels, cells, classes, inputs, stem_stride }
 }
 
-fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
+pub(super) fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
     Ok(Supernet::new(candidates(recipe)?, shape(recipe, sizes)))
+}
+
+/// What each choice costs in the network that the recipe's training makes of a cell, for samples of size `extent`, where the
+/// recipe has a budget; `plans` are what is decided.
+///
+/// # Errors
+///
+/// If the budget cannot be kept.
+pub(super) fn costs(recipe: &Recipe, sizes: Sizes, extent: Extent, plans: &[Plan]) -> Result<Option<Costs>, RunError> {
+    let budget = recipe.search.budget;
+    if budget.is_unlimited() {
+        return Ok(None);
+    }
+    let shape = NetworkShape { auxiliary: false, ..train::shape(recipe, sizes) };
+    let counts = move |genotype: &Genotype| {
+        Counts::of(shape.cells, extent, |cells| Network::derived(genotype, NetworkShape { cells, ..shape }))
+    };
+    let setting = |(key, message)| RunError::Setting { key, message };
+    let costs = Costs::measure(&candidates(recipe)?, budget, counts).ok_or_else(|| {
+        let message = "is of a network of train.channels and train.cells beyond what can be counted; make it smaller";
+        setting(("search.budget", message.to_owned()))
+    })?;
+    costs.check(plans).map_err(setting)?;
+    Ok(Some(costs))
 }
 
 /// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
