@@ -288,7 +288,7 @@ fn collapse_text(record: &CollapseRecord) -> String {
     };
     let act = match act {
         Act::Warn => "remedy: let the weights learn longer before α does (search.alpha_warmup), decide earlier, lower \
-                      search.alpha.rate,\n          or let all be decided when it does (search.collapse.act = \"decide\")"
+                      search.alpha.rate,\n  or let all be decided when it does (search.collapse.act = \"decide\")"
             .to_owned(),
         Act::Decide => format!("what is undecided is decided now, by α of the end of epoch {good}"),
         Act::Stop => format!("what is undecided is decided now, by α of the end of epoch {good}, and the search ends"),

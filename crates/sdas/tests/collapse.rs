@@ -69,14 +69,29 @@ fn lines<T: DeserializeOwned>(folder: &Path, name: &str) -> Vec<T> {
 }
 
 /// What must not depend on when a run was stopped.
-fn outcome(folder: &Path) -> (Checkpoint, Vec<Decision>, Vec<u8>, Vec<(usize, Option<f64>, Option<Vec<usize>>)>) {
+#[derive(PartialEq)]
+struct Outcome {
+    checkpoint: Checkpoint,
+    decisions: Vec<Decision>,
+    genotype: Vec<u8>,
+    /// Of every epoch.
+    eigenvalues: Vec<Option<f64>>,
+    decided: Vec<Option<Vec<usize>>>,
+}
+
+fn outcome(folder: &Path) -> Outcome {
     let entries = std::fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
     let mut checkpoint = Checkpoint::read(&entries.max().unwrap()).unwrap();
     // Times differ from run to run.
     checkpoint.state.clear();
-    let metrics = lines::<MetricRecord>(folder, "metrics.jsonl").into_iter();
-    let metrics = metrics.map(|record| (record.epoch, record.eigenvalue, record.decided)).collect();
-    (checkpoint, lines(folder, "decisions.jsonl"), std::fs::read(folder.join("genotype.json")).unwrap(), metrics)
+    let metrics: Vec<MetricRecord> = lines(folder, "metrics.jsonl");
+    Outcome {
+        checkpoint,
+        decisions: lines(folder, "decisions.jsonl"),
+        genotype: std::fs::read(folder.join("genotype.json")).unwrap(),
+        eigenvalues: metrics.iter().map(|record| record.eigenvalue).collect(),
+        decided: metrics.into_iter().map(|record| record.decided).collect(),
+    }
 }
 
 struct Runs {

@@ -260,7 +260,8 @@ mod tests {
                 let mixes: Vec<_> = rows.map(|(operations, row)| softmax(&row[..operations.len()])).collect();
                 let seen = Scores { mixes: &mixes, never: &never, history: &history };
                 let mut chance = stream(seed, "decide", [index as u64, 0]);
-                let choice = plan.decide(&candidates, kind, CRITERIA[criterion], &seen, &Room::new(None, &[], kind), &mut chance);
+                let (criterion, room) = (CRITERIA[criterion], Room::new(None, &[], kind));
+                let choice = plan.decide(&candidates, kind, criterion, &seen, &room, &mut chance);
                 prop_assert_eq!(plan.decided(), index + 1);
                 prop_assert_eq!(plan.is_complete(), index + 1 == space.decisions());
                 prop_assert!(choice.candidates.is_sorted_by(|a, b| a.score >= b.score));
