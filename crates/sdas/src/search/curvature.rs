@@ -118,7 +118,7 @@ mod tests {
     use crate::optimizer::Sgd;
     use crate::schedule::Plan;
     use crate::space::{Candidates, S2};
-    use crate::supernet::{Alpha, Supernet, SupernetShape};
+    use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
     use burn::tensor::{DType, Device, Tensor, TensorData};
     use sdas_data::random::stream;
     use sdas_kernels::portably;
@@ -158,7 +158,10 @@ mod tests {
             labels: Tensor::from_data(TensorData::new(labels, [6]), &device),
             host_labels,
         };
-        (SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha }, batch)
+        (
+            SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing: Mixing::default() },
+            batch,
+        )
     }
 
     /// The largest eigenvalue of a symmetric matrix, by Jacobi's rotations.
