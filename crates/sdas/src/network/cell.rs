@@ -68,7 +68,7 @@ impl Cell {
             links.push((&edge.block, link));
         }
         let (blocks, links): (Vec<_>, Vec<_>) = links.into_iter().unzip();
-        let output = sdas_kernels::cell(inputs.to_vec(), links, mixes.cloned(), &self.concat);
+        let output = sdas_kernels::cell(inputs, links, mixes.cloned(), &self.concat);
         for (block, statistics) in blocks.into_iter().zip(output.statistics) {
             block.report(pass, statistics);
         }
