@@ -240,8 +240,15 @@ fn checkpoints_that_are_gone_or_cannot_be_written_are_noticed_first() {
 fn a_killed_training_resumes_bit_for_bit() {
     let scratch = tempfile::tempdir().unwrap();
     let train = |folder: &Path| {
-        // Everything random in a training: augmentation, drop path, dropout.
+        // Everything random in a training, augmentation, drop path, dropout, and everything that it carries along.
         let settings = [
+            "train.parts=3",
+            "train.average=0.9",
+            "train.decay_norms=false",
+            "train.label_smoothing=0.1",
+            "train.weights.nesterov=true",
+            "train.weights.warmup=1",
+            "train.weights.course={kind=\"steps\",at=[2]}",
             "train.epochs=3",
             "train.channels=2",
             "train.cells=3",

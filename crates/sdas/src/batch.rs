@@ -25,12 +25,39 @@ impl DeviceBatch {
             host_labels,
         }
     }
+
+    /// The samples in so many parts, one after another, whose sizes differ by one at most.
+    pub(crate) fn parts(self, parts: usize) -> Vec<DeviceBatch> {
+        if parts == 1 {
+            return vec![self];
+        }
+        let count = self.host_labels.len();
+        let parts = parts.min(count);
+        let border = |part: usize| part * count / parts;
+        let part = |part: usize| {
+            let range = border(part)..border(part + 1);
+            let host_labels = self.host_labels[range.clone()].to_vec();
+            let (input, labels) = (self.input.clone().slice([range.clone()]), self.labels.clone().slice([range]));
+            DeviceBatch { input, labels, host_labels }
+        };
+        (0..parts).map(part).collect()
+    }
 }
 
 /// Mean cross-entropy of `logits` `[N, classes]` against `labels` `[N]`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let count = logits.dims()[0];
     log_softmax(logits, 1).gather(1, labels.reshape([count, 1])).mean().neg()
+}
+
+/// The same against targets that are 1 − `smoothing` of the label's class and `smoothing` of all classes alike (Szegedy
+/// and others, 2016, section 7).
+pub fn smoothed_cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let exact = cross_entropy(logits.clone(), labels);
+    if smoothing == 0.0 {
+        return exact;
+    }
+    exact * (1.0 - smoothing) - log_softmax(logits, 1).mean() * smoothing
 }
 
 /// Sums over samples, from which means are taken: the running account of an epoch.
@@ -112,6 +139,22 @@ mod tests {
         let normaliser = [0.0, 2.0, 1.0, -1.0, -2.0, -3.0f64].iter().map(|v| v.exp()).sum::<f64>().ln();
         assert!((tally.mean_loss() - (normaliser - 2.0 + normaliser + 3.0) / 2.0).abs() < 1e-6);
         assert_eq!(Tally::default().add_sample(&[1.0, 1.0], 1), 0);
+    }
+
+    #[test]
+    fn smoothing_by_hand() {
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_floats([[1.0, -0.5, 0.25], [0.0, 3.0, -2.0]], &device);
+        let labels = Tensor::<1, Int>::from_ints([2, 0], &device);
+        let rows = [([1.0, -0.5, 0.25f64], 2), ([0.0, 3.0, -2.0], 0)];
+        let loss = |(row, label): ([f64; 3], usize)| -> f64 {
+            let normaliser = row.iter().map(|value| value.exp()).sum::<f64>().ln();
+            let target = |class| 0.1 / 3.0 + if class == label { 0.9 } else { 0.0 };
+            (0..3).map(|class| target(class) * (normaliser - row[class])).sum()
+        };
+        let expected = rows.map(loss).iter().sum::<f64>() / 2.0;
+        let got: f32 = smoothed_cross_entropy(logits, labels, 0.1).into_scalar();
+        assert!((f64::from(got) - expected).abs() < 1e-6, "{got} for {expected}");
     }
 
     #[test]

@@ -168,12 +168,12 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             assert_eq!(frames, 1, "a training step is timed on pictures");
             let network = network(settings, channels, cells);
             multiply_adds = network.counts(extent).multiply_adds;
-            let mut state = TrainState::new(network, 1, device);
             let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
+            let mut state = TrainState::new(network, &settings, device);
             Box::new(move |step, [batch, _]| {
                 let batch = DeviceBatch::new(batch, device);
                 // The last epoch's drop path.
-                state.step(&batch, Position { epoch: 1, step, rate: settings.weights.rate }, &settings);
+                state.step(batch, Position { epoch: 1, step, rate: settings.weights.rate }, &settings);
             })
         }
     };

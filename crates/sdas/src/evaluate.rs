@@ -122,7 +122,8 @@ impl Judge {
             Phase::Train => {
                 let (state, classes) = train::load_state(recipe, inputs, folder, context)?;
                 let forward = move |input| {
-                    let pass = Pass::evaluation(&state.weights, &state.statistics);
+                    let [weights, statistics] = state.measured();
+                    let pass = Pass::evaluation(weights, statistics);
                     state.network.forward(pass, input).logits
                 };
                 Judge { forward: Box::new(forward), classes, batch: recipe.train.batch }

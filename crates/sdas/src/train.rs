@@ -1,9 +1,9 @@
 //! Training a derived network.
 
-use crate::batch::{DeviceBatch, Tally, cross_entropy};
+use crate::batch::{DeviceBatch, Tally, smoothed_cross_entropy};
 use crate::draw;
 use crate::genotype::Genotype;
-use crate::network::{Counts, DropPath, Dropout, Network, NetworkShape, Noise, Pass};
+use crate::network::{Counts, DropPath, Dropout, Forward, NamedWeight, Network, NetworkShape, Noise, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
@@ -13,10 +13,11 @@ use crate::run::{
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use sdas_data::random::stream;
 use sdas_data::{Loader, Views, split};
-use sdas_kernels::Extent;
+use sdas_kernels::{Extent, WeightKind};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +31,24 @@ pub(crate) struct TrainState {
     pub(crate) weights: Parameters,
     pub(crate) statistics: Parameters,
     sgd: Sgd,
+    average: Option<Average>,
+}
+
+/// A moving average of weights and running statistics.
+#[derive(Debug, Clone)]
+struct Average {
+    weights: Parameters,
+    statistics: Parameters,
+}
+
+impl Average {
+    /// After step `step` (from 0) of the weights the average keeps `kept` of itself, or (1 + step) / (10 + step) where that
+    /// is less, so that it soon forgets where it began (as TensorFlow's with `num_updates`).
+    fn follow(&mut self, weights: &Parameters, statistics: &Parameters, step: usize, kept: f64) {
+        let share = 1.0 - kept.min((1 + step) as f64 / (10 + step) as f64);
+        self.weights = self.weights.approach(weights, share);
+        self.statistics = self.statistics.approach(statistics, share);
+    }
 }
 
 /// Trains the network that `genotype` describes as `recipe` says, and writes everything into `folder`.
@@ -71,7 +90,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
             let network = Network::derived(&genotype, shape(&recipe, Sizes::of(&data)));
-            (TrainState::restore(network, (&path, checkpoint), &context.device)?, progress)
+            (TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, progress)
         }
         None => {
             let state = initial(&recipe, &genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
@@ -95,7 +114,7 @@ pub(crate) fn load_state(
     progress.check_network(recipe)?;
     let classes = progress.data.classes;
     let network = Network::derived(&genotype, shape(recipe, Sizes { classes: classes.len(), inputs }));
-    Ok((TrainState::restore(network, (&path, checkpoint), &context.device)?, classes))
+    Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, classes))
 }
 
 /// The network of the recipe's training.
@@ -119,14 +138,14 @@ fn initial(
     extent: Extent,
     context: &Context<'_>,
 ) -> Result<TrainState, RunError> {
-    let (shape, TrainSettings { channels, cells, batch, seed, .. }) = (shape(recipe, sizes), &recipe.train);
+    let (shape, TrainSettings { channels, cells, batch, parts, .. }) = (shape(recipe, sizes), &recipe.train);
     let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
-    let size = StepSize { keys, channels: *channels, cells: *cells, batch: *batch, extent };
+    let size = StepSize { keys, channels: *channels, cells: *cells, batch: batch.div_ceil(*parts), extent };
     size.check(&context.device, |channels, cells, extent| {
         let build = |cells| Network::derived(genotype, NetworkShape { channels, cells, ..shape });
         Counts::of(cells, extent, build)
     })?;
-    Ok(TrainState::new(Network::derived(genotype, shape), *seed, &context.device))
+    Ok(TrainState::new(Network::derived(genotype, shape), &recipe.train, &context.device))
 }
 
 /// Whether the auxiliary head, if there is one, has anything left to look at.
@@ -150,52 +169,123 @@ pub(crate) struct Position {
 
 impl TrainState {
     /// Weights, statistics and optimizer of a network at the start.
-    pub(crate) fn new(network: Network, seed: u64, device: &Device) -> Self {
-        let weights = network.initial_weights(seed, device);
+    pub(crate) fn new(network: Network, settings: &TrainSettings, device: &Device) -> Self {
+        let weights = network.initial_weights(settings.seed, device);
         let statistics = network.initial_statistics(device);
-        TrainState { sgd: Sgd::new(&weights), network, weights, statistics }
+        let average =
+            (settings.average > 0.0).then(|| Average { weights: weights.clone(), statistics: statistics.clone() });
+        let sgd = Sgd { undecayed: undecayed(&network, settings), ..Sgd::new(&weights) };
+        TrainState { sgd, network, weights, statistics, average }
     }
 
     /// Updates the weights by one step of SGD on `batch`; where loss or gradient is not finite, nothing changes.
-    pub(crate) fn step(&mut self, batch: &DeviceBatch, position: Position, settings: &TrainSettings) -> WeightStep {
-        let at = [position.step as u64, 0];
+    pub(crate) fn step(&mut self, batch: DeviceBatch, position: Position, settings: &TrainSettings) -> WeightStep {
+        let count = batch.host_labels.len();
+        let (mut tally, mut statistics) = (Tally::default(), self.statistics.clone());
+        let mut sum: Option<Parameters> = None;
+        for (index, part) in batch.parts(settings.parts).into_iter().enumerate() {
+            let share = part.host_labels.len() as f64 / count as f64;
+            let (gradients, forward) = self.gradients(&part, index, &position, settings);
+            tally.add(Tally::of(forward.logits.inner(), &part.host_labels));
+            statistics = statistics.approach(&forward.statistics, STATISTICS_SHARE);
+            sum = Some(match sum {
+                // All of it in one part: not even a multiplication.
+                None if share == 1.0 => gradients,
+                None => gradients.map(|gradient| gradient * share),
+                Some(sum) => sum.zip(&gradients, |sum, gradient| sum + gradient * share),
+            });
+        }
+        let gradients = sum.expect("a batch has samples");
+        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, position.rate, &settings.weights);
+        if tally.loss.is_finite() && gradient_norm.is_finite() {
+            (self.weights, self.statistics) = (weights, statistics);
+            if let Some(average) = &mut self.average {
+                average.follow(&self.weights, &self.statistics, position.step, settings.average);
+            }
+        }
+        WeightStep { tally, gradient_norm }
+    }
+
+    /// The loss's gradient on a part of a step's batch, and what the pass gave.
+    fn gradients(
+        &self,
+        part: &DeviceBatch,
+        index: usize,
+        position: &Position,
+        settings: &TrainSettings,
+    ) -> (Parameters, Forward) {
+        let at = [position.step as u64, index as u64];
         let drop = settings.drop_path * position.epoch as f64 / settings.epochs as f64;
         let tracked = self.weights.tracked();
         let pass = Pass {
             drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
             dropout: (settings.dropout > 0.0)
                 .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
-            noise: Noise::fixed(settings.seed).at(position.step, 0),
+            noise: Noise::fixed(settings.seed).at(position.step, index),
             ..Pass::training(&tracked)
         };
-        let forward = self.network.forward(pass, batch.input.clone());
-        let mut loss = cross_entropy(forward.logits.clone(), batch.labels.clone());
-        if let Some(logits) = forward.auxiliary {
-            loss = loss + cross_entropy(logits, batch.labels.clone()) * settings.auxiliary;
+        let forward = self.network.forward(pass, part.input.clone());
+        let loss = |logits: Tensor<2>| smoothed_cross_entropy(logits, part.labels.clone(), settings.label_smoothing);
+        let mut total = loss(forward.logits.clone());
+        if let Some(logits) = forward.auxiliary.clone() {
+            total = total + loss(logits) * settings.auxiliary;
         }
-        let gradients = tracked.gradients(&mut loss.backward());
-        let tally = Tally::of(forward.logits.inner(), &batch.host_labels);
-        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, position.rate, &settings.weights);
-        if tally.loss.is_finite() && gradient_norm.is_finite() {
-            self.weights = weights;
-            self.statistics = self.statistics.approach(&forward.statistics, STATISTICS_SHARE);
+        (tracked.gradients(&mut total.backward()), forward)
+    }
+
+    /// What is measured, and what the training ends with: weights and running statistics.
+    pub(crate) fn measured(&self) -> [&Parameters; 2] {
+        match &self.average {
+            Some(Average { weights, statistics }) => [weights, statistics],
+            None => [&self.weights, &self.statistics],
         }
-        WeightStep { tally, gradient_norm }
     }
 
     /// Those of a checkpoint.
     fn restore(
         network: Network,
+        settings: &TrainSettings,
         (path, mut checkpoint): (&Path, Checkpoint),
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        let (weights, statistics) = (network.weight_counts(), network.statistic_counts());
+        let counts = [network.weight_counts(), network.statistic_counts()];
         let mut take = |prefix: &str, counts: &[usize]| checkpoint.take(prefix, counts, path, device);
-        let (momentum, weights) = (take("momentum", &weights)?, take("weights", &weights)?);
-        let statistics = take("statistics", &statistics)?;
+        let (momentum, weights) = (take("momentum", &counts[0])?, take("weights", &counts[0])?);
+        let statistics = take("statistics", &counts[1])?;
+        let average = match settings.average > 0.0 {
+            true => Some(Average {
+                weights: take("average.weights", &counts[0])?,
+                statistics: take("average.statistics", &counts[1])?,
+            }),
+            false => None,
+        };
         checkpoint.finish(path)?;
-        Ok(TrainState { network, weights, statistics, sgd: Sgd { momentum } })
+        let sgd = Sgd { momentum, undecayed: undecayed(&network, settings) };
+        Ok(TrainState { network, weights, statistics, sgd, average })
     }
+
+    /// Puts it into a checkpoint.
+    fn save(&self, checkpoint: &mut Checkpoint) {
+        checkpoint.put("weights", &self.weights);
+        checkpoint.put("momentum", &self.sgd.momentum);
+        checkpoint.put("statistics", &self.statistics);
+        if let Some(average) = &self.average {
+            checkpoint.put("average.weights", &average.weights);
+            checkpoint.put("average.statistics", &average.statistics);
+        }
+    }
+}
+
+/// Where norms' numbers and biases lie, by slot, if these do not decay.
+fn undecayed(network: &Network, settings: &TrainSettings) -> Vec<Vec<Range<usize>>> {
+    let mut ranges = vec![Vec::new(); network.slots];
+    if !settings.decay_norms {
+        let is_exempt = |weight: &NamedWeight| matches!(weight.kind, WeightKind::Scale(_) | WeightKind::Shift(_));
+        for weight in network.weights().into_iter().filter(is_exempt) {
+            ranges[weight.slot].push(weight.range);
+        }
+    }
+    ranges
 }
 
 /// The training set as batches.
@@ -294,7 +384,7 @@ impl<'a> Training<'a> {
             }
             let start = std::time::Instant::now();
             let batch = DeviceBatch::new(batch, &self.context.device);
-            self.step(&batch, rate)?;
+            self.step(batch, rate)?;
             self.clock.step(start.elapsed().as_secs_f64());
             if self.progress.step == 3 {
                 let seconds_per_step = self.clock.seconds_per_step;
@@ -307,7 +397,7 @@ impl<'a> Training<'a> {
         self.end_epoch(rate)
     }
 
-    fn step(&mut self, batch: &DeviceBatch, rate: f64) -> Result<(), RunError> {
+    fn step(&mut self, batch: DeviceBatch, rate: f64) -> Result<(), RunError> {
         let settings = &self.recipe.train;
         let position = Position { epoch: self.progress.epoch, step: self.progress.step, rate };
         let done = self.state.step(batch, position, settings);
@@ -331,7 +421,8 @@ impl<'a> Training<'a> {
                 return Ok(false);
             }
             let batch = DeviceBatch::new(batch, &self.context.device);
-            let pass = Pass::evaluation(&self.state.weights, &self.state.statistics);
+            let [weights, statistics] = self.state.measured();
+            let pass = Pass::evaluation(weights, statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;
             validation.add(Tally::of(logits, &batch.host_labels));
         }
@@ -352,11 +443,112 @@ impl<'a> Training<'a> {
     fn checkpoint(&mut self) -> Result<(), RunError> {
         self.progress.times = self.clock.times();
         let mut checkpoint = Checkpoint::new(&self.progress);
-        checkpoint.put("weights", &self.state.weights);
-        checkpoint.put("momentum", &self.state.sgd.momentum);
-        checkpoint.put("statistics", &self.state.statistics);
+        self.state.save(&mut checkpoint);
         let path = self.folder.save(self.progress.step, &checkpoint)?;
         self.context.observer.notice(&Event::Checkpoint(&path));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genotype::published;
+    use crate::optimizer::SgdSettings;
+    use crate::space::Stem;
+
+    fn settings() -> TrainSettings {
+        TrainSettings { drop_path: 0.0, auxiliary: 0.0, epochs: 2, ..TrainSettings::default() }
+    }
+
+    fn state(settings: &TrainSettings) -> TrainState {
+        let genotype = published("darts_v2").unwrap();
+        let shape = NetworkShape { channels: 2, cells: 3, classes: 3, inputs: 3, stem: Stem::Cifar, auxiliary: false };
+        TrainState::new(Network::derived(&genotype, shape), settings, &Device::flex())
+    }
+
+    /// So many samples, the first three again and again.
+    fn batch(count: usize) -> DeviceBatch {
+        let sample = |index: usize| (0..8 * 8 * 3).map(move |at| ((at * 7 + index % 3 * 31) % 17) as f32 / 8.0 - 1.0);
+        let pixels = (0..count).flat_map(sample).collect();
+        let labels = (0..count).map(|index| (index % 3) as i32).collect();
+        DeviceBatch::new(
+            sdas_data::Batch { pixels, shape: [count, 1, 8, 8, 3], labels, samples: (0..count as u32).collect() },
+            &Device::flex(),
+        )
+    }
+
+    fn values(parameters: &Parameters) -> Vec<f32> {
+        parameters.to_host().into_iter().flatten().flatten().collect()
+    }
+
+    fn distance(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    fn at(step: usize) -> Position {
+        Position { epoch: 0, step, rate: 0.1 }
+    }
+
+    #[test]
+    fn parts_take_the_gradient_of_the_whole() {
+        // All parts are alike, so that norms see the same in each as in the whole.
+        let (whole, parts) = (settings(), TrainSettings { parts: 4, ..settings() });
+        let (mut one, mut four) = (state(&whole), state(&parts));
+        let (a, b) = (one.step(batch(12), at(0), &whole), four.step(batch(12), at(0), &parts));
+        assert_eq!((a.tally.count, b.tally.count), (12, 12));
+        assert!((a.tally.loss - b.tally.loss).abs() < 1e-4 && (a.gradient_norm - b.gradient_norm).abs() < 1e-3);
+        let before = values(&state(&whole).weights);
+        let moved = distance(&values(&one.weights), &before);
+        let off = distance(&values(&one.weights), &values(&four.weights));
+        assert!(off < 1e-3 * moved, "{off} of {moved}");
+        // Sizes that do not divide: 12 = 2 + 2 + 3 + 2 + 3, each with its share.
+        let sizes: Vec<usize> = batch(12).parts(5).iter().map(|part| part.host_labels.len()).collect();
+        assert_eq!(sizes, [2, 2, 3, 2, 3]);
+    }
+
+    #[test]
+    fn norms_and_biases_do_not_decay_where_the_recipe_says_so() {
+        let decaying = |decay_norms| {
+            let settings = TrainSettings { decay_norms, ..settings() };
+            let mut state = state(&settings);
+            let before = state.weights.clone();
+            let nothing = before.zeros_like();
+            let decay = SgdSettings { weight_decay: 0.1, ..SgdSettings::default() };
+            let (after, _) = state.sgd.step(&before, &nothing, 0.5, &decay);
+            let changed = |weight: &NamedWeight| {
+                let [before, after] = [&before, &after].map(|numbers| {
+                    numbers.get(weight.slot).unwrap().slice([weight.range.clone()]).to_data().iter::<f32>().collect()
+                });
+                let (before, after): (Vec<f32>, Vec<f32>) = (before, after);
+                distance(&before, &after) > 0.0
+            };
+            let is_norm = |weight: &&NamedWeight| weight.kind.fan_in().is_none();
+            let all = state.network.weights();
+            let (norms, others): (Vec<&NamedWeight>, Vec<&NamedWeight>) = all.iter().partition(is_norm);
+            [norms, others].map(|weights| (weights.iter().filter(|weight| changed(weight)).count(), weights.len()))
+        };
+        let [(norms, _), (others, all)] = decaying(false);
+        assert!(norms == 0 && others == all && all > 20, "{norms} norms, {others} of {all} others");
+        let [(norms, _), (others, all)] = decaying(true);
+        assert!(norms > 10 && others == all, "{norms} norms, {others} of {all} others");
+    }
+
+    #[test]
+    fn the_average_follows_and_is_what_is_measured() {
+        let settings = TrainSettings { average: 0.5, ..settings() };
+        let mut state = state(&settings);
+        let mut expected = values(&state.weights);
+        for step in 0..12 {
+            state.step(batch(6), at(step), &settings);
+            let kept = 0.5f32.min((1 + step) as f32 / (10 + step) as f32);
+            let now = values(&state.weights);
+            expected.iter_mut().zip(&now).for_each(|(average, now)| *average = kept * *average + (1.0 - kept) * now);
+        }
+        let [weights, statistics] = state.measured();
+        assert!(distance(&values(weights), &expected) < 1e-5);
+        assert!(distance(&values(weights), &values(&state.weights)) > 1e-3);
+        assert!(distance(&values(statistics), &values(&state.statistics)) > 1e-3);
     }
 }

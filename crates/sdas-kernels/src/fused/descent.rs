@@ -9,8 +9,10 @@ use crate::width::{Task, Width, run};
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
+use std::ops::Range;
 
-/// A step of SGD: `m ← momentum·m + scale·g + weight_decay·w`, `w ← w − rate·m`.
+/// A step of SGD: `d = scale·g + weight_decay·w`, `m ← momentum·m + d`, `w ← w − rate·m`, or with Nesterov's momentum
+/// `w ← w − rate·(d + momentum·m)`, as PyTorch has both.
 #[derive(Debug, Clone, Copy)]
 pub struct Descent {
     /// Brings the gradient within its bound; 1 leaves it as it is.
@@ -21,6 +23,8 @@ pub struct Descent {
     pub momentum: f32,
     /// How far the weights go along the momentum.
     pub rate: f32,
+    /// Nesterov's momentum.
+    pub nesterov: bool,
 }
 
 /// A tensor of weights `[count]` with its momentum and its gradient.
@@ -32,6 +36,8 @@ pub struct Descending {
     pub momentum: Tensor<1>,
     /// Their gradient.
     pub gradient: Tensor<1>,
+    /// The elements that do not decay, ranges in their order.
+    pub undecayed: Vec<Range<usize>>,
 }
 
 /// Elements that one task works on.
@@ -40,65 +46,103 @@ const PART: usize = 16 * 1024;
 impl Descent {
     /// The weights and the momentum after the step, tensor by tensor.
     pub fn step(self, tensors: Vec<Descending>) -> Vec<[Tensor<1>; 2]> {
-        let flat: Option<Vec<[FlexTensor; 3]>> = tensors
-            .iter()
-            .map(|Descending { weights, momentum, gradient }| Some([flat(weights)?, flat(momentum)?, flat(gradient)?]))
-            .collect();
+        let of = |one: &Descending| Some([flat(&one.weights)?, flat(&one.momentum)?, flat(&one.gradient)?]);
+        let flat: Option<Vec<[FlexTensor; 3]>> = tensors.iter().map(of).collect();
         match flat {
-            Some(flat) => self.fused(&flat),
+            Some(flat) => self.fused(&flat, &tensors.iter().map(|one| &one.undecayed[..]).collect::<Vec<_>>()),
             None => {
                 #[cfg(feature = "gpu")]
-                if let Some(after) = crate::gpu::step(self, &tensors).filter(|_| !is_portable()) {
-                    return after;
+                if !is_portable() && !self.nesterov && tensors.iter().all(|tensor| tensor.undecayed.is_empty()) {
+                    if let Some(after) = crate::gpu::step(self, &tensors) {
+                        return after;
+                    }
                 }
                 tensors.into_iter().map(|tensors| self.portable(tensors)).collect()
             }
         }
     }
 
-    fn portable(self, Descending { weights, momentum, gradient }: Descending) -> [Tensor<1>; 2] {
-        let direction = gradient * self.scale + weights.clone() * self.weight_decay;
-        let momentum = momentum * self.momentum + direction;
-        [weights - momentum.clone() * self.rate, momentum]
+    fn portable(self, Descending { weights, momentum, gradient, undecayed }: Descending) -> [Tensor<1>; 2] {
+        let mut decay = weights.clone() * self.weight_decay;
+        for range in undecayed {
+            let zeros = decay.clone().slice([range.clone()]).zeros_like();
+            decay = decay.slice_assign([range], zeros);
+        }
+        let direction = gradient * self.scale + decay;
+        let momentum = momentum * self.momentum + direction.clone();
+        let ahead = if self.nesterov { direction + momentum.clone() * self.momentum } else { momentum.clone() };
+        [weights - ahead * self.rate, momentum]
     }
 
-    fn fused(self, tensors: &[[FlexTensor; 3]]) -> Vec<[Tensor<1>; 2]> {
+    fn fused(self, tensors: &[[FlexTensor; 3]], undecayed: &[&[Range<usize>]]) -> Vec<[Tensor<1>; 2]> {
         let buffer = |tensor: &FlexTensor| Buffer::of_floats(values(tensor).len());
         let mut after: Vec<[Buffer; 2]> =
             tensors.iter().map(|[weights, ..]| [buffer(weights), buffer(weights)]).collect();
         let width = Width::current();
-        let parts = tensors.iter().zip(&mut after).flat_map(|(before, [weights, momentum])| {
-            let [w, m, g] = before.each_ref().map(|tensor| values(tensor).chunks(PART));
-            let length = values(&before[0]).len();
-            let after = weights.floats()[..length].chunks_mut(PART).zip(momentum.floats()[..length].chunks_mut(PART));
-            w.zip(m).zip(g).zip(after)
-        });
-        each(parts, |(((w, m), g), (new_w, new_m))| {
-            run(width, Part { by: self, weights: w, momentum: m, gradient: g, after: [new_w, new_m] });
-        });
+        let mut work = Vec::new();
+        for ((before, [weights, momentum]), undecayed) in tensors.iter().zip(&mut after).zip(undecayed) {
+            let before = before.each_ref().map(|tensor| values(tensor));
+            let (mut weights, mut momentum) = (weights.floats(), momentum.floats());
+            for (range, decays) in parts(before[0].len(), undecayed) {
+                let by = if decays { self } else { Descent { weight_decay: 0.0, ..self } };
+                let after = [&mut weights, &mut momentum].map(|rest| {
+                    let (own, others) = std::mem::take(rest).split_at_mut(range.len());
+                    *rest = others;
+                    own
+                });
+                work.push(Part { by, before: before.map(|values| &values[range.clone()]), after });
+            }
+        }
+        each(work, |part| run(width, part));
         let lengths = tensors.iter().map(|[weights, ..]| values(weights).len());
         let tensor = |values: Buffer, length: usize| Tensor::from_primitive::<Flex>(pooled(values, vec![length]));
         after.into_iter().zip(lengths).map(|(after, length)| after.map(|values| tensor(values, length))).collect()
     }
 }
 
+/// The parts of a tensor of `length` elements that a task each works on, in their order, and whether they decay.
+fn parts(length: usize, undecayed: &[Range<usize>]) -> Vec<(Range<usize>, bool)> {
+    let mut parts = Vec::new();
+    let mut add = |range: Range<usize>, decays: bool| {
+        let starts = range.clone().step_by(PART);
+        parts.extend(starts.map(|start| (start..(start + PART).min(range.end), decays)));
+    };
+    let mut done = 0;
+    for range in undecayed {
+        add(done..range.start, true);
+        add(range.clone(), false);
+        done = range.end;
+    }
+    add(done..length, true);
+    parts
+}
+
 struct Part<'a> {
     by: Descent,
-    weights: &'a [f32],
-    momentum: &'a [f32],
-    gradient: &'a [f32],
+    /// Weights, momentum and gradient.
+    before: [&'a [f32]; 3],
+    /// Weights and momentum.
     after: [&'a mut [f32]; 2],
 }
 
 impl Task for Part<'_> {
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let Descent { scale, weight_decay, momentum, rate } = self.by;
-        let [new_weights, new_momentum] = self.after;
-        let before = self.weights.iter().zip(self.momentum).zip(self.gradient);
-        for (((w, m), g), (new_w, new_m)) in before.zip(new_weights.iter_mut().zip(new_momentum)) {
-            *new_m = m * momentum + (g * scale + w * weight_decay);
-            *new_w = w - *new_m * rate;
+        let Descent { scale, weight_decay, momentum, rate, nesterov } = self.by;
+        let ([weights, old_momentum, gradient], [new_weights, new_momentum]) = (self.before, self.after);
+        let before = weights.iter().zip(old_momentum).zip(gradient);
+        let elements = before.zip(new_weights.iter_mut().zip(new_momentum));
+        if nesterov {
+            for (((w, m), g), (new_w, new_m)) in elements {
+                let direction = g * scale + w * weight_decay;
+                *new_m = m * momentum + direction;
+                *new_w = w - (direction + *new_m * momentum) * rate;
+            }
+        } else {
+            for (((w, m), g), (new_w, new_m)) in elements {
+                *new_m = m * momentum + (g * scale + w * weight_decay);
+                *new_w = w - *new_m * rate;
+            }
         }
     }
 }
@@ -184,18 +228,27 @@ mod tests {
     #[test]
     fn a_step_by_hand() {
         let tensor = |values: [f32; 2]| Tensor::from_floats(values, &Device::flex());
-        let tensors = || {
+        let tensors = |undecayed: &[Range<usize>]| {
             let (weights, momentum) = (tensor([1.0, -2.0]), tensor([0.5, 0.25]));
-            vec![Descending { weights, momentum, gradient: tensor([4.0, 8.0]) }]
+            vec![Descending { weights, momentum, gradient: tensor([4.0, 8.0]), undecayed: undecayed.to_vec() }]
         };
-        let descent = Descent { scale: 0.5, weight_decay: 0.1, momentum: 0.8, rate: 0.25 };
-        for after in [descent.step(tensors()), portably(|| descent.step(tensors()))] {
-            // m = 0.8·0.5 + 0.5·4 + 0.1·1 = 2.5 and 0.8·0.25 + 0.5·8 − 0.1·2 = 4; w = 1 − 2.5/4 and −2 − 4/4.
-            for (got, expected) in host(&after[0][1]).iter().zip([2.5, 4.0]) {
-                assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
-            }
-            for (got, expected) in host(&after[0][0]).iter().zip([0.375, -3.0]) {
-                assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
+        let plain = Descent { scale: 0.5, weight_decay: 0.1, momentum: 0.8, rate: 0.25, nesterov: false };
+        let nesterov = Descent { nesterov: true, ..plain };
+        // d = 0.5·4 + 0.1·1 = 2.1 and 0.5·8 − 0.1·2 = 3.8, m = 0.8·0.5 + d = 2.5 and 0.8·0.25 + d = 4;
+        // w = 1 − 2.5/4 and −2 − 4/4, or ahead of it 1 − (2.1 + 0.8·2.5)/4 and −2 − (3.8 + 0.8·4)/4;
+        // and where the second does not decay d = 4, m = 4.2.
+        let cases = [
+            (plain, &[][..], [2.5, 4.0], [0.375, -3.0]),
+            (nesterov, &[], [2.5, 4.0], [-0.025, -3.75]),
+            (plain, &[1..2], [2.5, 4.2], [0.375, -3.05]),
+            (nesterov, &[1..2], [2.5, 4.2], [-0.025, -3.84]),
+        ];
+        for (descent, undecayed, momentum, weights) in cases {
+            for after in [descent.step(tensors(undecayed)), portably(|| descent.step(tensors(undecayed)))] {
+                for (got, expected) in after[0].iter().zip([weights, momentum]) {
+                    let off = host(got).iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    assert!(off < 1e-6, "{:?} for {expected:?} ({descent:?}, {undecayed:?})", host(got));
+                }
             }
         }
     }
@@ -204,21 +257,30 @@ mod tests {
     fn fused_and_portable_agree_on_sizes_nobody_chose() {
         let counts = [1, 15, 16, 17, 63, 1000, PART - 1, PART, PART + 1, 3 * PART + 7];
         let (weights, momentum, gradients) = (random(&counts), random(&counts), random(&counts));
+        // At the begin, across a part's border, and at the end.
+        let undecayed = |count: usize| match count {
+            ..64 => Vec::new(),
+            64..PART => vec![0..3, 40..57],
+            _ => vec![PART / 2..PART / 2 + 5, count - 9..count],
+        };
         let tensors = || {
             let all = weights.iter().zip(&momentum).zip(&gradients);
             let descending = all.map(|((weights, momentum), gradient)| Descending {
                 weights: weights.clone(),
                 momentum: momentum.clone(),
                 gradient: gradient.clone(),
+                undecayed: undecayed(weights.dims()[0]),
             });
             descending.collect::<Vec<_>>()
         };
-        let descent = Descent { scale: 0.3, weight_decay: 3e-4, momentum: 0.9, rate: 0.025 };
-        for (fused, portable) in descent.step(tensors()).iter().zip(portably(|| descent.step(tensors()))) {
-            for (fused, portable) in fused.iter().zip(&portable) {
-                assert_eq!(fused.dims(), portable.dims());
-                for (a, b) in host(fused).iter().zip(host(portable)) {
-                    assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} and {b}");
+        for nesterov in [false, true] {
+            let descent = Descent { scale: 0.3, weight_decay: 0.2, momentum: 0.9, rate: 0.025, nesterov };
+            for (fused, portable) in descent.step(tensors()).iter().zip(portably(|| descent.step(tensors()))) {
+                for (fused, portable) in fused.iter().zip(&portable) {
+                    assert_eq!(fused.dims(), portable.dims());
+                    for (a, b) in host(fused).iter().zip(host(portable)) {
+                        assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} and {b}");
+                    }
                 }
             }
         }

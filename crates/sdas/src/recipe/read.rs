@@ -145,7 +145,7 @@ impl Recipe {
         least("search.cells", search.cells, 3)?;
         least("search.batch", search.batch, 2)?;
         least("search.epochs", search.epochs, 1)?;
-        check_optimizer("search.weights", &search.weights)?;
+        check_optimizer("search.weights", &search.weights, search.epochs)?;
         within("search.alpha.rate", search.alpha.rate, 0.0, f64::INFINITY)?;
         within("search.alpha.weight_decay", search.alpha.weight_decay, 0.0, f64::INFINITY)?;
         for beta in search.alpha.betas {
@@ -189,11 +189,18 @@ impl Recipe {
         least("train.cells", train.cells, 3)?;
         least("train.batch", train.batch, 2)?;
         least("train.epochs", train.epochs, 1)?;
-        check_optimizer("train.weights", &train.weights)?;
+        check_optimizer("train.weights", &train.weights, train.epochs)?;
         within("train.holdout", train.holdout, 0.0, 1.0)?;
         within("train.drop_path", train.drop_path, 0.0, 1.0)?;
         within("train.dropout", train.dropout, 0.0, 1.0)?;
         within("train.auxiliary", train.auxiliary, 0.0, f64::INFINITY)?;
+        within("train.label_smoothing", train.label_smoothing, 0.0, 1.0)?;
+        within("train.average", train.average, 0.0, 1.0)?;
+        if !(1..=train.batch / 2).contains(&train.parts) {
+            let message =
+                format!("must be from 1 to half of train.batch, {}, so that a part has two samples", train.batch / 2);
+            return fault("train.parts", message);
+        }
 
         if let (Kind::Shapes | Kind::Motion, Some(_)) = (self.data.kind, &self.data.path) {
             let message = format!(
@@ -276,7 +283,7 @@ fn with_base(text: &str, origin: &str) -> Result<Table, RecipeError> {
     Ok(table)
 }
 
-fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String, String)> {
+fn check_optimizer(section: &str, settings: &SgdSettings, epochs: usize) -> Result<(), (String, String)> {
     let numbers = [
         ("rate", settings.rate, f64::INFINITY),
         ("rate_end", settings.rate_end, f64::INFINITY),
@@ -289,7 +296,12 @@ fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String,
             return Err((format!("{section}.{key}"), format!("must be at least 0 and below {below}, not {value}")));
         }
     }
-    Ok(())
+    if settings.warmup >= epochs {
+        let message = format!("must be less than the {epochs} epochs, not {}", settings.warmup);
+        return Err((format!("{section}.warmup"), message));
+    }
+    let fault = settings.course.fault(epochs);
+    fault.map_or(Ok(()), |(key, message)| Err((format!("{section}.course.{key}"), message)))
 }
 
 /// How α acts, and what of it goes together.

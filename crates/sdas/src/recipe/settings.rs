@@ -235,6 +235,9 @@ pub struct TrainSettings {
     pub cells: usize,
     /// Samples a step.
     pub batch: usize,
+    /// Parts that a step's batch goes through the network in, one after another, their gradients taken together: memory
+    /// is that of a part. Norms see a part.
+    pub parts: usize,
     /// Epochs.
     pub epochs: usize,
     /// The seed of everything random.
@@ -247,8 +250,15 @@ pub struct TrainSettings {
     pub dropout: f64,
     /// Weight of the auxiliary head's loss; 0 builds no head.
     pub auxiliary: f64,
+    /// ε of label smoothing: the loss's target is 1 − ε of the sample's class and ε of all alike (Szegedy and others, 2016).
+    pub label_smoothing: f64,
     /// The optimizer.
     pub weights: SgdSettings,
+    /// Whether norms and biases decay as other weights do.
+    pub decay_norms: bool,
+    /// Share of it that a moving average of weights and running statistics keeps at each step, less in the first ones; the
+    /// average is what is measured and what the training ends with. 0 takes the weights themselves.
+    pub average: f64,
     /// Which part of a training sample is seen.
     pub cropping: Cropping,
     /// What is done to it.
@@ -262,13 +272,17 @@ impl Default for TrainSettings {
             channels: 36,
             cells: 20,
             batch: 96,
+            parts: 1,
             epochs: 600,
             seed: 1,
             holdout: 0.0,
             drop_path: 0.2,
             dropout: 0.0,
             auxiliary: 0.4,
+            label_smoothing: 0.0,
             weights: SgdSettings { rate_end: 0.0, ..SgdSettings::default() },
+            decay_norms: true,
+            average: 0.0,
             cropping: Cropping::default(),
             augment: Augmentation { crop_padding: 4, flip: true, cutout: 16 },
         }

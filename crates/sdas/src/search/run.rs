@@ -189,7 +189,7 @@ impl Search<'_> {
     /// Times a few steps on a copy of the state, so that the search itself is the same with or without.
     fn estimate(&mut self) {
         let mut copy = self.state.clone();
-        let settings = self.recipe.search.weights;
+        let settings = self.recipe.search.weights.clone();
         let mut batches = self.loaders.training.epoch(0, 0).zip(self.loaders.validation.epoch(0, 0));
         let mut times = Vec::new();
         for _ in 0..4 {

@@ -160,7 +160,7 @@ pub(super) fn restore(
     checkpoint.finish(path)?;
     // Of the epoch of the last step.
     let mixing = mixing(&recipe.search, progress.epoch.saturating_sub(usize::from(progress.step_in_epoch == 0)));
-    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum }, alpha, mixing })
+    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum, undecayed: Vec::new() }, alpha, mixing })
 }
 
 #[cfg(test)]

@@ -183,9 +183,10 @@ impl SearchState {
         relaxed: &Relaxed,
     ) -> AlphaGradient {
         let (gradients, _) = self.weight_gradients(&self.weights, training, relaxed, Half::Ahead);
+        let (own, kept) = settings.shares();
         let direction = gradients
             .zip(&self.weights, |g, w| g + w * settings.weight_decay)
-            .zip(&self.sgd.momentum, |d, m| d + m * settings.momentum);
+            .zip(&self.sgd.momentum, |d, m| d * own + m * kept);
         let unrolled = self.weights.zip(&direction, |w, d| w - d * rate);
 
         let tracked = unrolled.tracked();
