@@ -38,14 +38,13 @@ pub struct SgdSettings {
 }
 
 /// How the rate moves over the epochs. It stays the same within one.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Course {
     /// Half a cosine from `rate` to `rate_end` (Loshchilov, Hutter, 2016, equation 5).
-    #[default]
-    Cosine,
+    Cosine {},
     /// A line from `rate` to `rate_end`.
-    Linear,
+    Linear {},
     /// `rate` times `factor` from each of these epochs on, counted from 0: [30, 60] of 90 are the literature's on ImageNet.
     Steps {
         /// The epochs, rising.
@@ -63,6 +62,12 @@ pub enum Course {
 
 fn tenth() -> f64 {
     0.1
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Course::Cosine {}
+    }
 }
 
 impl Course {
@@ -101,8 +106,8 @@ impl SgdSettings {
     pub fn rate_at(&self, epoch: usize, epochs: usize) -> f64 {
         let (done, span) = (epoch as f64 / epochs as f64, self.rate - self.rate_end);
         let rate = match &self.course {
-            Course::Cosine => self.rate_end + span * (1.0 + (std::f64::consts::PI * done).cos()) / 2.0,
-            Course::Linear => self.rate - span * done,
+            Course::Cosine {} => self.rate_end + span * (1.0 + (std::f64::consts::PI * done).cos()) / 2.0,
+            Course::Linear {} => self.rate - span * done,
             Course::Steps { at, factor } => {
                 let steps = at.iter().filter(|&&step| step <= epoch).count();
                 (self.rate * factor.powi(steps as i32)).max(self.rate_end)
@@ -185,7 +190,7 @@ mod tests {
         };
         let steps = Course::Steps { at: vec![30, 60], factor: 0.1 };
         assert_eq!(rates(steps.clone(), 0, &[0, 29, 30, 59, 60]), [0.8, 0.8, 0.08, 0.08, 0.01]);
-        assert_eq!(rates(Course::Linear, 0, &[0, 45, 90]), [0.8, 0.405, 0.01]);
+        assert_eq!(rates(Course::Linear {}, 0, &[0, 45, 90]), [0.8, 0.405, 0.01]);
         assert_eq!(rates(Course::Exponential { factor: 0.5 }, 0, &[0, 1, 3, 50]), [0.8, 0.4, 0.1, 0.01]);
         assert_eq!(rates(steps, 3, &[0, 1, 2, 3]), [0.2, 0.4, 0.6, 0.8]);
         let fault = |at: &[usize], factor| Course::Steps { at: at.to_vec(), factor }.fault(90).map(|(key, _)| key);

@@ -262,7 +262,12 @@ fn finish(mut table: Table, over: Table, origin: &str) -> Result<Recipe, RecipeE
         let key = error.path().to_string();
         // The parser's further lines say where in its own input, which is not what the user wrote.
         let message = error.into_inner().to_string();
-        key_error(origin, &key, message.lines().next().unwrap_or_default().to_owned())
+        let line = message.lines().next().unwrap_or_default();
+        key_error(
+            origin,
+            &key,
+            line.replace(", there are no fields", ": this kind has no keys of its own, leave it out"),
+        )
     })?;
     recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
     Ok(recipe)
@@ -480,6 +485,18 @@ mod tests {
             message(&["search.criterion=best"]).contains("search.criterion: unknown variant `best`, expected one of")
         );
         assert!(message(&["space.operations=[\"conv\"]"]).contains("space.operations: unknown operation \"conv\""));
+        let softmax = message(&["search.relaxation={kind=\"softmax\",from=1.0}"]);
+        assert!(softmax.contains("unknown field `from`: this kind has no keys of its own, leave it out"), "{softmax}");
+        for (setting, expected) in [
+            ("train.weights.course={kind=\"steps\",at=[3,3]}", "train.weights.course.at: must be rising epochs"),
+            ("train.weights.course={kind=\"exponential\",factor=2}", "train.weights.course.factor: must be above 0"),
+            ("train.weights.warmup=8", "train.weights.warmup: must be less than the 8 epochs"),
+            ("train.parts=13", "train.parts: must be from 1 to half of train.batch, 12"),
+            ("train.label_smoothing=1", "train.label_smoothing: must be"),
+            ("train.average=1", "train.average: must be"),
+        ] {
+            assert!(message(&[setting]).contains(expected), "{}", message(&[setting]));
+        }
         assert!(message(&["epochs"]).contains("write key=value"));
         assert!(message(&["data.mean=[0.5]"]).contains("data.std"));
         assert!(message(&["data.mean=[nan]", "data.std=[1.0]"]).contains("data.mean: must be finite"));
