@@ -1,6 +1,6 @@
 //! A network as a graph of layers, as data.
 //!
-//! Every network is one of these: those that people made are written as such, and a derived network
+//! Every network is one of these: those that people made are written as such ([`crate::handmade`]), and a derived network
 //! lowers to one ([`Graph::lower`]). Counting, the names of weights, reading them from files, evaluation and training read it,
 //! and whatever writes networks down for others.
 //!
