@@ -37,7 +37,7 @@ fn counts_are_those_of_the_published_networks() {
 #[test]
 fn every_network_can_be_built_narrow_and_for_other_classes() {
     for network in NETWORKS {
-        for width in [0.25, 0.6, 1.3] {
+        for width in [0.02, 0.25, 0.6, 1.3] {
             let named = Named::find(network.name).unwrap();
             let sizes = Sizes { classes: 7, width, ..named.usual() };
             let graph = named.build(&sizes);

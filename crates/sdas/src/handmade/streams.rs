@@ -27,7 +27,11 @@ pub(super) fn c3d(sizes: &Sizes) -> Graph {
         x = b.max_pool(x, pool);
         extent = pool.output(extent).unwrap_or(extent);
     }
-    x = b.layer("", Layer::Flatten { frames: true, positions: extent.iter().product() }, &[x]);
+    x = b.layer(
+        "",
+        Layer::Flatten { frames: true, positions: extent.into_iter().fold(1, usize::saturating_mul) },
+        &[x],
+    );
     for name in ["fc6", "fc7"] {
         x = b.linear(name, x, sizes.wide(4096));
         x = b.relu(x);

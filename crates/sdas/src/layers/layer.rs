@@ -273,7 +273,8 @@ impl Layer {
             }
             Layer::Flatten { frames, positions } => {
                 let [t, h, w] = extent;
-                let [left, gone] = if *frames { [1, t * h * w] } else { [t, h * w] };
+                let [left, read] = if *frames { [1, t] } else { [t, 1] };
+                let gone = Shape { extent: [read, h, w], channels }.positions();
                 if gone != *positions {
                     return Err(format!("needs {positions} positions, but is given {t}×{h}×{w}"));
                 }
@@ -299,7 +300,10 @@ impl Layer {
             }),
             Layer::Concatenate => match reads.iter().find(|shape| shape.extent != extent) {
                 Some(other) => Err(format!("puts {first} and {other} side by side")),
-                None => Ok(Shape { extent, channels: reads.iter().map(|shape| shape.channels).sum() }),
+                None => Ok(Shape {
+                    extent,
+                    channels: reads.iter().map(|shape| shape.channels).fold(0, usize::saturating_add),
+                }),
             },
             Layer::Slice { axis, from, to } => {
                 let size = if *axis == SliceAxis::Frames { extent[0] } else { channels };
