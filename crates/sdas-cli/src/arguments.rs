@@ -68,9 +68,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
                             sdas draw genotypes.py:PDARTS -o cell.png")]
     Draw(DrawArguments),
-    /// Count the parameters and multiply-adds of the network that a cell gives
-    #[command(after_help = "Examples:\n  sdas params darts_v2\n  \
-                            sdas params darts_v2 --channels 48 --layers 14 --classes 1000 --size 224 --stem imagenet")]
+    /// Count the parameters and multiply-adds of a network that people made, or that a cell gives
+    #[command(
+        after_help = "Examples:\n  sdas params resnet18\n  sdas params mobilenet_v1 --width 0.25 --classes 10 --size 96\n  \
+                            sdas params darts_v2\n  \
+                            sdas params darts_v2 --channels 48 --layers 14 --classes 1000 --size 224 --stem imagenet"
+    )]
     Params(ParamsArguments),
     /// Time what a run is made of, on random pictures
     #[command(subcommand)]
@@ -329,31 +332,43 @@ impl FromStr for Drawing {
 /// `sdas params`.
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
-    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
-    pub(crate) genotype: String,
+    /// A network that people made, by name (resnet18, mobilenet_v1, r2plus1d_18, …), or a cell: a genotype file, one of several
+    /// cells in a file as FILE:NAME, a published cell's name, a run's folder, or NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
+    pub(crate) network: String,
     /// Channels of the first cells [default: as the literature of the space trains it, 36; 16 in nb201]
     #[arg(long)]
     pub(crate) channels: Option<NonZeroUsize>,
     /// Number of cells [default: as the literature of the space trains it, 20; 15 in nb201]
     #[arg(long)]
     pub(crate) layers: Option<NonZeroUsize>,
-    /// Number of classes
-    #[arg(long, default_value = "10")]
-    pub(crate) classes: NonZeroUsize,
-    /// Side of the pictures in pixels
-    #[arg(long, default_value = "32")]
-    pub(crate) size: NonZeroUsize,
-    /// Frames of a clip [default: 16 with the video stem, else 1]
+    /// Factor of the channels of a network that people made [default: 1]
+    #[arg(long, value_name = "FACTOR", value_parser = width_factor)]
+    pub(crate) width: Option<f64>,
+    /// Number of classes [default: 10 for a cell; what a network that people made was published for]
+    #[arg(long)]
+    pub(crate) classes: Option<NonZeroUsize>,
+    /// Side of the pictures in pixels [default: 32 for a cell; what a network that people made was published for]
+    #[arg(long)]
+    pub(crate) size: Option<NonZeroUsize>,
+    /// Frames of a clip [default: 16 with the video stem, else 1; what a network that people made was published for]
     #[arg(long)]
     pub(crate) frames: Option<NonZeroUsize>,
-    /// What comes before the first cell
-    #[arg(long, value_enum, default_value = "cifar")]
-    pub(crate) stem: StemName,
+    /// What comes before the first cell [default: cifar]
+    #[arg(long, value_enum)]
+    pub(crate) stem: Option<StemName>,
     /// Print the counts as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// A factor that channels can have.
+fn width_factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| *factor > 0.0 && *factor <= WIDEST);
+    factor.ok_or_else(|| format!("a width is a number above 0 and up to {WIDEST}"))
+}
+
+/// The most that channels can be multiplied with: more is a mistake.
+const WIDEST: f64 = 100.0;
 
 /// What to time.
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,32 @@ fn params_prints_the_counts() {
 }
 
 #[test]
+fn params_knows_networks_that_people_made() {
+    let text = printed(&["params", "resnet18"]);
+    assert!(text.contains("11,689,512") && text.contains("1,814,073,344") && !text.contains("auxiliary"), "{text}");
+    assert!(text.contains("For 1,000 classes, 224 × 224 pixels in 3 channels."), "{text}");
+    // MobileNet at a quarter of its width, as pytorchcv counts it.
+    let json = printed(&["params", "mobilenet_v1", "--width", "0.25", "--json"]);
+    let counts: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!([&counts["parameters"], &counts["multiply_adds"]], [470_072, 41_030_272]);
+    // Segments over any network for pictures; the classifier's 1000 rows of 512 weights and a bias become ten.
+    let text = printed(&["params", "tsn_resnet18", "--classes", "10"]);
+    assert!(text.contains("11,181,642") && text.contains("3 frames of 224 × 224"), "{text}");
+    let text = refused(&["params", "resnet81"], 1);
+    assert!(
+        text.contains("published cell; those are") && text.contains("a name like it are resnet18, resnet34"),
+        "{text}"
+    );
+    let text = refused(&["params", "c3d", "--size", "8"], 1);
+    assert!(text.contains("samples of 16×8×8 (frames, height, width) do not fit the network"), "{text}");
+    let text = refused(&["params", "vgg11", "--layers", "3"], 1);
+    assert!(text.contains("--layers is for networks of cells; vgg11 is made wider or narrower by --width"), "{text}");
+    assert!(refused(&["params", "darts_v2", "--width", "2"], 1).contains("by --channels"));
+    assert!(refused(&["params", "vgg11", "--width", "0"], 2).contains("above 0"));
+    assert!(refused(&["params", "vgg11", "--size", "9999999999"], 1).contains("beyond 18,446"));
+}
+
+#[test]
 fn a_budget_is_kept_told_and_shown() {
     let place = tempfile::tempdir().unwrap();
     let run = place.path().join("run");

@@ -7,6 +7,8 @@ pub mod device;
 pub mod draw;
 pub mod evaluate;
 pub mod genotype;
+pub mod handmade;
+pub mod layers;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;

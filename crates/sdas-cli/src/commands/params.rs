@@ -4,7 +4,8 @@ use super::{Outcome, say, say_json, spending_text};
 use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
 use anyhow::{anyhow, bail};
-use sdas::genotype::Genotype;
+use sdas::genotype::{Genotype, GenotypeError};
+use sdas::handmade::{Named, Sizes};
 use sdas::network::{Counts, Network, NetworkShape, Stem};
 use sdas::run::Folder;
 use sdas::schedule::Spending;
@@ -13,8 +14,58 @@ use std::path::Path;
 
 /// Counts what a network costs.
 pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
-    let genotype = Genotype::resolve(&arguments.genotype)?;
-    let stem = match arguments.stem {
+    match Named::find(&arguments.network) {
+        Ok(network) => handmade(network, arguments),
+        Err(unknown) => match Genotype::resolve(&arguments.network) {
+            Ok(genotype) => derived(&genotype, arguments),
+            Err(error @ GenotypeError::Unknown { .. }) => bail!("{error}; and {unknown}"),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// A network that people made.
+fn handmade(network: Named, arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
+    let of_cells = [
+        ("--channels", arguments.channels.is_some()),
+        ("--layers", arguments.layers.is_some()),
+        ("--stem", arguments.stem.is_some()),
+    ];
+    if let Some((option, _)) = of_cells.into_iter().find(|(_, given)| *given) {
+        bail!("{option} is for networks of cells; {} is made wider or narrower by --width", network.name());
+    }
+    let usual = network.usual();
+    let [frames, height, width] = usual.extent;
+    let side = |usual: usize| arguments.size.map_or(usual, NonZeroUsize::get);
+    let sizes = Sizes {
+        extent: [arguments.frames.map_or(frames, NonZeroUsize::get), side(height), side(width)],
+        classes: arguments.classes.map_or(usual.classes, NonZeroUsize::get),
+        width: arguments.width.unwrap_or(usual.width),
+        ..usual
+    };
+    let counts = network.build(&sizes).counts(sizes.extent)?;
+    check(&counts)?;
+    if arguments.json {
+        say_json(&counts)?;
+    } else {
+        let Sizes { extent: [frames, height, width], inputs, classes, .. } = sizes;
+        let frames = if frames > 1 { format!("{frames} frames of ") } else { String::new() };
+        let sizes =
+            format!("For {} classes, {frames}{height} × {width} pixels in {inputs} channels.", thousands(classes));
+        say(&format!(
+            "{}\n{sizes} {FREE}; norms, pools and additions are free.\n",
+            table(&[COUNTED[0], COUNTED[1]], &counts)
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The network that a cell gives.
+fn derived(genotype: &Genotype, arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
+    if arguments.width.is_some() {
+        bail!("--width is for networks that people made; one of cells is made wider by --channels");
+    }
+    let stem = match arguments.stem.unwrap_or(StemName::Cifar) {
         StemName::Cifar => Stem::Cifar,
         StemName::Imagenet => Stem::Imagenet,
         StemName::Video => Stem::Video,
@@ -24,19 +75,17 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
     let shape = NetworkShape {
         channels: arguments.channels.map_or(channels, NonZeroUsize::get),
         cells: arguments.layers.map_or(cells, NonZeroUsize::get),
-        classes: arguments.classes.get(),
+        classes: arguments.classes.map_or(10, NonZeroUsize::get),
         inputs: 3,
         stem,
         auxiliary: true,
     };
-    let size = arguments.size.get();
+    let size = arguments.size.map_or(32, NonZeroUsize::get);
     let frames = arguments.frames.map_or(if stem == Stem::Video { 16 } else { 1 }, NonZeroUsize::get);
-    let build = |cells| Network::derived(&genotype, NetworkShape { cells, ..shape });
+    let build = |cells| Network::derived(genotype, NetworkShape { cells, ..shape });
     let counts = Counts::of(shape.cells, [frames, size, size], build);
-    if !counts.are_exact() {
-        bail!("the counts of a network of these sizes are beyond {}; make it smaller", thousands(usize::MAX));
-    }
-    let spending = spending(Path::new(&arguments.genotype))?;
+    check(&counts)?;
+    let spending = spending(Path::new(&arguments.network))?;
     if arguments.json {
         let mut value = serde_json::to_value(counts)?;
         if let Some(spending) = spending {
@@ -60,14 +109,37 @@ fn spending(path: &Path) -> anyhow::Result<Option<Spending>> {
     Ok(folder.result()?.and_then(|result| result.budget))
 }
 
+/// Whether the counts are what they are.
+fn check(counts: &Counts) -> anyhow::Result<()> {
+    if !counts.are_exact() {
+        bail!("the counts of a network of these sizes are beyond {}; make it smaller", thousands(usize::MAX));
+    }
+    Ok(())
+}
+
+/// A name and a count.
+type Counted = (&'static str, fn(&Counts) -> usize);
+
+const COUNTED: [Counted; 3] = [
+    ("parameters", |counts| counts.parameters),
+    ("multiply-adds", |counts| counts.multiply_adds),
+    ("auxiliary head", |counts| counts.auxiliary_parameters),
+];
+
+/// What multiply-adds are.
+const FREE: &str = "Multiply-adds are those of\nconvolutions and linear layers for one sample";
+
 fn report(counts: &Counts) -> String {
-    let Counts { parameters, auxiliary_parameters, multiply_adds, .. } = *counts;
-    let rows = [("parameters", parameters), ("auxiliary head", auxiliary_parameters), ("multiply-adds", multiply_adds)];
-    let rows = rows.map(|(name, number)| (name, thousands(number)));
-    let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or(0);
-    let lines: String = rows.into_iter().map(|(name, number)| format!("{name:14}  {number:>width$}\n")).collect();
+    let lines = table(&[COUNTED[0], COUNTED[2], COUNTED[1]], counts);
     format!(
-        "{lines}\nThe parameters do not hold the auxiliary head's, which is there in training only. Multiply-adds are those of\n\
-         convolutions and linear layers for one sample without the auxiliary head; norms, pools and additions are free.\n"
+        "{lines}\nThe parameters do not hold the auxiliary head's, which is there in training only. {FREE} without the auxiliary \
+         head; norms, pools and additions are free.\n"
     )
+}
+
+/// A line a count.
+fn table(rows: &[Counted], counts: &Counts) -> String {
+    let rows: Vec<(&str, String)> = rows.iter().map(|(name, count)| (*name, thousands(count(counts)))).collect();
+    let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or(0);
+    rows.into_iter().map(|(name, number)| format!("{name:14}  {number:>width$}\n")).collect()
 }

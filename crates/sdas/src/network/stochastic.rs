@@ -33,7 +33,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    pub(super) fn apply(&mut self, features: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn apply(&mut self, features: Tensor<2>) -> Tensor<2> {
         let [samples, channels] = features.dims();
         let mask = TensorData::new(mask(&mut self.stream, self.rate, samples * channels), [samples, channels]);
         let mask = Tensor::<2>::from_data(mask, &features.device());

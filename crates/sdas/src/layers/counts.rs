@@ -1,0 +1,62 @@
+//! Shapes and counts from the graph alone.
+
+use super::{Graph, Layer, Node, Shape};
+use crate::network::Counts;
+use sdas_kernels::Extent;
+
+/// A sample's size that a network cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("samples of {}×{}×{} (frames, height, width) do not fit the network: {layer} {message}", input[0], input[1], input[2])]
+pub struct ShapeError {
+    /// The samples' size.
+    pub input: Extent,
+    /// The layer.
+    pub layer: String,
+    /// What it cannot do.
+    pub message: String,
+}
+
+impl Graph {
+    /// The shape of what every layer gives, for samples of size `input`.
+    ///
+    /// # Errors
+    ///
+    /// If a layer cannot read what it is given.
+    pub fn shapes(&self, input: Extent) -> Result<Vec<Shape>, ShapeError> {
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
+        for (index, Node { name, layer, reads, .. }) in self.nodes.iter().enumerate() {
+            let read: Vec<Shape> = reads.iter().map(|value| shapes[value.index()]).collect();
+            let shape = match layer {
+                Layer::Input { channels } => Ok(Shape { extent: input, channels: *channels }),
+                layer => layer.output(&read),
+            };
+            shapes.push(shape.map_err(|message| {
+                let layer = if name.is_empty() { format!("layer {index}") } else { name.clone() };
+                ShapeError { input, layer, message }
+            })?);
+        }
+        Ok(shapes)
+    }
+
+    /// Counts for samples of size `input`.
+    ///
+    /// # Errors
+    ///
+    /// If a layer cannot read what it is given.
+    pub fn counts(&self, input: Extent) -> Result<Counts, ShapeError> {
+        let shapes = self.shapes(input)?;
+        let layers = || self.nodes.iter().map(|node| &node.layer).zip(&shapes);
+        let sum = |counts: &mut dyn Iterator<Item = usize>| counts.fold(0, usize::saturating_add);
+        // Whatever else is kept, these are: the results of convolutions and linear layers, which norms and activations need
+        // on the way back, and of what brings several values together.
+        let is_kept = |layer: &Layer| {
+            matches!(layer, Layer::Convolution { .. } | Layer::Linear { .. } | Layer::Add | Layer::Concatenate)
+        };
+        Ok(Counts {
+            parameters: sum(&mut layers().map(|(layer, _)| layer.weight_count())),
+            auxiliary_parameters: 0,
+            multiply_adds: sum(&mut layers().map(|(layer, shape)| layer.multiply_adds(*shape))),
+            activations: sum(&mut layers().filter(|(layer, _)| is_kept(layer)).map(|(_, shape)| shape.count())),
+        })
+    }
+}

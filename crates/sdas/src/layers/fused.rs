@@ -1,0 +1,63 @@
+//! Which layers the kernels compute in one piece.
+
+use super::{Filter, Graph, Layer, Node, Value, Window};
+use sdas_kernels::{Edge, Expression, Norm, Padding};
+
+/// What the kernels' norms add to a variance.
+const EPSILON: f64 = 1e-5;
+
+/// A dense convolution as an edge, alone or with the norm that follows it.
+pub(super) struct Unit {
+    pub(super) edge: Edge,
+    /// The norm.
+    pub(super) norm: Option<Value>,
+}
+
+impl Graph {
+    /// By layer, what is computed as an edge.
+    pub(super) fn units(&self) -> Vec<Option<Unit>> {
+        let mut readers: Vec<Vec<Value>> = vec![Vec::new(); self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.reads.iter().for_each(|read| readers[read.index()].push(Value(index)));
+        }
+        let unit = |(index, node): (usize, &Node)| {
+            let mut edge = edge(&node.layer)?;
+            let is_last = self.output.index() == index;
+            let norm = match readers[index][..] {
+                [reader] if !is_last => Some(reader).filter(|reader| self.follows(node, &self.nodes[reader.index()])),
+                _ => None,
+            };
+            if let Some(norm) = norm {
+                let Layer::Norm { affine, .. } = self.nodes[norm.index()].layer else { unreachable!("it is a norm") };
+                edge.norm = if affine { Norm::Affine } else { Norm::Plain };
+            }
+            Some(Unit { edge, norm })
+        };
+        self.nodes.iter().enumerate().map(unit).collect()
+    }
+
+    /// Whether `norm` is one whose numbers lie right after those of `convolution`, as in an edge.
+    fn follows(&self, convolution: &Node, norm: &Node) -> bool {
+        let Layer::Norm { epsilon, .. } = norm.layer else { return false };
+        let Layer::Convolution { filter: Filter { bias: false, .. }, .. } = convolution.layer else { return false };
+        let (before, after) = (convolution.place, norm.place);
+        epsilon == EPSILON
+            && before.slot == after.slot
+            && before.weights + convolution.layer.weight_count() == after.weights
+    }
+}
+
+/// The edge without norm that a dense convolution is, if it is of a kind that edges have.
+fn edge(layer: &Layer) -> Option<Edge> {
+    let Layer::Convolution { inputs, filter: Filter { outputs, window, groups: 1, .. } } = *layer else { return None };
+    let dense = Window { dilation: [1; 3], ceil: false, ..window };
+    let is_odd = window.kernel.iter().all(|size| size % 2 == 1);
+    let padding = match window {
+        _ if window != dense => return None,
+        _ if is_odd && window == window.centred() => Padding::Same,
+        _ if window == window.padding([0; 3]) => Padding::Valid,
+        _ => return None,
+    };
+    let convolve = Expression::Convolve { kernel: window.kernel, padding, activated: false };
+    Some(Edge { inputs, outputs, stride: window.stride, operations: vec![convolve], norm: Norm::Absent })
+}
