@@ -144,10 +144,10 @@ pub(crate) struct SearchArguments {
 /// `sdas train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
-    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
+    /// The network that a cell gives (a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a
+    /// run's folder, or NAS-Bench-201's text, |…~0|+|…~0|…~1|+…), or one that people made by its name (resnet20)
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
-    pub(crate) genotype: Option<String>,
+    pub(crate) network: Option<String>,
     /// A built-in recipe or a recipe file [default: the recipe of the run the cell is from, else shapes]
     #[arg(conflicts_with = "resume")]
     pub(crate) recipe: Option<String>,

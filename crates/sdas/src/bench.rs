@@ -1,5 +1,6 @@
 //! The time of one step on random pictures, and what share of the machine's best that is.
 
+use crate::architecture::Model;
 use crate::batch::DeviceBatch;
 use crate::genotype::published;
 use crate::network::{Counts, Network, NetworkShape, Stem};
@@ -169,7 +170,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let network = network(settings, channels, cells);
             multiply_adds = network.counts(extent).multiply_adds;
             let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
-            let mut state = TrainState::new(network, &settings, device);
+            let mut state = TrainState::new(Model::Cells(network), &settings, device);
             Box::new(move |step, [batch, _]| {
                 let batch = DeviceBatch::new(batch, device);
                 // The last epoch's drop path.

@@ -1,5 +1,6 @@
 //! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
 
+pub mod architecture;
 pub mod batch;
 pub mod bench;
 pub mod compare;

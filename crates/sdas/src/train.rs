@@ -1,9 +1,9 @@
-//! Training a derived network.
+//! Training a network: of a cell, or one that people made.
 
+use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally, smoothed_cross_entropy};
 use crate::draw;
-use crate::genotype::Genotype;
-use crate::network::{Counts, DropPath, Dropout, Forward, NamedWeight, Network, NetworkShape, Noise, Pass};
+use crate::network::{DropPath, Forward, NamedWeight, Noise, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
@@ -24,10 +24,10 @@ use std::sync::atomic::Ordering;
 /// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
 const STATISTICS_SHARE: f64 = 0.1;
 
-/// A derived network with its numbers.
+/// A network with its numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainState {
-    pub(crate) network: Network,
+    pub(crate) network: Model,
     pub(crate) weights: Parameters,
     pub(crate) statistics: Parameters,
     sgd: Sgd,
@@ -51,25 +51,34 @@ impl Average {
     }
 }
 
-/// Trains the network that `genotype` describes as `recipe` says, and writes everything into `folder`.
+/// Trains the network of `architecture` as `recipe` says, and writes everything into `folder`.
 ///
 /// # Errors
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
-pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+pub fn train(
+    mut recipe: Recipe,
+    architecture: &Architecture,
+    folder: &Path,
+    context: Context<'_>,
+) -> Result<Ending, RunError> {
     Folder::check_free(folder)?;
     let seed = recipe.train.seed;
-    let stem = genotype.space.check_stem(recipe.train.stem);
-    stem.map_err(|message| RunError::Setting { key: "train.stem", message })?;
+    if let Some(genotype) = architecture.genotype() {
+        let stem = genotype.space.check_stem(recipe.train.stem);
+        stem.map_err(|message| RunError::Setting { key: "train.stem", message })?;
+    }
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
-    let state = initial(&recipe, genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
-    check_auxiliary(&state.network, extent(&loaders.training))?;
+    let extent = extent(&loaders.training);
+    let state = initial(&recipe, architecture, Sizes::of(&data), extent, &context)?;
+    check_auxiliary(&state.network, extent)?;
     // Last: a run that cannot begin leaves no folder.
-    let files = [("genotype.json", genotype.to_json()), ("cell.svg", draw::cell_pair(genotype, &recipe.recipe))];
+    let drawing = architecture.genotype().map(|genotype| ("cell.svg", draw::cell_pair(genotype, &recipe.recipe)));
+    let files: Vec<_> = std::iter::once(architecture.file(extent)).chain(drawing).collect();
     let folder = Folder::create(folder, &recipe, &files)?;
     let progress = Progress::begin(Phase::Train, &recipe, &data);
-    Training::new(recipe, genotype.clone(), loaders, folder, state, progress, context).run()
+    Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context).run()
 }
 
 /// Goes on with the training in `folder`, bit for bit as if it had never stopped.
@@ -80,7 +89,7 @@ pub fn train(mut recipe: Recipe, genotype: &Genotype, folder: &Path, context: Co
 pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let (folder, last) = Folder::resume(folder, Phase::Train, context.observer)?;
     let mut recipe = folder.recipe()?;
-    let genotype = Genotype::read(folder.file("genotype.json"))?;
+    let (architecture, _) = Architecture::read(&folder)?;
     let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
     progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
     let seed = recipe.train.seed;
@@ -89,16 +98,16 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
     let loaders = Loaders::new(&recipe, &data)?;
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
-            let network = Network::derived(&genotype, shape(&recipe, Sizes::of(&data)));
+            let network = architecture.model(&recipe, Sizes::of(&data), extent(&loaders.training))?;
             (TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, progress)
         }
         None => {
-            let state = initial(&recipe, &genotype, Sizes::of(&data), extent(&loaders.training), &context)?;
+            let state = initial(&recipe, &architecture, Sizes::of(&data), extent(&loaders.training), &context)?;
             (state, Progress::begin(Phase::Train, &recipe, &data))
         }
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
-    Training::new(recipe, genotype, loaders, folder, state, progress, context).run()
+    Training::new(recipe, architecture, loaders, folder, state, progress, context).run()
 }
 
 /// The state of a training's newest checkpoint, for measuring it, and the classes that it knows.
@@ -108,48 +117,37 @@ pub(crate) fn load_state(
     folder: &Folder,
     context: &mut Context<'_>,
 ) -> Result<(TrainState, Vec<String>), RunError> {
-    let genotype = Genotype::read(folder.file("genotype.json"))?;
+    let (architecture, extent) = Architecture::read(folder)?;
     let (path, checkpoint) = folder.last(context.observer)?.ok_or_else(|| folder.without_checkpoint())?;
     let progress: Progress = checkpoint.state(&path)?;
     progress.check_network(recipe)?;
     let classes = progress.data.classes;
-    let network = Network::derived(&genotype, shape(recipe, Sizes { classes: classes.len(), inputs }));
+    let sizes = Sizes { classes: classes.len(), inputs };
+    let network = architecture.model(recipe, sizes, extent.unwrap_or_default())?;
     Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, classes))
-}
-
-/// The network of the recipe's training.
-pub(crate) fn shape(recipe: &Recipe, sizes: Sizes) -> NetworkShape {
-    let settings = &recipe.train;
-    NetworkShape {
-        channels: settings.channels,
-        cells: settings.cells,
-        classes: sizes.classes,
-        inputs: sizes.inputs,
-        stem: settings.stem,
-        auxiliary: settings.auxiliary > 0.0,
-    }
 }
 
 /// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
 fn initial(
     recipe: &Recipe,
-    genotype: &Genotype,
+    architecture: &Architecture,
     sizes: Sizes,
     extent: Extent,
     context: &Context<'_>,
 ) -> Result<TrainState, RunError> {
-    let (shape, TrainSettings { channels, cells, batch, parts, .. }) = (shape(recipe, sizes), &recipe.train);
+    let TrainSettings { channels, cells, batch, parts, .. } = recipe.train;
     let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
-    let size = StepSize { keys, channels: *channels, cells: *cells, batch: batch.div_ceil(*parts), extent };
+    let size = StepSize { keys, channels, cells, batch: batch.div_ceil(parts), extent };
     size.check(&context.device, |channels, cells, extent| {
-        let build = |cells| Network::derived(genotype, NetworkShape { channels, cells, ..shape });
-        Counts::of(cells, extent, build)
+        architecture.counts(recipe, sizes, (channels, cells), extent)
     })?;
-    Ok(TrainState::new(Network::derived(genotype, shape), &recipe.train, &context.device))
+    let network = architecture.model(recipe, sizes, extent)?;
+    Ok(TrainState::new(network, &recipe.train, &context.device))
 }
 
 /// Whether the auxiliary head, if there is one, has anything left to look at.
-fn check_auxiliary(network: &Network, extent: [usize; 3]) -> Result<(), RunError> {
+fn check_auxiliary(network: &Model, extent: [usize; 3]) -> Result<(), RunError> {
+    let Model::Cells(network) = network else { return Ok(()) };
     let Some(head) = &network.auxiliary else { return Ok(()) };
     if head.pooled(network.cell_extent(head.after, extent)).is_some() {
         return Ok(());
@@ -169,7 +167,7 @@ pub(crate) struct Position {
 
 impl TrainState {
     /// Weights, statistics and optimizer of a network at the start.
-    pub(crate) fn new(network: Network, settings: &TrainSettings, device: &Device) -> Self {
+    pub(crate) fn new(network: Model, settings: &TrainSettings, device: &Device) -> Self {
         let weights = network.initial_weights(settings.seed, device);
         let statistics = network.initial_statistics(device);
         let average =
@@ -219,8 +217,7 @@ impl TrainState {
         let tracked = self.weights.tracked();
         let pass = Pass {
             drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
-            dropout: (settings.dropout > 0.0)
-                .then(|| Dropout { rate: settings.dropout, stream: stream(settings.seed, "dropout", at) }),
+            dropout: self.network.dropout(settings.dropout, stream(settings.seed, "dropout", at)),
             noise: Noise::fixed(settings.seed).at(position.step, index),
             ..Pass::training(&tracked)
         };
@@ -243,7 +240,7 @@ impl TrainState {
 
     /// Those of a checkpoint.
     fn restore(
-        network: Network,
+        network: Model,
         settings: &TrainSettings,
         (path, mut checkpoint): (&Path, Checkpoint),
         device: &Device,
@@ -277,8 +274,8 @@ impl TrainState {
 }
 
 /// Where norms' numbers and biases lie, by slot, if these do not decay.
-fn undecayed(network: &Network, settings: &TrainSettings) -> Vec<Vec<Range<usize>>> {
-    let mut ranges = vec![Vec::new(); network.slots];
+fn undecayed(network: &Model, settings: &TrainSettings) -> Vec<Vec<Range<usize>>> {
+    let mut ranges = vec![Vec::new(); network.weight_counts().len()];
     if !settings.decay_norms {
         let is_exempt = |weight: &NamedWeight| matches!(weight.kind, WeightKind::Scale(_) | WeightKind::Shift(_));
         for weight in network.weights().into_iter().filter(is_exempt) {
@@ -318,7 +315,7 @@ impl Loaders {
 
 struct Training<'a> {
     recipe: Recipe,
-    genotype: Genotype,
+    architecture: Architecture,
     folder: Folder,
     state: TrainState,
     progress: Progress,
@@ -330,7 +327,7 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(
         recipe: Recipe,
-        genotype: Genotype,
+        architecture: Architecture,
         loaders: Loaders,
         folder: Folder,
         state: TrainState,
@@ -339,7 +336,7 @@ impl<'a> Training<'a> {
     ) -> Self {
         let clock = Clock::new(progress.times);
         forget_peak_memory();
-        Training { recipe, genotype, folder, state, progress, context, loaders, clock }
+        Training { recipe, architecture, folder, state, progress, context, loaders, clock }
     }
 
     fn run(mut self) -> Result<Ending, RunError> {
@@ -363,7 +360,7 @@ impl<'a> Training<'a> {
                 return Ok(Ending::Interrupted);
             }
         }
-        let result = self.progress.result(Phase::Train, &self.genotype, counts, self.clock.times().run);
+        let result = self.progress.result(Phase::Train, &self.architecture, counts, self.clock.times().run);
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
         Ok(Ending::Done(Box::new(result)))
@@ -454,6 +451,7 @@ impl<'a> Training<'a> {
 mod tests {
     use super::*;
     use crate::genotype::published;
+    use crate::network::{Network, NetworkShape};
     use crate::optimizer::SgdSettings;
     use crate::space::Stem;
 
@@ -464,7 +462,7 @@ mod tests {
     fn state(settings: &TrainSettings) -> TrainState {
         let genotype = published("darts_v2").unwrap();
         let shape = NetworkShape { channels: 2, cells: 3, classes: 3, inputs: 3, stem: Stem::Cifar, auxiliary: false };
-        TrainState::new(Network::derived(&genotype, shape), settings, &Device::flex())
+        TrainState::new(Model::Cells(Network::derived(&genotype, shape)), settings, &Device::flex())
     }
 
     /// So many samples, the first three again and again.

@@ -35,7 +35,7 @@ fn accuracy(recipe: &str, genotype: &Genotype) -> f64 {
     let run = place.path().join("run");
     let device = device::choose("cpu").unwrap();
     let context = Context { device: device.clone(), observer: &mut Quiet, stop: &STOP };
-    sdas::train::train(recipe, genotype, &run, context).unwrap();
+    sdas::train::train(recipe, &genotype.clone().into(), &run, context).unwrap();
     let context = Context { device, observer: &mut Quiet, stop: &STOP };
     evaluate(&[Weighed { run, weight: 1.0 }], None, context).unwrap().top1
 }

@@ -119,7 +119,7 @@ fn a_search_ends_in_a_cell_of_the_space() {
     assert_eq!(cells[2].genotype, genotype.to_text());
 
     let context = Context { device, observer: &mut Quiet, stop: &stop };
-    let trained = sdas::train::train(recipe, &genotype, &train, context).unwrap();
+    let trained = sdas::train::train(recipe, &genotype.clone().into(), &train, context).unwrap();
     assert!(matches!(trained, Ending::Done(result) if result.train_loss.is_finite()));
 }
 
@@ -134,7 +134,8 @@ fn a_cell_of_nothing_is_trained() {
     let place = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let context = Context { device: device::choose("cpu").unwrap(), observer: &mut Quiet, stop: &stop };
-    let Ending::Done(result) = sdas::train::train(recipe, &genotype, &place.path().join("run"), context).unwrap()
+    let Ending::Done(result) =
+        sdas::train::train(recipe, &genotype.clone().into(), &place.path().join("run"), context).unwrap()
     else {
         panic!("nothing stopped it")
     };

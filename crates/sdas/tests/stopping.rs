@@ -73,7 +73,7 @@ fn measuring_what_is_held_out_can_be_stopped() {
         let cell = Genotype::drawn(&Candidates::whole(space), &mut stream(1, "test", [0, 0]));
         let begin = |folder: &Path, context: Context<'_>| match kind {
             "search" => sdas::search::search(recipe(space), folder, context).unwrap(),
-            _ => sdas::train::train(recipe(space), &cell, folder, context).unwrap(),
+            _ => sdas::train::train(recipe(space), &cell.clone().into(), folder, context).unwrap(),
         };
         let resume = |folder: &Path, context: Context<'_>| match kind {
             "search" => sdas::search::resume(folder, context).unwrap(),

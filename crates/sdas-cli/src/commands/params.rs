@@ -4,7 +4,8 @@ use super::{Outcome, say, say_json, spending_text};
 use crate::arguments::{ParamsArguments, StemName};
 use crate::format::thousands;
 use anyhow::{anyhow, bail};
-use sdas::genotype::{Genotype, GenotypeError};
+use sdas::architecture::Architecture;
+use sdas::genotype::Genotype;
 use sdas::handmade::{Named, Sizes};
 use sdas::network::{Counts, Network, NetworkShape, Stem};
 use sdas::run::Folder;
@@ -14,13 +15,9 @@ use std::path::Path;
 
 /// Counts what a network costs.
 pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
-    match Named::find(&arguments.network) {
-        Ok(network) => handmade(network, arguments),
-        Err(unknown) => match Genotype::resolve(&arguments.network) {
-            Ok(genotype) => derived(&genotype, arguments),
-            Err(error @ GenotypeError::Unknown { .. }) => bail!("{error}; and {unknown}"),
-            Err(error) => Err(error.into()),
-        },
+    match Architecture::resolve(&arguments.network)? {
+        Architecture::Network(network) => handmade(network, arguments),
+        Architecture::Cell(genotype) => derived(&genotype, arguments),
     }
 }
 

@@ -5,14 +5,15 @@ use crate::arguments::TrainArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
 use anyhow::Context as _;
-use sdas::genotype::{Genotype, PUBLISHED};
+use sdas::architecture::Architecture;
+use sdas::genotype::PUBLISHED;
 use sdas::recipe::Recipe;
 use sdas::run::Context;
 use std::path::{Path, PathBuf};
 
 /// Trains, or goes on training.
 pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
-    let TrainArguments { genotype, recipe, run } = arguments;
+    let TrainArguments { network, recipe, run } = arguments;
     let device = sdas::device::choose(run.device.name())?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
@@ -22,13 +23,13 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
             (folder.clone(), sdas::train::resume(folder, context)?)
         }
         None => {
-            let name = genotype.context("which cell? name a genotype file, a published cell or a run's folder")?;
-            let genotype = Genotype::resolve(&name)?;
+            let name = network.context("which network? name a cell or a network that people made")?;
+            let architecture = Architecture::resolve(&name)?;
             let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
             let recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
             interrupt::catch()?;
-            let ending = sdas::train::train(recipe, &genotype, &folder, context)?;
+            let ending = sdas::train::train(recipe, &architecture, &folder, context)?;
             (folder, ending)
         }
     };

@@ -252,7 +252,8 @@ impl Part<'_> {
         };
         let folder = self.folder(Stage::Train);
         check_genotype(&folder, &genotype)?;
-        let begin = |context: Context<'_>| train::train(self.recipe.clone(), &genotype, &folder, context);
+        let begin =
+            |context: Context<'_>| train::train(self.recipe.clone(), &genotype.clone().into(), &folder, context);
         let Some(trained) = self.stage(Stage::Train, begin, train::resume, context)? else { return Ok(None) };
         let Some(tested) = self.tested(&folder, context)? else { return Ok(None) };
         let outcome = Outcome {

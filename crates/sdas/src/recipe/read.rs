@@ -187,6 +187,9 @@ impl Recipe {
         space.check_stem(train.stem).map_err(|message| ("train.stem".to_owned(), message))?;
         least("train.channels", train.channels, if train.stem == Stem::Cifar { 1 } else { 2 })?;
         least("train.cells", train.cells, 3)?;
+        if !(train.width.is_finite() && train.width > 0.0) {
+            return fault("train.width", format!("must be above 0, not {}", train.width));
+        }
         least("train.batch", train.batch, 2)?;
         least("train.epochs", train.epochs, 1)?;
         check_optimizer("train.weights", &train.weights, train.epochs)?;

@@ -233,6 +233,8 @@ pub struct TrainSettings {
     pub channels: usize,
     /// Number of cells, at least 3, counted as in the search.
     pub cells: usize,
+    /// Factor of the channels of a network that people made.
+    pub width: f64,
     /// Samples a step.
     pub batch: usize,
     /// Parts that a step's batch goes through the network in, one after another, their gradients taken together: memory
@@ -271,6 +273,7 @@ impl Default for TrainSettings {
             stem: Stem::Cifar,
             channels: 36,
             cells: 20,
+            width: 1.0,
             batch: 96,
             parts: 1,
             epochs: 600,

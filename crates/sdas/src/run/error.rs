@@ -134,6 +134,14 @@ pub enum RunError {
         /// Of the other's.
         now: usize,
     },
+    /// A run's network that cannot be told.
+    #[error("{}: {message}", path.display())]
+    Network {
+        /// The run's file that names it.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A value that does not fit the data.
     #[error("{key}: {message}")]
     Setting {

@@ -77,12 +77,16 @@ pub struct RunResult {
     /// The search's collapse, where it was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collapse: Option<CollapseRecord>,
-    /// The cell, as its file's JSON.
+    /// The cell, as its file's JSON, if the network is of one.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub genotype: serde_json::Value,
+    /// The network's name, if people made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 impl RunResult {
-    /// The cell.
+    /// The cell, if the network is of one.
     pub fn genotype(&self) -> Option<Genotype> {
         Genotype::from_json(&self.genotype.to_string()).ok()
     }

@@ -63,7 +63,7 @@ pub(crate) struct Times {
 fn network_keys(phase: Phase) -> &'static [&'static str] {
     match phase {
         Phase::Search => &["search.channels", "search.cells", "search.stem_stride", "space.name", "space.operations"],
-        Phase::Train => &["train.stem", "train.channels", "train.cells"],
+        Phase::Train => &["train.stem", "train.channels", "train.cells", "train.width"],
     }
 }
 

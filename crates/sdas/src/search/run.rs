@@ -6,6 +6,7 @@ mod decide;
 use super::SearchState;
 use super::progress::{Clock, Progress, Times};
 use super::state::{costs, initial, restore, supernet};
+use crate::architecture::Architecture;
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
@@ -388,7 +389,7 @@ impl Search<'_> {
         let result = RunResult {
             budget: self.costs.as_ref().map(|costs| costs.spending(&genotype)),
             collapse: self.progress.watch.collapse,
-            ..self.progress.result(Phase::Search, &genotype, counts, self.clock.times().run)
+            ..self.progress.result(Phase::Search, &genotype.into(), counts, self.clock.times().run)
         };
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
@@ -401,7 +402,7 @@ impl Progress {
     pub(crate) fn result(
         &self,
         phase: Phase,
-        genotype: &Genotype,
+        architecture: &Architecture,
         counts: crate::network::Counts,
         seconds: f64,
     ) -> RunResult {
@@ -419,7 +420,10 @@ impl Progress {
             multiply_adds: counts.multiply_adds,
             budget: None,
             collapse: None,
-            genotype: serde_json::from_str(&genotype.to_json()).expect("a genotype is JSON"),
+            genotype: architecture.genotype().map_or(serde_json::Value::Null, |genotype| {
+                serde_json::from_str(&genotype.to_json()).expect("a genotype is JSON")
+            }),
+            network: architecture.genotype().is_none().then(|| architecture.text()),
         }
     }
 }

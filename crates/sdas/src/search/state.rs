@@ -2,6 +2,7 @@
 
 use super::SearchState;
 use super::progress::Progress;
+use crate::architecture;
 use crate::genotype::Genotype;
 use crate::network::{Counts, Network, NetworkShape};
 use crate::optimizer::Sgd;
@@ -10,7 +11,7 @@ use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, 
 use crate::schedule::{Costs, Plan};
 use crate::space::Candidates;
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
-use crate::train;
+
 use burn::tensor::Device;
 use sdas_kernels::Extent;
 use std::path::Path;
@@ -82,7 +83,7 @@ pub(super) fn costs(recipe: &Recipe, sizes: Sizes, extent: Extent, plans: &[Plan
     if budget.is_unlimited() {
         return Ok(None);
     }
-    let shape = NetworkShape { auxiliary: false, ..train::shape(recipe, sizes) };
+    let shape = NetworkShape { auxiliary: false, ..architecture::shape(recipe, sizes) };
     let counts = move |genotype: &Genotype| {
         Counts::of(shape.cells, extent, |cells| Network::derived(genotype, NetworkShape { cells, ..shape }))
     };

@@ -1,0 +1,245 @@
+//! What a training trains: the network of a cell, or one that people made.
+
+use crate::genotype::{Genotype, GenotypeError};
+use crate::handmade::{self, Named, UnknownNetwork};
+use crate::layers::Graph;
+use crate::network::{Counts, Dropout, Forward, NamedStatistic, NamedWeight, Network, NetworkShape, Pass};
+use crate::parameters::Parameters;
+use crate::recipe::{Recipe, TrainSettings};
+use crate::run::{Folder, RunError, Sizes};
+use burn::tensor::{Device, Tensor};
+use sdas_data::random::Stream;
+use sdas_kernels::Extent;
+use serde::{Deserialize, Serialize};
+
+/// What a training trains.
+#[derive(Debug, Clone)]
+pub enum Architecture {
+    /// The network that a cell gives, of the recipe's channels and cells.
+    Cell(Box<Genotype>),
+    /// A network that people made, of the recipe's width.
+    Network(Named),
+}
+
+impl From<Genotype> for Architecture {
+    fn from(genotype: Genotype) -> Self {
+        Architecture::Cell(Box::new(genotype))
+    }
+}
+
+/// A name that is neither a cell's nor a network's.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchitectureError {
+    /// No cell that can be read.
+    #[error(transparent)]
+    Cell(#[from] GenotypeError),
+    /// Nothing of that name.
+    #[error("{cell}; and {network}")]
+    Unknown {
+        /// Why it is no cell.
+        cell: GenotypeError,
+        /// Why it is no network.
+        network: UnknownNetwork,
+    },
+}
+
+/// The file of a network that people made, in a run's folder.
+const NETWORK: &str = "network.json";
+/// That of a cell.
+const GENOTYPE: &str = "genotype.json";
+
+/// What is in `network.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFile {
+    /// Its name.
+    network: String,
+    /// Frames, height and width of the samples it is made for.
+    extent: Extent,
+}
+
+impl Architecture {
+    /// The network or the cell that is called so: see [`Named::find`] and [`Genotype::resolve`].
+    ///
+    /// # Errors
+    ///
+    /// If there is neither.
+    pub fn resolve(name: &str) -> Result<Self, ArchitectureError> {
+        let network = match Named::find(name) {
+            Ok(network) => return Ok(Architecture::Network(network)),
+            Err(unknown) => unknown,
+        };
+        match Genotype::resolve(name) {
+            Ok(genotype) => Ok(genotype.into()),
+            Err(cell @ GenotypeError::Unknown { .. }) => Err(ArchitectureError::Unknown { cell, network }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the run in a folder trains, and for a network that people made the size of the samples it is made for.
+    ///
+    /// # Errors
+    ///
+    /// If the folder does not say.
+    pub(crate) fn read(folder: &Folder) -> Result<(Self, Option<Extent>), RunError> {
+        let path = folder.file(NETWORK);
+        if !path.exists() {
+            return Ok((Genotype::read(folder.file(GENOTYPE))?.into(), None));
+        }
+        let fault = |message: String| RunError::Network { path: path.clone(), message };
+        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
+        let file: NetworkFile = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let network = Named::find(&file.network).map_err(|error| fault(error.to_string()))?;
+        Ok((Architecture::Network(network), Some(file.extent)))
+    }
+
+    /// The file of a run's folder that says what it trains: its name and its text.
+    pub(crate) fn file(&self, extent: Extent) -> (&'static str, String) {
+        match self {
+            Architecture::Cell(genotype) => (GENOTYPE, genotype.to_json()),
+            Architecture::Network(network) => {
+                let file = NetworkFile { network: network.name(), extent };
+                (NETWORK, serde_json::to_string_pretty(&file).expect("a name and sizes are JSON"))
+            }
+        }
+    }
+
+    /// The cell, if it is one.
+    pub fn genotype(&self) -> Option<&Genotype> {
+        match self {
+            Architecture::Cell(genotype) => Some(genotype),
+            Architecture::Network(_) => None,
+        }
+    }
+
+    /// In short: DARTS' text of a cell, a network's name.
+    pub fn text(&self) -> String {
+        match self {
+            Architecture::Cell(genotype) => genotype.to_text(),
+            Architecture::Network(network) => network.name(),
+        }
+    }
+
+    /// The network of the recipe's training, for samples of size `extent`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot read samples of that size.
+    pub(crate) fn model(&self, recipe: &Recipe, sizes: Sizes, extent: Extent) -> Result<Model, RunError> {
+        Ok(match self {
+            Architecture::Cell(genotype) => Model::Cells(Network::derived(genotype, shape(recipe, sizes))),
+            Architecture::Network(network) => {
+                let Sizes { classes, inputs } = sizes;
+                let graph = network.build(&handmade::Sizes { extent, inputs, classes, width: recipe.train.width });
+                let misfit = |message: String| RunError::Setting { key: "data.size", message };
+                graph.shapes(extent).map_err(|error| misfit(format!("{}: {error}", network.name())))?;
+                Model::Layers(graph)
+            }
+        })
+    }
+
+    /// What the network costs for samples of size `extent` with so many channels and cells, as far as it has them, without
+    /// building what is too large to be built.
+    pub(crate) fn counts(
+        &self,
+        recipe: &Recipe,
+        sizes: Sizes,
+        (channels, cells): (usize, usize),
+        extent: Extent,
+    ) -> Counts {
+        match self {
+            Architecture::Cell(genotype) => {
+                let shape = NetworkShape { channels, ..shape(recipe, sizes) };
+                Counts::of(cells, extent, |cells| Network::derived(genotype, NetworkShape { cells, ..shape }))
+            }
+            Architecture::Network(_) => match self.model(recipe, sizes, extent) {
+                Ok(model) => model.counts(extent),
+                Err(_) => Counts { parameters: 0, auxiliary_parameters: 0, multiply_adds: 0, activations: 0 },
+            },
+        }
+    }
+}
+
+/// The network of cells of the recipe's training.
+pub(crate) fn shape(recipe: &Recipe, sizes: Sizes) -> NetworkShape {
+    let TrainSettings { channels, cells, stem, auxiliary, .. } = recipe.train;
+    let Sizes { classes, inputs } = sizes;
+    NetworkShape { channels, cells, classes, inputs, stem, auxiliary: auxiliary > 0.0 }
+}
+
+/// A network that is trained: of cells, whose edges are computed as a whole, or of layers.
+#[derive(Debug, Clone)]
+pub(crate) enum Model {
+    Cells(Network),
+    Layers(Graph),
+}
+
+impl Model {
+    /// See [`Network::forward`] and [`Graph::forward`].
+    pub(crate) fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
+        match self {
+            Model::Cells(network) => network.forward(pass, input),
+            Model::Layers(graph) => graph.forward(pass, input),
+        }
+    }
+
+    /// Dropout in training, with the recipe's rate: of cells before the classifier; layers have their own rates.
+    pub(crate) fn dropout(&self, rate: f64, stream: Stream) -> Option<Dropout> {
+        let drops = rate > 0.0 || matches!(self, Model::Layers(_));
+        drops.then_some(Dropout { rate, stream })
+    }
+
+    /// See [`Network::counts`] and [`Graph::counts`].
+    pub(crate) fn counts(&self, extent: Extent) -> Counts {
+        match self {
+            Model::Cells(network) => network.counts(extent),
+            Model::Layers(graph) => graph.counts(extent).expect("it is made for samples of that size"),
+        }
+    }
+
+    pub(crate) fn initial_weights(&self, seed: u64, device: &Device) -> Parameters {
+        match self {
+            Model::Cells(network) => network.initial_weights(seed, device),
+            Model::Layers(graph) => graph.initial_weights(seed, device),
+        }
+    }
+
+    pub(crate) fn initial_statistics(&self, device: &Device) -> Parameters {
+        match self {
+            Model::Cells(network) => network.initial_statistics(device),
+            Model::Layers(graph) => graph.initial_statistics(device),
+        }
+    }
+
+    /// Learnt numbers in every slot.
+    pub(crate) fn weight_counts(&self) -> Vec<usize> {
+        match self {
+            Model::Cells(network) => network.weight_counts(),
+            Model::Layers(graph) => graph.weight_counts(),
+        }
+    }
+
+    /// Running statistics in every slot.
+    pub(crate) fn statistic_counts(&self) -> Vec<usize> {
+        match self {
+            Model::Cells(network) => network.statistic_counts(),
+            Model::Layers(graph) => graph.statistic_counts(),
+        }
+    }
+
+    /// All weights by PyTorch's names, in the order of their slots.
+    pub(crate) fn weights(&self) -> Vec<NamedWeight> {
+        match self {
+            Model::Cells(network) => network.weights(),
+            Model::Layers(graph) => graph.weights(),
+        }
+    }
+
+    /// All running statistics, likewise.
+    pub(crate) fn statistics(&self) -> Vec<NamedStatistic> {
+        match self {
+            Model::Cells(network) => network.statistics(),
+            Model::Layers(graph) => graph.statistics(),
+        }
+    }
+}
