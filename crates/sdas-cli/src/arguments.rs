@@ -1,6 +1,8 @@
 //! The command line.
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use sdas::architecture::Scale;
 use sdas::bench::Width;
 use sdas::table::{TRUTH, VALIDATION};
 use std::num::NonZeroUsize;
@@ -182,8 +184,21 @@ pub(crate) struct CompareArguments {
     #[arg(default_value = "shapes")]
     pub(crate) recipe: String,
     /// The methods, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "METHOD", default_value = "sdas,das,random")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "METHOD",
+        default_value = "sdas,das,random",
+        default_value_if("networks", ArgPredicate::IsPresent, None)
+    )]
     pub(crate) methods: Vec<String>,
+    /// Networks that are trained as they are, separated by commas: by name (resnet20, darts_v2), or a cell or a run's folder
+    /// by a name of your own (found:runs/shapes-seed1). Without --methods these alone
+    #[arg(long, value_delimiter = ',', value_name = "NAME[:WHAT]", conflicts_with = "table")]
+    pub(crate) networks: Vec<String>,
+    /// Bring every network to the largest channels or width that keep this: parameters=0.5e6 or multiply_adds=5e6
+    #[arg(long, value_name = "COUNT=NUMBER", conflicts_with = "table")]
+    pub(crate) at: Option<Scale>,
     /// Run every method with the seeds 1 to N
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,

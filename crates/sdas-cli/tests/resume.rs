@@ -238,11 +238,17 @@ fn checkpoints_that_are_gone_or_cannot_be_written_are_noticed_first() {
 
 #[test]
 fn a_killed_training_resumes_bit_for_bit() {
+    // The network of a cell, and one that people made.
+    ["darts_v2", "resnet20"].into_iter().for_each(killed_training);
+}
+
+fn killed_training(network: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let train = |folder: &Path| {
         // Everything random in a training, augmentation, drop path, dropout, and everything that it carries along.
         let settings = [
             "train.parts=3",
+            "train.at={multiply_adds=300000}",
             "train.average=0.9",
             "train.decay_norms=false",
             "train.label_smoothing=0.1",
@@ -259,7 +265,7 @@ fn a_killed_training_resumes_bit_for_bit() {
             "data.shapes.test=20",
         ];
         let mut command = sdas();
-        with_settings(command.args(["train", "darts_v2", "--out"]).arg(folder), &settings).spawn().unwrap()
+        with_settings(command.args(["train", network, "--out"]).arg(folder), &settings).spawn().unwrap()
     };
     let whole = scratch.path().join("whole");
     assert!(train(&whole).wait().unwrap().success());

@@ -3,17 +3,18 @@
 use crate::genotype::{Genotype, GenotypeError};
 use crate::handmade::{self, Named, UnknownNetwork};
 use crate::layers::Graph;
-use crate::network::{Counts, Dropout, Forward, NamedStatistic, NamedWeight, Network, NetworkShape, Pass};
+use crate::network::{Counts, Dropout, Forward, NamedWeight, Network, NetworkShape, Pass};
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{Folder, RunError, Sizes};
+use crate::space::Stem;
 use burn::tensor::{Device, Tensor};
 use sdas_data::random::Stream;
 use sdas_kernels::Extent;
 use serde::{Deserialize, Serialize};
 
 /// What a training trains.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Architecture {
     /// The network that a cell gives, of the recipe's channels and cells.
     Cell(Box<Genotype>),
@@ -47,6 +48,50 @@ pub enum ArchitectureError {
 const NETWORK: &str = "network.json";
 /// That of a cell.
 const GENOTYPE: &str = "genotype.json";
+
+/// What networks are brought to, so that like is compared with like: the most that one may have of either, for one sample
+/// and without an auxiliary head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Learnt numbers.
+    Parameters(usize),
+    /// Multiply-adds.
+    MultiplyAdds(usize),
+}
+
+impl Scale {
+    /// The bound, and what of the counts it is of.
+    fn parts(self) -> (usize, fn(&Counts) -> usize) {
+        match self {
+            Scale::Parameters(most) => (most, |counts| counts.parameters),
+            Scale::MultiplyAdds(most) => (most, |counts| counts.multiply_adds),
+        }
+    }
+}
+
+impl std::str::FromStr for Scale {
+    type Err = String;
+
+    /// `parameters=0.5e6` or `multiply_adds=5000000`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (what, number) = text.split_once('=').ok_or("write parameters=NUMBER or multiply_adds=NUMBER")?;
+        let most: f64 = number.parse().map_err(|_| format!("\"{number}\" is no number"))?;
+        if !(1.0..1e18).contains(&most) {
+            return Err(format!("{number} must be at least 1 and below 1e18"));
+        }
+        match what {
+            "parameters" => Ok(Scale::Parameters(most as usize)),
+            "multiply_adds" => Ok(Scale::MultiplyAdds(most as usize)),
+            _ => Err(format!("\"{what}\" is neither parameters nor multiply_adds")),
+        }
+    }
+}
+
+/// Steps of a width that make 1.
+const WIDTHS: f64 = 256.0;
+/// Steps beyond which nothing is looked for: a width of 64.
+const WIDEST: usize = 1 << 14;
 
 /// What is in `network.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -136,6 +181,45 @@ impl Architecture {
                 Model::Layers(graph)
             }
         })
+    }
+
+    /// Brings the recipe's channels, or its width, to the largest with which the network keeps what `train.at` says, if it
+    /// says anything.
+    ///
+    /// # Errors
+    ///
+    /// If the narrowest does not keep it.
+    pub(crate) fn fit(&self, recipe: &mut Recipe, sizes: Sizes, extent: Extent) -> Result<(), RunError> {
+        let Some(at) = recipe.train.at else { return Ok(()) };
+        let (most, of) = at.parts();
+        let least = match (self, recipe.train.stem) {
+            (Architecture::Cell(_), Stem::Imagenet | Stem::Video) => 2,
+            _ => 1,
+        };
+        let mut cost = |step: usize| {
+            match self {
+                Architecture::Cell(_) => recipe.train.channels = step,
+                Architecture::Network(_) => recipe.train.width = step as f64 / WIDTHS,
+            }
+            let TrainSettings { channels, cells, .. } = recipe.train;
+            of(&self.counts(recipe, sizes, (channels, cells), extent))
+        };
+        let (mut low, mut high) = (least, least + 1);
+        let narrowest = cost(low);
+        if narrowest > most {
+            let message = format!("is {most}, but at its narrowest {} has {narrowest}", self.text());
+            return Err(RunError::Setting { key: "train.at", message });
+        }
+        // The costs rise with the step, if not with every one.
+        while high < WIDEST && cost(high) <= most {
+            (low, high) = (high, 2 * high);
+        }
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            *(if cost(middle) <= most { &mut low } else { &mut high }) = middle;
+        }
+        cost(low);
+        Ok(())
     }
 
     /// What the network costs for samples of size `extent` with so many channels and cells, as far as it has them, without
@@ -232,14 +316,6 @@ impl Model {
         match self {
             Model::Cells(network) => network.weights(),
             Model::Layers(graph) => graph.weights(),
-        }
-    }
-
-    /// All running statistics, likewise.
-    pub(crate) fn statistics(&self) -> Vec<NamedStatistic> {
-        match self {
-            Model::Cells(network) => network.statistics(),
-            Model::Layers(graph) => graph.statistics(),
         }
     }
 }

@@ -10,6 +10,7 @@ use burn::tensor::activation::softmax;
 use sdas_data::{Dataset, Views};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Measured on the test set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Evaluation {
     pub top5: f64,
     /// Mean cross-entropy in nats.
     pub loss: f64,
+    /// Seconds that the networks computed a view of a sample, on the average; loading is not counted. 0 in files of before.
+    #[serde(default)]
+    pub seconds_per_view: f64,
     /// Each class.
     pub classes: Vec<ClassAccuracy>,
 }
@@ -93,7 +97,7 @@ pub fn predict(folder: &Path, files: &[PathBuf], mut context: Context<'_>) -> Re
     })?;
     let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
     let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), &mut context)?;
-    let probabilities = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
+    let (probabilities, _) = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
     let prediction = |(file, row): (&PathBuf, &[f64])| {
         let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
         classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -131,27 +135,31 @@ impl Judge {
         })
     }
 
-    /// Probabilities of every sample, `[samples, classes]`: the mean over its views.
+    /// Probabilities of every sample, `[samples, classes]`: the mean over its views; and the seconds that the network
+    /// computed.
     fn probabilities(
         &self,
         samples: &Dataset,
         seen: &Seen,
         views: Views,
         context: &Context<'_>,
-    ) -> Result<Vec<f64>, RunError> {
+    ) -> Result<(Vec<f64>, f64), RunError> {
         let indices: Vec<usize> = (0..samples.len()).collect();
         let loader = loader(samples, &indices, seen.evaluation(self.batch, views))?;
         let mut probabilities = vec![0.0; samples.len() * self.classes.len()];
+        let mut seconds = 0.0;
         for batch in loader.epoch(0, 0) {
             let of = batch.samples.clone();
+            let start = Instant::now();
             let logits = (self.forward)(DeviceBatch::new(batch, &context.device).input);
             let rows: Vec<f32> = softmax(logits, 1).into_data().convert::<f32>().iter::<f32>().collect();
+            seconds += start.elapsed().as_secs_f64();
             for (row, sample) in rows.chunks_exact(self.classes.len()).zip(of) {
                 let to = &mut probabilities[sample as usize * self.classes.len()..][..self.classes.len()];
                 to.iter_mut().zip(row).for_each(|(to, value)| *to += f64::from(*value) / views.count() as f64);
             }
         }
-        Ok(probabilities)
+        Ok((probabilities, seconds))
     }
 }
 
@@ -163,6 +171,8 @@ struct Fused {
     labels: Vec<u16>,
     /// `[samples, classes]`.
     probabilities: Vec<f64>,
+    /// Of computing them.
+    seconds: f64,
 }
 
 impl Fused {
@@ -179,7 +189,7 @@ impl Fused {
         let data = load_data(&mut recipe, seed, context.observer)?;
         let judge = Judge::open(&folder, &recipe, data.seen.channels(data.train.channels()), context)?;
         check_classes(&judge.classes, data.test.classes())?;
-        let mut probabilities = judge.probabilities(&data.test, &data.seen, recipe.eval, context)?;
+        let (mut probabilities, seconds) = judge.probabilities(&data.test, &data.seen, recipe.eval, context)?;
         probabilities.iter_mut().for_each(|value| *value *= weight);
         Ok(Fused {
             split: data.test_name,
@@ -187,6 +197,7 @@ impl Fused {
             classes: judge.classes,
             labels: data.test.labels().to_vec(),
             probabilities,
+            seconds,
         })
     }
 
@@ -197,6 +208,7 @@ impl Fused {
             return Err(RunError::OtherTest { before: self.labels.len(), now: other.labels.len() });
         }
         self.probabilities.iter_mut().zip(other.probabilities).for_each(|(own, other)| *own += other);
+        self.seconds += other.seconds;
         Ok(self)
     }
 
@@ -219,6 +231,7 @@ impl Fused {
             top1: all.accuracy(),
             top5: all.top5_accuracy(),
             loss: all.mean_loss(),
+            seconds_per_view: self.seconds / (all.count * self.views[0] * self.views[1]).max(1) as f64,
             classes: names.into_iter().zip(&tallies).map(class).collect(),
         }
     }

@@ -71,6 +71,7 @@ pub fn train(
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
     let extent = extent(&loaders.training);
+    architecture.fit(&mut recipe, Sizes::of(&data), extent)?;
     let state = initial(&recipe, architecture, Sizes::of(&data), extent, &context)?;
     check_auxiliary(&state.network, extent)?;
     // Last: a run that cannot begin leaves no folder.

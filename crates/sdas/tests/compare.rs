@@ -123,3 +123,54 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     assert_eq!(runs, [("das", 1), ("sdas", 1), ("sdas", 2), ("random", 1), ("random", 2)]);
     assert!(matches!(Comparison::new(recipe.clone(), Vec::new(), 1), Err(RunError::Setting { key: "methods", .. })));
 }
+
+/// Networks that people made and a published cell stand beside a method, all within the same multiply-adds, and what is there
+/// is taken as it is.
+#[test]
+fn networks_are_compared_at_the_same_cost() {
+    let stop = AtomicBool::new(false);
+    let place = tempfile::tempdir().unwrap();
+    let most = 400_000;
+    let recipe = recipe(&[&format!("train.at={{multiply_adds={most}}}")]);
+    let named = |name: &str| Method::network(name).unwrap();
+    let random = Method::resolve("random", &recipe).unwrap();
+    let methods = vec![named("own:darts_v2"), random, named("resnet20"), named("mobilenet_v1")];
+    let comparison = Comparison::new(recipe, methods, 1).unwrap();
+    let run = || -> Report {
+        let mut notes = notes(&stop, usize::MAX);
+        let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
+        match comparison.run(place.path(), context, None).unwrap() {
+            Ending::Done(report) => *report,
+            Ending::Interrupted => unreachable!("nobody stops it"),
+        }
+    };
+    let report = run();
+    let names: Vec<&str> = report.methods.iter().map(|method| method.method.as_str()).collect();
+    assert_eq!(names, ["own", "random", "resnet20", "mobilenet_v1"]);
+    for run in &report.runs {
+        let share = run.multiply_adds as f64 / most as f64;
+        assert!((0.6..=1.0).contains(&share), "{}: {share}", run.method);
+        assert_eq!(run.genotype.is_some(), matches!(run.method.as_str(), "own" | "random"));
+        assert!(run.step_seconds > 0.0 && run.sample_seconds > 0.0);
+    }
+    let statements: Vec<&str> = report.claims.iter().map(|claim| claim.statement.as_str()).collect();
+    assert_eq!(statements, ["own is more accurate than resnet20", "own is more accurate than mobilenet_v1"]);
+    assert!(place.path().join("cost.svg").exists() && !place.path().join("accuracy.svg").exists());
+    let text = report.to_text();
+    assert!(text.contains("ms a sample") && !text.contains("search s") && !text.contains("entropy"), "{text}");
+    assert_eq!(run().runs, report.runs);
+}
+
+#[test]
+fn a_network_that_cannot_be_brought_to_a_cost_says_its_least() {
+    let stop = AtomicBool::new(false);
+    let place = tempfile::tempdir().unwrap();
+    let mut notes = notes(&stop, usize::MAX);
+    let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
+    let recipe = recipe(&["train.at={parameters=10}"]);
+    let comparison = Comparison::new(recipe, vec![Method::network("resnet20").unwrap()], 1).unwrap();
+    let error = comparison.run(place.path(), context, None).unwrap_err().to_string();
+    assert!(error.contains("train.at: is 10, but at its narrowest resnet20 has "), "{error}");
+    let error = Method::network("resnet21").unwrap_err().to_string();
+    assert!(error.contains("resnet20"), "{error}");
+}

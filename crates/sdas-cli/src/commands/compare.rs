@@ -6,6 +6,7 @@ use super::{Outcome, data_overrides, note, program, say, say_json};
 use crate::arguments::CompareArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
+use anyhow::Context as _;
 use sdas::compare::{Beside, Comparison, Compute, Method, Truth};
 use sdas::recipe::Recipe;
 use sdas::run::{Context, Ending};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// What a comparison by training writes.
-const FILES: [&str; 5] = ["compare.md", "compare.csv", "compare.json", "accuracy.svg", "course.svg"];
+const FILES: [&str; 6] = ["compare.md", "compare.csv", "compare.json", "accuracy.svg", "cost.svg", "course.svg"];
 /// What a comparison by a table writes.
 const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajectory.svg", "trajectory.csv"];
 
@@ -22,8 +23,13 @@ const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajecto
 pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
     let device = sdas::device::choose(arguments.device.name())?;
     let overrides = data_overrides(&arguments.set, arguments.data.as_deref())?;
-    let recipe = Recipe::resolve(&arguments.recipe, &overrides)?;
-    let methods = arguments.methods.iter().map(|name| Method::resolve(name, &recipe)).collect::<Result<_, _>>()?;
+    let mut recipe = Recipe::resolve(&arguments.recipe, &overrides)?;
+    recipe.train.at = arguments.at.or(recipe.train.at);
+    let mut methods: Vec<Method> =
+        arguments.methods.iter().map(|name| Method::resolve(name, &recipe)).collect::<Result<_, _>>()?;
+    for name in &arguments.networks {
+        methods.push(Method::network(name).with_context(|| format!("--networks {name}"))?);
+    }
     let folder = arguments.out.unwrap_or_else(|| PathBuf::from(format!("runs/compare-{}", recipe.recipe)));
     let comparison = Comparison::new(recipe, methods, arguments.seeds)?;
     let truth = match &arguments.table {

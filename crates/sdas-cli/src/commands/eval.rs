@@ -37,16 +37,17 @@ fn weighed(EvalArguments { runs, weights, .. }: &EvalArguments) -> Result<Vec<We
 }
 
 fn report(evaluation: &Evaluation) -> String {
-    let Evaluation { split, count, views: [clips, crops], top1, top5, loss, classes } = evaluation;
+    let Evaluation { split, count, views: [clips, crops], top1, top5, loss, seconds_per_view, classes } = evaluation;
     let views = match clips * crops {
         1 => String::new(),
         _ => format!(", mean over {clips} clips × {crops} crops of each"),
     };
     let mut text = format!(
-        "{split}: {} samples{views}\ntop-1  {:>8}\ntop-5  {:>8}\nloss   {loss:>8.4}\n\naccuracy by class\n",
+        "{split}: {} samples{views}\ntop-1  {:>8}\ntop-5  {:>8}\nloss   {loss:>8.4}\ntime   {:>8}\n\naccuracy by class\n",
         thousands(*count),
         percent(*top1),
         percent(*top5),
+        format!("{:.2} ms a sample{}", 1e3 * seconds_per_view, if clips * crops > 1 { " and view" } else { "" }),
     );
     let width = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
     for class in classes {

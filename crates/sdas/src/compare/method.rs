@@ -1,5 +1,6 @@
-//! Ways to find a cell: what a method changes in a recipe.
+//! Ways to come to a network: what a method changes in a recipe, or which network it is.
 
+use crate::architecture::{Architecture, ArchitectureError};
 use crate::recipe::{Recipe, RecipeError};
 use crate::schedule::Schedule;
 use crate::table::Searcher;
@@ -36,7 +37,7 @@ const DRAWN: &str = "random";
 /// The key by which a method of a recipe asks a table of trained cells instead of searching by gradients.
 const ASKING: &str = "table";
 
-/// A way to find a cell.
+/// A way to come to a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Method {
     /// Its name, which its runs' folder has, too.
@@ -52,6 +53,8 @@ enum Way {
     Draw,
     /// A search that asks a table of trained cells.
     Ask(Searcher),
+    /// No search: this network.
+    Is(Architecture),
 }
 
 /// What a built-in search of this name changes in a recipe.
@@ -117,6 +120,25 @@ impl Method {
         Ok(Method { name: name.to_owned(), way })
     }
 
+    /// A network that is trained as it is: `NAME`, one that people made or a published cell, or `NAME:WHAT`, which calls the
+    /// cell or network `WHAT` by a name of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such network.
+    pub fn network(text: &str) -> Result<Method, ArchitectureError> {
+        let (name, what) = text.split_once(':').unwrap_or((text, text));
+        Ok(Method { name: name.to_owned(), way: Way::Is(Architecture::resolve(what)?) })
+    }
+
+    /// The network that it is, if it finds none.
+    pub fn architecture(&self) -> Option<&Architecture> {
+        match &self.way {
+            Way::Is(architecture) => Some(architecture),
+            Way::Search(_) | Way::Draw | Way::Ask(_) => None,
+        }
+    }
+
     /// Whether it searches by gradients.
     pub fn searches(&self) -> bool {
         matches!(self.way, Way::Search(_))
@@ -131,7 +153,7 @@ impl Method {
     pub fn asks(&self) -> Option<&Searcher> {
         match &self.way {
             Way::Ask(searcher) => Some(searcher),
-            Way::Search(_) | Way::Draw => None,
+            Way::Search(_) | Way::Draw | Way::Is(_) => None,
         }
     }
 
@@ -143,7 +165,7 @@ impl Method {
     pub fn recipe(&self, base: &Recipe, seed: u64) -> Result<Recipe, RecipeError> {
         let mut recipe = match &self.way {
             Way::Search(over) => base.with(over.clone(), &format!("method {}", self.name))?,
-            Way::Draw | Way::Ask(_) => base.clone(),
+            Way::Draw | Way::Ask(_) | Way::Is(_) => base.clone(),
         };
         recipe.methods.clear();
         recipe.search.seed = seed;

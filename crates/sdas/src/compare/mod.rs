@@ -1,4 +1,4 @@
-//! Comparing methods: each is searched, trained and measured with several seeds, all else being the same.
+//! Comparing methods and networks: each is searched, trained and measured with several seeds, all else being the same.
 //!
 //! A comparison is a folder of ordinary runs, `METHOD/seedN/search` and `METHOD/seedN/train`, and what they come to. It
 //! can be stopped at any moment; begun again, it goes on with what is there, and does nothing twice.
@@ -17,6 +17,7 @@ pub use report::{Claim, Makeup, Outcome, Report, SearchOutcome, Summary, Verdict
 pub use statistics::{CONFIDENCE, Difference, Spread};
 pub use truth::{Found, Judged, Truth, TruthReport};
 
+use crate::architecture::Architecture;
 use crate::evaluate::{Evaluation, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
 use crate::recipe::Recipe;
@@ -81,7 +82,7 @@ impl Comparison {
     }
 
     /// Runs what is missing in `folder`, here or as `beside` does, and writes what all of it comes to:
-    /// `compare.{json,csv,md}`, `accuracy.svg` and `course.svg`. The test set is looked at once a network, at its end.
+    /// `compare.{json,csv,md}`, `accuracy.svg`, `cost.svg` and `course.svg`. The test set is looked at once a network, at its end.
     ///
     /// # Errors
     ///
@@ -174,9 +175,10 @@ impl Comparison {
         place.write("compare.json", json.as_bytes())?;
         place.write("compare.csv", report.to_csv().as_bytes())?;
         place.write("compare.md", report.to_markdown().as_bytes())?;
-        place.write("accuracy.svg", plot::accuracy(&report).as_bytes())?;
         let is_searched = done.iter().any(|done| done.course.is_some());
+        place.write("cost.svg", plot::cost(&report).as_bytes())?;
         if is_searched {
+            place.write("accuracy.svg", plot::accuracy(&report).as_bytes())?;
             place.write("course.svg", plot::course(&report, &self.courses(done)).as_bytes())?;
         }
         Ok(())
@@ -199,13 +201,16 @@ fn seconds_left<'a>(done: &[Done], missing: impl Iterator<Item = &'a Part<'a>>) 
     missing.filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
 }
 
-/// Whether a training that is in `folder` already is one of this cell.
-fn check_genotype(folder: &Path, genotype: &Genotype) -> Result<(), RunError> {
+/// Whether a training that is in `folder` already is one of this network.
+fn check_architecture(folder: &Path, architecture: &Architecture) -> Result<(), RunError> {
     let Ok(run) = Folder::open(folder) else { return Ok(()) };
-    let [before, now] = [&Genotype::read(run.file("genotype.json"))?, genotype].map(Genotype::to_text);
+    let [before, now] = [Architecture::read(&run)?.0.text(), architecture.text()];
     match before == now {
         true => Ok(()),
-        false => Err(RunError::OtherRecipe { path: folder.to_owned(), key: "genotype".to_owned(), before, now }),
+        false => {
+            let key = if architecture.genotype().is_some() { "genotype" } else { "network" };
+            Err(RunError::OtherRecipe { path: folder.to_owned(), key: key.to_owned(), before, now })
+        }
     }
 }
 
@@ -244,18 +249,22 @@ impl Part<'_> {
 
     /// Runs what is missing of it; `None` if it was stopped.
     fn run(&self, context: &mut Context<'_>) -> Result<Option<Done>, RunError> {
-        let (genotype, searched, course) = if self.method.searches() {
+        let (architecture, searched, course) = if let Some(architecture) = self.method.architecture() {
+            (architecture.clone(), None, None)
+        } else if self.method.searches() {
             let Some(Searched { genotype, outcome, course }) = self.searched(context)? else { return Ok(None) };
-            (genotype, Some(outcome), Some(course))
+            (genotype.into(), Some(outcome), Some(course))
         } else {
-            (self.drawn(context)?, None, None)
+            (self.drawn(context)?.into(), None, None)
         };
         let folder = self.folder(Stage::Train);
-        check_genotype(&folder, &genotype)?;
-        let begin =
-            |context: Context<'_>| train::train(self.recipe.clone(), &genotype.clone().into(), &folder, context);
+        check_architecture(&folder, &architecture)?;
+        let begin = |context: Context<'_>| train::train(self.recipe.clone(), &architecture, &folder, context);
         let Some(trained) = self.stage(Stage::Train, begin, train::resume, context)? else { return Ok(None) };
         let Some(tested) = self.tested(&folder, context)? else { return Ok(None) };
+        let genotype = architecture.genotype();
+        let steps: Vec<MetricRecord> = Folder::open(&folder)?.lines("metrics.jsonl")?;
+        let steps: Vec<f64> = steps.iter().map(|record| record.seconds_per_step).collect();
         let outcome = Outcome {
             method: self.method.name.clone(),
             seed: self.seed,
@@ -263,10 +272,13 @@ impl Part<'_> {
             test_samples: tested.count,
             train_accuracy: trained.train_accuracy,
             train_seconds: trained.seconds,
+            train_memory: trained.peak_memory,
+            step_seconds: Spread::of(&steps).map_or(0.0, |spread| spread.mean),
+            sample_seconds: tested.seconds_per_view,
             parameters: trained.parameters,
             multiply_adds: trained.multiply_adds,
-            cell: Makeup::of(&genotype),
-            genotype,
+            cell: genotype.map(Makeup::of),
+            genotype: genotype.cloned(),
             search: searched,
         };
         Ok(Some(Done { method: self.index, outcome, course }))

@@ -1,6 +1,6 @@
-//! A comparison as pictures: accuracy against search time, and the course of the searches.
+//! A comparison as pictures: accuracy against search time and against multiply-adds, and the course of the searches.
 
-use super::report::Report;
+use super::report::{Report, Summary};
 use super::statistics::Spread;
 use super::truth::{Band, TruthReport};
 use crate::run::MetricRecord;
@@ -84,6 +84,54 @@ pub(super) fn accuracy(report: &Report) -> String {
             let style = look.colour.stroke_width(2);
             chart.draw_series([ErrorBar::new_vertical(middle, low, mean, high, style, 10)])?;
             chart.draw_series([ErrorBar::new_horizontal(mean, left, middle, right, style, 10)])?;
+        }
+        explain(&names, legend, |area, look, y| area.draw(&Circle::new((12, y), 5, look.dot(1.0))))
+    })
+}
+
+/// Test accuracy against multiply-adds, which are logarithmic, as SVG: each method's means with their deviations, a dot a run,
+/// and a line along the front, the methods whose mean no cheaper one reaches.
+pub(super) fn cost(report: &Report) -> String {
+    let names: Vec<_> = report.methods.iter().map(|method| method.method.as_str()).enumerate().collect();
+    draw(&names, |area, legend| {
+        let millions = |count: f64| (1e-6 * count).max(1e-6);
+        let x = report.runs.iter().map(|run| millions(run.multiply_adds as f64));
+        let [low, high] = [x.clone().fold(f64::INFINITY, f64::min), x.fold(0.0, f64::max)];
+        let bars = report.methods.iter().flat_map(|method| bar(Some(method.accuracy), 100.0));
+        let y = report.runs.iter().map(|run| 100.0 * run.accuracy).chain(bars).collect::<Vec<f64>>();
+        let mut chart = ChartBuilder::on(area)
+            .caption(format!("{}: test accuracy against multiply-adds", report.recipe), (FONT, 20))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d((low / 1.5..high * 1.5).log_scale(), range(y.into_iter()))?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("multiply-adds a sample, millions")
+            .x_label_formatter(&label)
+            .y_desc("accuracy on the test set, %: every run, mean ± standard deviation")
+            .y_label_formatter(&label)
+            .label_style((FONT, 13))
+            .draw()?;
+        let mean = |method: &Summary| (millions(method.multiply_adds.mean), 100.0 * method.accuracy.mean);
+        let mut front: Vec<(f64, f64)> = report.methods.iter().map(mean).collect();
+        front.sort_by(|one, other| one.0.total_cmp(&other.0).then(other.1.total_cmp(&one.1)));
+        let mut best = f64::NEG_INFINITY;
+        front.retain(|&(_, accuracy)| {
+            let is_first = accuracy > best;
+            best = best.max(accuracy);
+            is_first
+        });
+        chart.plotting_area().draw(&PathElement::new(front, BLACK.mix(0.4).stroke_width(1)))?;
+        for (index, method) in report.methods.iter().enumerate() {
+            let look = Look::of(index);
+            let own = report.runs.iter().filter(|run| run.method == method.method);
+            let at = own.map(|run| (millions(run.multiply_adds as f64), 100.0 * run.accuracy));
+            chart.draw_series(at.map(|at| Circle::new(at, 4, look.dot(0.45))))?;
+            let [low, middle, high] = bar(Some(method.accuracy), 100.0);
+            let style = look.colour.stroke_width(2);
+            chart.draw_series([ErrorBar::new_vertical(mean(method).0, low, middle, high, style, 10)])?;
         }
         explain(&names, legend, |area, look, y| area.draw(&Circle::new((12, y), 5, look.dot(1.0))))
     })
@@ -259,6 +307,20 @@ mod tests {
         for word in ["sdas", "das", "random", "seconds of searching", "shapes: test accuracy"] {
             assert!(svg.contains(word), "{word} is missing");
         }
+    }
+
+    #[test]
+    fn the_front_leaves_out_what_a_cheaper_network_reaches() {
+        let at = |method: &str, millions: usize, accuracy: f64| super::super::report::Outcome {
+            multiply_adds: millions * 1_000_000,
+            ..run(method, 1, accuracy, None)
+        };
+        let runs = vec![at("large", 100, 0.9), at("small", 1, 0.5), at("poor", 50, 0.4), at("middle", 10, 0.7)];
+        let svg = cost(&Report::of("shapes", runs));
+        let front = svg.lines().find(|line| line.contains("<polyline") && line.contains("opacity=\"0.4\"")).unwrap();
+        let points = front.split("points=\"").nth(1).unwrap().split('"').next().unwrap().split_whitespace().count();
+        assert_eq!(points, 3, "{front}");
+        assert!(svg.contains("multiply-adds a sample, millions") && svg.contains("poor"), "{svg}");
     }
 
     #[test]

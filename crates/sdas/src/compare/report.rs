@@ -22,15 +22,24 @@ pub struct Outcome {
     pub train_accuracy: f64,
     /// Seconds of the training.
     pub train_seconds: f64,
+    /// The most memory that it had, in bytes, where the system tells.
+    #[serde(default)]
+    pub train_memory: Option<u64>,
+    /// Seconds of one of its steps, in the mean.
+    #[serde(default)]
+    pub step_seconds: f64,
+    /// Seconds that the trained network computes a sample, in the mean over the test set's views.
+    #[serde(default)]
+    pub sample_seconds: f64,
     /// Learnt numbers of the trained network.
     pub parameters: usize,
     /// Its multiply-adds for one sample.
     pub multiply_adds: usize,
-    /// The found cells, as the text that their literature prints.
-    #[serde(with = "as_text")]
-    pub genotype: Genotype,
+    /// The found cells, as the text that their literature prints; absent of a network that people made.
+    #[serde(with = "as_text", default)]
+    pub genotype: Option<Genotype>,
     /// What they are made of.
-    pub cell: Makeup,
+    pub cell: Option<Makeup>,
     /// The search; absent where nothing was searched.
     pub search: Option<SearchOutcome>,
 }
@@ -59,14 +68,15 @@ impl Outcome {
 
 mod as_text {
     use crate::genotype::Genotype;
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(genotype: &Genotype, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&genotype.to_text())
+    pub(super) fn serialize<S: Serializer>(genotype: &Option<Genotype>, serializer: S) -> Result<S::Ok, S::Error> {
+        genotype.as_ref().map(Genotype::to_text).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Genotype, D::Error> {
-        Genotype::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Genotype>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| Genotype::parse(&text)).transpose().map_err(de::Error::custom)
     }
 }
 
@@ -141,12 +151,18 @@ pub struct Summary {
     pub parameters: Spread,
     /// Its multiply-adds for one sample.
     pub multiply_adds: Spread,
-    /// Share of skip connections in the found cells.
-    pub skips: Spread,
+    /// Seconds that it computes a sample.
+    pub sample_seconds: Spread,
+    /// Seconds of a step of its training.
+    pub step_seconds: Spread,
+    /// The most memory that its training had, in bytes.
+    pub train_memory: Option<Spread>,
+    /// Share of skip connections in the found cells; absent of a network that people made, as is what follows.
+    pub skips: Option<Spread>,
     /// Share of pools.
-    pub pools: Spread,
+    pub pools: Option<Spread>,
     /// Share of operations across time.
-    pub temporal: Spread,
+    pub temporal: Option<Spread>,
     /// How many runs ended in a collapsed cell.
     pub collapsed: usize,
     /// How far its seeds found the same: the mean of [`Genotype::agreement`] over all pairs of them; absent of one seed.
@@ -225,6 +241,9 @@ impl Summary {
         let search = |value: fn(&SearchOutcome) -> Option<f64>| {
             Spread::of(&own().filter_map(|run| value(run.search.as_ref()?)).collect::<Vec<_>>())
         };
+        let cell = |value: fn(&Makeup) -> f64| {
+            Spread::of(&own().filter_map(|run| run.cell.as_ref().map(value)).collect::<Vec<_>>())
+        };
         let is_other = method != reference;
         Summary {
             method: method.to_owned(),
@@ -242,11 +261,14 @@ impl Summary {
             alpha_entropy: search(|search| search.alpha_entropy),
             parameters: spread(|run| run.parameters as f64),
             multiply_adds: spread(|run| run.multiply_adds as f64),
-            skips: spread(|run| run.cell.skips),
-            pools: spread(|run| run.cell.pools),
-            temporal: spread(|run| run.cell.temporal),
-            collapsed: own().filter(|run| run.cell.collapsed).count(),
-            agreement: agreement(&own().map(|run| &run.genotype).collect::<Vec<_>>()),
+            sample_seconds: spread(|run| run.sample_seconds),
+            step_seconds: spread(|run| run.step_seconds),
+            train_memory: Spread::of(&own().filter_map(|run| Some(run.train_memory? as f64)).collect::<Vec<_>>()),
+            skips: cell(|cell| cell.skips),
+            pools: cell(|cell| cell.pools),
+            temporal: cell(|cell| cell.temporal),
+            collapsed: own().filter(|run| run.cell.is_some_and(|cell| cell.collapsed)).count(),
+            agreement: agreement(&own().filter_map(|run| run.genotype.as_ref()).collect::<Vec<_>>()),
         }
     }
 }
@@ -291,22 +313,38 @@ pub(super) fn paired<R: Seeded>(
     Difference::of(&own.filter_map(|run| value(run, of(other, run.seed())?)).collect::<Vec<_>>())
 }
 
+/// Of a method beside another.
+const FINDS: &str = "finds more accurate networks than";
+
 /// What the runs let us say: more accurate than the reference, in half its time, more accurate than random cells.
 fn claims(methods: &[Summary], reference: &str, runs: &[Outcome]) -> Vec<Claim> {
     let mut claims = Vec::new();
-    let more_accurate = |method: &str, other: &str| {
+    let more_accurate = |method: &str, other: &str, how: &str| {
         let difference = paired(method, other, runs, |a, b| Some(100.0 * (a.accuracy - b.accuracy)))?;
         let range = difference.interval.map(|[low, high]| format!("{low:+.1} to {high:+.1}"));
         Some(Claim {
-            statement: format!("{method} finds more accurate networks than {other}"),
+            statement: format!("{method} {how} {other}"),
             verdict: verdict(difference.interval, 0.0),
             evidence: evidence(&format!("{:+.1} points", difference.mean), range, difference.n),
         })
     };
-    // What searches nothing claims nothing.
+    // Networks that are as they are: of these the first is held against the others, as whatever is searched.
+    let networks: Vec<&str> = methods
+        .iter()
+        .filter(|method| method.search_seconds.is_none() && method.method != "random")
+        .map(|method| method.method.as_str())
+        .collect();
+    let found = methods.iter().filter(|method| method.search_seconds.is_some()).map(|method| method.method.as_str());
+    let held: Vec<&str> = found.chain(networks.first().copied()).collect();
+    for own in &held {
+        for other in networks.iter().filter(|other| *other != own) {
+            claims.extend(more_accurate(own, other, "is more accurate than"));
+        }
+    }
+    // What searches nothing claims nothing more.
     for Summary { method, time_ratio, .. } in methods.iter().filter(|method| method.search_seconds.is_some()) {
         if method != reference {
-            claims.extend(more_accurate(method, reference));
+            claims.extend(more_accurate(method, reference, FINDS).filter(|_| !networks.contains(&reference)));
             if let (Some(ratio), "das") = (time_ratio, reference) {
                 let range = ratio.interval.map(|[low, high]| format!("{low:.2} to {high:.2}"));
                 claims.push(Claim {
@@ -318,7 +356,7 @@ fn claims(methods: &[Summary], reference: &str, runs: &[Outcome]) -> Vec<Claim> 
         }
         let has_random = methods.iter().any(|other| other.method == "random");
         if has_random && reference != "random" {
-            claims.extend(more_accurate(method, "random"));
+            claims.extend(more_accurate(method, "random", FINDS));
         }
     }
     claims
@@ -364,8 +402,11 @@ pub(super) mod tests {
             train_seconds: 60.0,
             parameters: 120_000,
             multiply_adds: 14_000_000,
-            genotype: published(if seed == 2 { "darts_v1" } else { "darts_v2" }).expect("a published cell"),
-            cell: Makeup { skips: 0.25, pools: 0.125, temporal: 0.0, collapsed: seed == 2 },
+            train_memory: Some(200 << 20),
+            step_seconds: 0.05,
+            sample_seconds: 0.002,
+            genotype: Some(published(if seed == 2 { "darts_v1" } else { "darts_v2" }).expect("a published cell")),
+            cell: Some(Makeup { skips: 0.25, pools: 0.125, temporal: 0.0, collapsed: seed == 2 }),
             search: seconds.map(search),
         }
     }

@@ -4,22 +4,23 @@ use super::report::{Report, Summary};
 use super::statistics::{Difference, Spread};
 
 impl Report {
-    /// Two tables and the claims, aligned for a terminal.
+    /// The tables and the claims, aligned for a terminal.
     pub fn to_text(&self) -> String {
-        let tables = self.tables().map(|rows| aligned(&rows));
-        format!("{}\n{}\n{}", tables[0], tables[1], self.sentences(""))
+        let tables = self.tables().into_iter().map(|rows| aligned(&rows) + "\n").collect::<String>();
+        format!("{tables}{}", self.sentences(""))
     }
 
     /// The same as Markdown.
     pub fn to_markdown(&self) -> String {
-        let tables = self.tables().map(|rows| markdown(&rows));
-        format!("{}\n{}\n{}", tables[0], tables[1], self.sentences("- "))
+        let tables = self.tables().into_iter().map(|rows| markdown(&rows) + "\n").collect::<String>();
+        format!("{tables}{}", self.sentences("- "))
     }
 
     /// A row a run, for other programs.
     pub fn to_csv(&self) -> String {
         let mut text = "method,seed,accuracy,test_samples,train_accuracy,train_seconds,search_seconds,peak_memory,\
-                        validation_accuracy,gap,alpha_entropy,parameters,multiply_adds,skips,pools,temporal,collapsed\n"
+                        validation_accuracy,gap,alpha_entropy,parameters,multiply_adds,skips,pools,temporal,collapsed,\
+                        sample_seconds,step_seconds,train_memory\n"
             .to_owned();
         for run in &self.runs {
             let search = run.search.as_ref();
@@ -38,18 +39,22 @@ impl Report {
                 number(search.and_then(|search| search.alpha_entropy)),
                 run.parameters.to_string(),
                 run.multiply_adds.to_string(),
-                run.cell.skips.to_string(),
-                run.cell.pools.to_string(),
-                run.cell.temporal.to_string(),
-                run.cell.collapsed.to_string(),
+                number(run.cell.map(|cell| cell.skips)),
+                number(run.cell.map(|cell| cell.pools)),
+                number(run.cell.map(|cell| cell.temporal)),
+                run.cell.map_or(String::new(), |cell| cell.collapsed.to_string()),
+                run.sample_seconds.to_string(),
+                run.step_seconds.to_string(),
+                run.train_memory.map_or(String::new(), |bytes| bytes.to_string()),
             ];
             text += &(fields.join(",") + "\n");
         }
         text
     }
 
-    /// What came out, and what the cells are made of; the first row of each is its head.
-    fn tables(&self) -> [Vec<Vec<String>>; 2] {
+    /// What came out, what the networks cost, and what their cells are made of; the first row of each is its head. What no
+    /// method has is left out.
+    fn tables(&self) -> Vec<Vec<Vec<String>>> {
         let against = format!("points against {}", self.reference);
         let time = format!("of {}'s time", self.reference);
         let head = ["method", "n", "test accuracy %", &against, "search s", &time, "peak MiB"];
@@ -65,8 +70,6 @@ impl Report {
         });
         let head = [
             "method",
-            "parameters k",
-            "multiply-adds M",
             "skips %",
             "pools %",
             "temporal %",
@@ -78,19 +81,27 @@ impl Report {
         ];
         let cells = self.rows(&head, |method| {
             vec![
-                spread(Some(method.parameters), 1e-3, 0),
-                spread(Some(method.multiply_adds), 1e-6, 1),
-                spread(Some(method.skips), 100.0, 0),
-                spread(Some(method.pools), 100.0, 0),
-                spread(Some(method.temporal), 100.0, 0),
-                format!("{} of {}", method.collapsed, method.accuracy.n),
-                method.agreement.map_or("–".to_owned(), |share| format!("{:.0}", 100.0 * share)),
+                spread(method.skips, 100.0, 0),
+                spread(method.pools, 100.0, 0),
+                spread(method.temporal, 100.0, 0),
+                method.skips.map_or(ABSENT.to_owned(), |cells| format!("{} of {}", method.collapsed, cells.n)),
+                method.agreement.map_or(ABSENT.to_owned(), |share| format!("{:.0}", 100.0 * share)),
                 spread(method.alpha_entropy, 1.0, 2),
                 spread(method.validation_accuracy, 100.0, 1),
                 spread(method.gap, 100.0, 1),
             ]
         });
-        [results, cells]
+        let head = ["method", "parameters k", "multiply-adds M", "ms a sample", "ms a step", "training MiB"];
+        let costs = self.rows(&head, |method| {
+            vec![
+                spread(Some(method.parameters), 1e-3, 0),
+                spread(Some(method.multiply_adds), 1e-6, 1),
+                spread(Some(method.sample_seconds), 1e3, 2),
+                spread(Some(method.step_seconds), 1e3, 0),
+                spread(method.train_memory, 1.0 / f64::from(1 << 20), 0),
+            ]
+        });
+        [results, costs, cells].into_iter().map(known).filter(|table| table[0].len() > 1).collect()
     }
 
     fn rows(&self, head: &[&str], row: impl Fn(&Summary) -> Vec<String>) -> Vec<Vec<String>> {
@@ -103,11 +114,15 @@ impl Report {
     fn sentences(&self, mark: &str) -> String {
         let mut text = format!(
             "Mean ± standard deviation over n seeds. In brackets: 95 % confidence interval of the mean difference from {} \
-             (of the time: of the mean ratio), paired by seed, by Student's t. Agree: how many of the found edges any two \
-             seeds have in common, with the same operation. Held out: the accuracy of the network that the search ends \
-             with, on the half that its weights were not trained on; gap: its training accuracy less that.\n",
+             (of the time: of the mean ratio), paired by seed, by Student's t.",
             self.reference
         );
+        if self.methods.iter().any(|method| method.search_seconds.is_some()) {
+            text += " Agree: how many of the found edges any two seeds have in common, with the same operation. Held out: \
+                     the accuracy of the network that the search ends with, on the half that its weights were not trained \
+                     on; gap: its training accuracy less that.";
+        }
+        text.push('\n');
         if !self.claims.is_empty() {
             text.push('\n');
         }
@@ -118,10 +133,20 @@ impl Report {
     }
 }
 
+/// What is not there.
+const ABSENT: &str = "–";
+
+/// The columns in which anything is there.
+fn known(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let is_known = |column: usize| column == 0 || rows[1..].iter().any(|row| row[column] != ABSENT);
+    let columns: Vec<usize> = (0..rows[0].len()).filter(|&column| is_known(column)).collect();
+    rows.iter().map(|row| columns.iter().map(|&column| row[column].clone()).collect()).collect()
+}
+
 pub(super) fn spread(value: Option<Spread>, scale: f64, digits: usize) -> String {
     let number = |value: f64| format!("{:.digits$}", scale * value);
     match value {
-        None => "–".to_owned(),
+        None => ABSENT.to_owned(),
         Some(Spread { mean, deviation: None, .. }) => number(mean),
         Some(Spread { mean, deviation: Some(deviation), .. }) => format!("{} ± {}", number(mean), number(deviation)),
     }
@@ -133,7 +158,7 @@ pub(super) fn difference(value: Option<Difference>, scale: f64, digits: usize, s
         false => format!("{:.digits$}", scale * value),
     };
     match value {
-        None => "–".to_owned(),
+        None => ABSENT.to_owned(),
         Some(Difference { mean, interval: None, .. }) => number(mean),
         Some(Difference { mean, interval: Some([low, high]), .. }) => {
             format!("{} [{}, {}]", number(mean), number(low), number(high))
@@ -192,7 +217,7 @@ mod tests {
         let csv = report().to_csv();
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
         assert_eq!(lines.len(), 10);
-        assert!(lines.iter().all(|line| line.len() == 17), "{csv}");
+        assert!(lines.iter().all(|line| line.len() == 20), "{csv}");
         assert_eq!(&lines[1][..3], ["sdas", "1", "0.72"]);
         assert_eq!((lines[9][0], lines[9][6]), ("random", ""));
     }

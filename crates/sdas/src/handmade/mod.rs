@@ -65,8 +65,14 @@ impl std::fmt::Debug for Handmade {
     }
 }
 
+impl PartialEq for Handmade {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 /// A network that was asked for by name.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Named {
     network: &'static Handmade,
     /// Whether it is the network of a temporal segment network.

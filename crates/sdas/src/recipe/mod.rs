@@ -43,7 +43,7 @@ impl Recipe {
         }
     }
 
-    /// As it was before a run measured anything, paths made absolute, and what a stage does not depend on as by default.
+    /// As it was before a run measured or chose anything, paths made absolute, and what a stage does not depend on as by default.
     pub(crate) fn asked(mut self, stage: Stage) -> Self {
         self.make_paths_absolute();
         match stage {
@@ -55,6 +55,10 @@ impl Recipe {
                 }
             }
             Stage::Train | Stage::Test => self.search = Default::default(),
+        }
+        if self.train.at.is_some() {
+            let TrainSettings { channels, width, .. } = TrainSettings::default();
+            (self.train.channels, self.train.width) = (channels, width);
         }
         if self.data.measured {
             self.data.measured = false;

@@ -1,5 +1,6 @@
 //! The sections of a recipe with their defaults.
 
+use crate::architecture::Scale;
 use crate::optimizer::SgdSettings;
 use crate::schedule::{Budget, Collapse, Criterion, Schedule};
 use crate::search::Order;
@@ -235,6 +236,10 @@ pub struct TrainSettings {
     pub cells: usize,
     /// Factor of the channels of a network that people made.
     pub width: f64,
+    /// The most that the network may come to: `{ parameters = … }` or `{ multiply_adds = … }`. Channels, or the width, are then
+    /// the largest that keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Scale>,
     /// Samples a step.
     pub batch: usize,
     /// Parts that a step's batch goes through the network in, one after another, their gradients taken together: memory
@@ -274,6 +279,7 @@ impl Default for TrainSettings {
             channels: 36,
             cells: 20,
             width: 1.0,
+            at: None,
             batch: 96,
             parts: 1,
             epochs: 600,

@@ -203,7 +203,7 @@ impl Folder {
     }
 
     /// Which kind of run it is, by its newest checkpoint; without any, only a search has taken decisions, and only a training
-    /// begins with its cell.
+    /// begins with its cell or network.
     ///
     /// # Errors
     ///
@@ -214,8 +214,9 @@ impl Folder {
 
     fn phase_by(&self, newest: Option<&Newest>) -> Result<Phase, RunError> {
         let Some(Newest { path, checkpoint, .. }) = newest else {
-            let [decisions, cell] = ["decisions.jsonl", "genotype.json"].map(|name| self.file(name).exists());
-            return Ok(if cell && !decisions { Phase::Train } else { Phase::Search });
+            let names = ["decisions.jsonl", "genotype.json", "network.json"];
+            let [decisions, cell, network] = names.map(|name| self.file(name).exists());
+            return Ok(if network || cell && !decisions { Phase::Train } else { Phase::Search });
         };
         #[derive(serde::Deserialize)]
         struct Kind {
