@@ -97,7 +97,8 @@ const PNASNET_CELL: Cell = Cell {
     output: &[2, 3, 4, 5, 6],
 };
 
-/// ENAS (Pham, Guan, Zoph, Le, Dean, 2018), the cells of melodyguan/enas' final training on CIFAR-10.
+/// ENAS (Pham, Guan, Zoph, Le, Dean, 2018), the cells of melodyguan/enas' final training on CIFAR-10. Its code brings the last
+/// output to a cell's channels twice, which is done once here.
 pub(super) const ENAS: Pair = Pair {
     normal: Cell {
         nodes: [
