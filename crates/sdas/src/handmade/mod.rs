@@ -10,6 +10,7 @@ mod inflated;
 mod mobile;
 mod residual3d;
 mod resnet;
+mod searched;
 mod streams;
 mod table;
 

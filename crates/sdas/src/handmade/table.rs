@@ -7,6 +7,7 @@ use super::inflated::{i3d, s3d};
 use super::mobile::{mobilenet_v1, mobilenet_v2, shufflenet_v1, shufflenet_v2};
 use super::residual3d::{C2D, Form, I3D, SLOW, inflated_resnet50, p3d, resnet3d, video_resnet};
 use super::resnet::{BOTTLENECK, Block, Residual, Stem, Strided, cifar, preactivated, resnet};
+use super::searched::{AMOEBANET_A, ENAS, NASNET_A, PNASNET_5, Plan, Start, searched};
 use super::streams::{Frames, Fusion, c3d, fused_frames, temporal_linear_encoding, two_stream};
 use super::{Handmade, Sizes};
 use crate::layers::{Affinity, Graph};
@@ -55,6 +56,10 @@ const MOST: [usize; 4] = [3, 8, 36, 3];
 
 const fn resnext29(groups: usize, width: usize) -> Residual {
     Residual { blocks: &[3, 3, 3], block: grouped(groups, width), stem: Stem::Small(64), gated: false }
+}
+
+const fn cells(filters: usize, repeats: [usize; 3], start: Start) -> Plan {
+    Plan { filters, repeats, start, skips: false }
 }
 
 /// Flow planes that the temporal stream sees: two directions of ten pairs of frames.
@@ -110,6 +115,20 @@ pub static NETWORKS: &[Handmade] = &[
     picture("shufflenet_v2_x1_0", |s| shufflenet_v2(s, [116, 232, 464, 1024])),
     picture("shufflenet_v2_x1_5", |s| shufflenet_v2(s, [176, 352, 704, 1024])),
     picture("shufflenet_v2_x2_0", |s| shufflenet_v2(s, [244, 488, 976, 2048])),
+    picture("nasnet_a_mobile", |s| searched(s, &NASNET_A, cells(44, [4; 3], Start::Reductions(32)))),
+    network("nasnet_a_large", [1, 331, 331], 3, 1000, |s| {
+        searched(s, &NASNET_A, Plan { skips: true, ..cells(168, [6; 3], Start::Reductions(96)) })
+    }),
+    picture("amoebanet_a_mobile", |s| searched(s, &AMOEBANET_A, cells(50, [4; 3], Start::Reductions(32)))),
+    // The cell that reduces the size is one of a part's.
+    picture("pnasnet5_mobile", |s| searched(s, &PNASNET_5, cells(54, [3, 2, 2], Start::Reductions(32)))),
+    network("pnasnet5_large", [1, 331, 331], 3, 1000, |s| {
+        searched(s, &PNASNET_5, cells(216, [4, 3, 3], Start::Reductions(96)))
+    }),
+    small("nasnet_a", |s| searched(s, &NASNET_A, cells(32, [6; 3], Start::Convolution))),
+    small("amoebanet_a", |s| searched(s, &AMOEBANET_A, cells(36, [6; 3], Start::Convolution))),
+    small("pnasnet5", |s| searched(s, &PNASNET_5, cells(48, [3, 2, 2], Start::Convolution))),
+    small("enas", |s| searched(s, &ENAS, cells(36, [5; 3], Start::Convolution))),
     small("resnet20", |s| resnet(s, cifar(&[3, 3, 3]))),
     small("resnet56", |s| resnet(s, cifar(&[9, 9, 9]))),
     small("resnet110", |s| resnet(s, cifar(&[18, 18, 18]))),
