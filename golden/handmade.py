@@ -14,7 +14,7 @@ import sys
 
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 OUT, SEED = sys.argv[1], int(sys.argv[2])
@@ -146,6 +146,16 @@ def layers():
     save("layers", {}, {"x": x, "w.dense": dense, "w.grouped": grouped, "w.depthwise": depthwise, "w.bias": bias}, computed)
 
 
+def checkpoint(of):
+    """A network's weights as they lie in a checkpoint of a training on several cards, in single precision."""
+    weights = load_file(os.path.join(OUT, f"{of}.safetensors"))
+    is_result = lambda name: name in ("x", "target", "logits", "loss", "train.logits") or name.startswith("g.")
+    network = {name: values.float() for name, values in weights.items() if not is_result(name)}
+    state = {"epoch": 3, "state_dict": {f"module.{name}": values for name, values in network.items()}}
+    state["optimizer"] = {"momentum_buffer": torch.zeros(5)}
+    torch.save(state, os.path.join(OUT, "checkpoint.pth"))
+
+
 def narrow(name, divisor, extent, samples):
     with Narrow(divisor):
         network(name, extent, lambda: build(name), 1 / divisor, samples, train=True)
@@ -154,6 +164,7 @@ def narrow(name, divisor, extent, samples):
 if KEPT:
     layers()
     narrow("resnet18", 32, (40, 40), 4)
+    checkpoint("handmade_resnet18")
     narrow("mc3_18", 32, (2, 32, 32), 4)
     stages = dict(stages_repeats=[4, 8, 4], stages_out_channels=[3, 6, 12, 24, 128], num_classes=CLASSES)
     network("shufflenet_v2_x0_5", (48, 48), lambda: torchvision.models.ShuffleNetV2(**stages), 1 / 8, 4, train=True)

@@ -153,6 +153,10 @@ pub(crate) struct TrainArguments {
     /// A built-in recipe or a recipe file [default: the recipe of the run the cell is from, else shapes]
     #[arg(conflicts_with = "resume")]
     pub(crate) recipe: Option<String>,
+    /// Begin with the weights of a file (.safetensors, .pth, by PyTorch's names) or of another training's folder; a classifier
+    /// of other classes is left to chance
+    #[arg(long, value_name = "FILE|RUN", conflicts_with = "resume")]
+    pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArguments,
 }

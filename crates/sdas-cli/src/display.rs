@@ -8,6 +8,7 @@ use sdas::compare::{Found, Outcome};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
 use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused};
+use sdas::weights::Mismatch;
 use sdas_data::Building;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering;
@@ -162,6 +163,19 @@ impl Observer for Display {
             Event::FellBack { fault, instead, aside } => {
                 let aside = aside.map_or_else(String::new, |aside| format!("; it is kept as {}", aside.display()));
                 self.line(&format!("warning: {fault}; taking {} instead{aside}", instead.display()));
+            }
+            Event::Loaded { path, taken, differences } => {
+                self.line(&format!("begins with {taken} tensors of {}", path.display()));
+                // What the network has no place for is another matter than what it begins with by chance.
+                let is_chance = |one: &&Mismatch| !matches!(one, Mismatch::Superfluous { .. });
+                let (chance, unused): (Vec<&Mismatch>, Vec<&Mismatch>) = differences.iter().partition(is_chance);
+                for difference in chance {
+                    self.line(&format!("  left to chance: {difference}"));
+                }
+                if let Some(first) = unused.first() {
+                    let others = unused.len() - 1;
+                    self.line(&format!("  not used: {first}{}", if others > 0 { format!("; and {others} more") } else { String::new() }));
+                }
             }
             Event::Started { phase, folder, epoch, step, decided, decisions, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 use crate::genotype::{Genotype, GenotypeError};
 use crate::handmade::{self, Named, UnknownNetwork};
 use crate::layers::Graph;
-use crate::network::{Counts, Dropout, Forward, NamedWeight, Network, NetworkShape, Pass};
+use crate::network::{Counts, Dropout, Forward, NamedStatistic, NamedWeight, Network, NetworkShape, Pass};
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{Folder, RunError, Sizes};
@@ -311,11 +311,11 @@ impl Model {
         }
     }
 
-    /// All weights by PyTorch's names, in the order of their slots.
-    pub(crate) fn weights(&self) -> Vec<NamedWeight> {
+    /// All weights and all running statistics by PyTorch's names, in the order of their slots.
+    pub(crate) fn names(&self) -> (Vec<NamedWeight>, Vec<NamedStatistic>) {
         match self {
-            Model::Cells(network) => network.weights(),
-            Model::Layers(graph) => graph.weights(),
+            Model::Cells(network) => (network.weights(), network.statistics()),
+            Model::Layers(graph) => (graph.weights(), graph.statistics()),
         }
     }
 }

@@ -21,3 +21,4 @@ pub mod space;
 pub mod supernet;
 pub mod table;
 pub mod train;
+pub mod weights;

@@ -13,6 +13,7 @@ use crate::run::{
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
+use crate::weights::NamedTensors;
 use burn::tensor::{Device, Tensor};
 use sdas_data::random::stream;
 use sdas_data::{Loader, Views, split};
@@ -60,7 +61,7 @@ pub fn train(
     mut recipe: Recipe,
     architecture: &Architecture,
     folder: &Path,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Ending, RunError> {
     Folder::check_free(folder)?;
     let seed = recipe.train.seed;
@@ -72,8 +73,11 @@ pub fn train(
     let loaders = Loaders::new(&recipe, &data)?;
     let extent = extent(&loaders.training);
     architecture.fit(&mut recipe, Sizes::of(&data), extent)?;
-    let state = initial(&recipe, architecture, Sizes::of(&data), extent, &context)?;
+    let mut state = initial(&recipe, architecture, Sizes::of(&data), extent, &context)?;
     check_auxiliary(&state.network, extent)?;
+    if let Some(path) = &recipe.train.initial {
+        state.begin_with(path, Sizes::of(&data), &mut context)?;
+    }
     // Last: a run that cannot begin leaves no folder.
     let drawing = architecture.genotype().map(|genotype| ("cell.svg", draw::cell_pair(genotype, &recipe.recipe)));
     let files: Vec<_> = std::iter::once(architecture.file(extent)).chain(drawing).collect();
@@ -175,6 +179,29 @@ impl TrainState {
             (settings.average > 0.0).then(|| Average { weights: weights.clone(), statistics: statistics.clone() });
         let sgd = Sgd { undecayed: undecayed(&network, settings), ..Sgd::new(&weights) };
         TrainState { sgd, network, weights, statistics, average }
+    }
+
+    /// Begins with the weights of a file or of another training, and tells what of them is left to chance.
+    fn begin_with(&mut self, path: &Path, sizes: Sizes, context: &mut Context<'_>) -> Result<(), RunError> {
+        let tensors = if path.is_dir() {
+            let folder = Folder::open(path)?;
+            if folder.phase()? != Phase::Train {
+                let message = format!("{} is the folder of a search; weights are taken from trainings", path.display());
+                return Err(RunError::Setting { key: "train.initial", message });
+            }
+            let (other, _) = load_state(&folder.recipe()?, sizes.inputs, &folder, context)?;
+            NamedTensors::of(path, other.network.names(), other.measured())
+        } else {
+            NamedTensors::read(path)?
+        };
+        let own = [&self.weights, &self.statistics];
+        let loaded = tensors.into_numbers(self.network.names(), own, &context.device)?.to_begin_with(sizes.classes)?;
+        context.observer.notice(&Event::Loaded { path, taken: loaded.taken, differences: &loaded.differences });
+        (self.weights, self.statistics) = (loaded.weights, loaded.statistics);
+        if let Some(average) = &mut self.average {
+            (average.weights, average.statistics) = (self.weights.clone(), self.statistics.clone());
+        }
+        Ok(())
     }
 
     /// Updates the weights by one step of SGD on `batch`; where loss or gradient is not finite, nothing changes.
@@ -279,7 +306,7 @@ fn undecayed(network: &Model, settings: &TrainSettings) -> Vec<Vec<Range<usize>>
     let mut ranges = vec![Vec::new(); network.weight_counts().len()];
     if !settings.decay_norms {
         let is_exempt = |weight: &NamedWeight| matches!(weight.kind, WeightKind::Scale(_) | WeightKind::Shift(_));
-        for weight in network.weights().into_iter().filter(is_exempt) {
+        for weight in network.names().0.into_iter().filter(is_exempt) {
             ranges[weight.slot].push(weight.range);
         }
     }
@@ -524,7 +551,7 @@ mod tests {
                 distance(&before, &after) > 0.0
             };
             let is_norm = |weight: &&NamedWeight| weight.kind.fan_in().is_none();
-            let all = state.network.weights();
+            let (all, _) = state.network.names();
             let (norms, others): (Vec<&NamedWeight>, Vec<&NamedWeight>) = all.iter().partition(is_norm);
             [norms, others].map(|weights| (weights.iter().filter(|weight| changed(weight)).count(), weights.len()))
         };

@@ -9,9 +9,10 @@ use golden::Case;
 use precision::{Numbers, Outcome, TOLERANCE, hold};
 use sdas::batch::cross_entropy;
 use sdas::handmade::{Named, Sizes};
-use sdas::layers::{Activation, Affinity, Builder, Filter, Graph, Layer, LoadError, Mismatch, Padding, Value, Window};
+use sdas::layers::{Activation, Affinity, Builder, Filter, Graph, Layer, Padding, Value, Window};
 use sdas::network::Pass;
 use sdas::parameters::Parameters;
+use sdas::weights::{LoadError, Mismatch};
 use std::path::Path;
 
 /// The network of a file, and its weights and statistics as they are there.
@@ -239,10 +240,32 @@ fn weights_of_another_network_are_named_with_both_shapes() {
     let (loaded, _) = load(Named::find("resnet34").unwrap(), 7).unwrap();
     let missing = Mismatch::Missing { tensor: "layer4.2.conv1.weight".to_owned(), ours: vec![16, 16, 1, 3, 3] };
     assert!(loaded.differences.contains(&missing));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), b"no weights").unwrap();
+    let file = |ending: &str| {
+        let file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
+        std::fs::write(file.path(), b"no weights").unwrap();
+        file
+    };
     let graph = narrow.build(&Sizes { width: 0.02, ..narrow.usual() });
     let initial = [graph.initial_weights(0, &device), graph.initial_statistics(&device)];
-    let refused = graph.load(file.path(), [&initial[0], &initial[1]], &device).unwrap_err();
-    assert!(matches!(refused, LoadError::Format { .. }), "{refused}");
+    let refused = |path: &Path| graph.load(path, [&initial[0], &initial[1]], &device).unwrap_err();
+    assert!(matches!(refused(file(".safetensors").path()), LoadError::Format { .. }));
+    assert!(matches!(refused(file(".pth").path()), LoadError::Pytorch { .. }));
+    assert!(matches!(refused(file(".txt").path()), LoadError::Kind { .. }));
+    assert!(matches!(refused(Path::new("nothing.safetensors")), LoadError::Read { .. }));
+}
+
+/// What PyTorch saves in the middle of a training: weights below two names, beside an optimizer's numbers.
+#[test]
+fn weights_are_found_in_a_checkpoint_of_pytorchs() {
+    let path = golden::files("handmade_resnet18").remove(0);
+    let (graph, expected) = network(&path, &Case::read(&path));
+    let device = Device::flex();
+    let initial = [graph.initial_weights(0, &device), graph.initial_statistics(&device)];
+    let checkpoint = path.with_file_name("checkpoint.pth");
+    let loaded = graph.load(&checkpoint, [&initial[0], &initial[1]], &device).unwrap();
+    assert_eq!(loaded.taken, 102);
+    let own = loaded.exactly().unwrap();
+    for (own, expected) in own.iter().zip(&expected) {
+        assert_eq!(own.to_host(), expected.to_host());
+    }
 }

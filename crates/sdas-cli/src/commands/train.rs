@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Trains, or goes on training.
 pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
-    let TrainArguments { network, recipe, run } = arguments;
+    let TrainArguments { network, recipe, weights, run } = arguments;
     let device = sdas::device::choose(run.device.name())?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
@@ -26,7 +26,8 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
             let name = network.context("which network? name a cell or a network that people made")?;
             let architecture = Architecture::resolve(&name)?;
             let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
-            let recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
+            let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
+            recipe.train.initial = weights.or(recipe.train.initial);
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
             interrupt::catch()?;
             let ending = sdas::train::train(recipe, &architecture, &folder, context)?;

@@ -15,7 +15,6 @@ mod build;
 mod counts;
 mod fused;
 mod layer;
-mod load;
 mod lower;
 mod run;
 mod window;
@@ -23,7 +22,6 @@ mod window;
 pub use build::Builder;
 pub use counts::ShapeError;
 pub use layer::{Activation, Affinity, Filter, Layer, Learnt, Pooling, Shape, SliceAxis};
-pub use load::{LoadError, Loaded, Mismatch};
 pub use lower::LowerError;
 pub use window::{Padding, Window};
 

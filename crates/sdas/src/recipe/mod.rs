@@ -38,7 +38,8 @@ pub struct Recipe {
 
 impl Recipe {
     pub(crate) fn make_paths_absolute(&mut self) {
-        for path in [&mut self.data.path, &mut self.data.lists, &mut self.data.cache].into_iter().flatten() {
+        let DataSettings { path, lists, cache, .. } = &mut self.data;
+        for path in [path, lists, cache, &mut self.train.initial].into_iter().flatten() {
             *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
         }
     }

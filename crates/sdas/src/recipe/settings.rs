@@ -240,6 +240,10 @@ pub struct TrainSettings {
     /// the largest that keep it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Scale>,
+    /// Weights to begin with, instead of chance: a file (.safetensors, .pth) with PyTorch's names, or a training's folder. The
+    /// classifier is left to chance where its classes are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<PathBuf>,
     /// Samples a step.
     pub batch: usize,
     /// Parts that a step's batch goes through the network in, one after another, their gradients taken together: memory
@@ -280,6 +284,7 @@ impl Default for TrainSettings {
             cells: 20,
             width: 1.0,
             at: None,
+            initial: None,
             batch: 96,
             parts: 1,
             epochs: 600,

@@ -4,6 +4,7 @@ use super::{CheckpointError, Phase};
 use crate::genotype::GenotypeError;
 use crate::recipe::RecipeError;
 use crate::table::TableError;
+use crate::weights::LoadError;
 use sdas_data::DataError;
 use std::path::PathBuf;
 
@@ -134,6 +135,9 @@ pub enum RunError {
         /// Of the other's.
         now: usize,
     },
+    /// Weights that are not the network's.
+    #[error(transparent)]
+    Weights(#[from] LoadError),
     /// A run's network that cannot be told.
     #[error("{}: {message}", path.display())]
     Network {

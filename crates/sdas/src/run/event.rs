@@ -5,6 +5,7 @@ use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
 use crate::space::CellKind;
+use crate::weights::Mismatch;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -63,6 +64,15 @@ pub enum Event<'a> {
         instead: &'a Path,
         /// What the damaged one is called from now on; absent where the run is only read.
         aside: Option<&'a Path>,
+    },
+    /// A training begins with weights from elsewhere.
+    Loaded {
+        /// A file, or another training's folder.
+        path: &'a Path,
+        /// How many tensors were taken.
+        taken: usize,
+        /// What was not.
+        differences: &'a [Mismatch],
     },
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
