@@ -175,7 +175,7 @@ impl Graph {
         let mut targets = self.targets();
         let mut differences = Vec::new();
         let mut tensors: Vec<_> = file.iter().collect();
-        tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
+        tensors.sort_by_key(|(name, _)| *name);
         // PyTorch counts the batches that a norm has seen.
         for (name, view) in tensors.into_iter().filter(|(name, _)| !name.ends_with(".num_batches_tracked")) {
             let (tensor, theirs) = (name.to_owned(), view.shape().to_vec());
