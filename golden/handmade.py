@@ -139,6 +139,7 @@ def layers():
         "attention_mean": back(products @ rows(value) / products.shape[2]),
         "shuffle": x.reshape(1, 2, 3, *x.shape[2:]).transpose(1, 2).reshape(x.shape),
         "flatten": x.flatten(1)[:, :, None, None, None],
+        "product": x.prod(2, keepdim=True),
         "bilinear": (x.flatten(2) @ x.flatten(2).transpose(1, 2)).flatten(1)[:, :, None, None, None],
         "hard_swish": f.hardswish(x),
         "hard_sigmoid": f.hardsigmoid(x),

@@ -156,6 +156,7 @@ fn singles() -> Vec<Single> {
         plain("attention_mean", |b, x| attention(b, x, Affinity::Mean)),
         plain("shuffle", |b, x| b.layer("", Layer::Shuffle { groups: 2 }, &[x])),
         plain("flatten", |b, x| b.layer("", Layer::Flatten { frames: true, positions: 210 }, &[x])),
+        plain("product", |b, x| b.layer("", Layer::FrameProduct, &[x])),
         plain("bilinear", |b, x| b.layer("", Layer::Bilinear, &[x])),
         plain("hard_swish", |b, x| b.activation(Activation::HardSwish, x)),
         plain("hard_sigmoid", |b, x| b.activation(Activation::HardSigmoid, x)),

@@ -1,6 +1,9 @@
 //! Networks that people made, held against what others count of them.
 
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use sdas::batch::cross_entropy;
 use sdas::handmade::{NETWORKS, Named, Sizes};
+use sdas::network::Pass;
 
 /// Parameters and multiply-adds (of convolutions and linear layers, for one sample) of published networks: of the named
 /// definition, instantiated in PyTorch.
@@ -50,5 +53,62 @@ fn every_network_can_be_built_narrow_and_for_other_classes() {
             unique.dedup();
             assert_eq!(unique.len(), names.len(), "{network:?} has two weights of one name");
         }
+    }
+}
+
+/// Of the networks that no golden file holds, one of every kind, narrow and on small samples: in evaluation a sample's logits
+/// do not depend on the others of its batch, and a step of training has a gradient.
+#[test]
+fn samples_are_seen_one_by_one_and_taught_together() {
+    for name in [
+        "alexnet_2012",
+        "bn_inception",
+        "xception",
+        "seresnet20",
+        "preresnet20",
+        "densenet_bc100_12",
+        "mobilenet_v1",
+        "shufflenet_v1_g2",
+        "enas",
+        "nasnet_a",
+        "c3d",
+        "i3d",
+        "s3d_g",
+        "p3d63",
+        "non_local_r50_gaussian",
+        "two_stream",
+        "two_stream_fused",
+        "tle_bn_inception",
+        "frames_late",
+        "frames_slow",
+        "tsn_vgg11",
+    ] {
+        let named = Named::find(name).unwrap();
+        let usual = named.usual();
+        let [t, h, w] = usual.extent;
+        let extent = [t.min(16), h.min(64), w.min(96)];
+        let sizes = Sizes { extent, width: 0.1, classes: 3, ..usual };
+        let (graph, device) = (named.build(&sizes), Device::flex());
+        let (weights, running) = (graph.initial_weights(1, &device), graph.initial_statistics(&device));
+        let [t, h, w] = extent;
+        let input = Tensor::<5>::random([2, t, h, w, sizes.inputs], Distribution::Normal(0.0, 1.0), &device);
+        let logits = |input: Tensor<5>| -> Vec<f32> {
+            graph.forward(Pass::evaluation(&weights, &running), input).logits.into_data().iter().collect()
+        };
+        let together = logits(input.clone());
+        let alone: Vec<f32> = (0..2).flat_map(|sample| logits(input.clone().narrow(0, sample, 1))).collect();
+        let largest = together.iter().fold(0.0f32, |most, value| value.abs().max(most));
+        let difference = together.iter().zip(&alone).fold(0.0f32, |most, (a, b)| (a - b).abs().max(most));
+        assert!(together.iter().all(|value| value.is_finite()) && together.len() == 6, "{name}: {together:?}");
+        assert!(difference <= 1e-4 * largest, "{name}: {together:?} together, {alone:?} alone");
+        if name == "two_stream" {
+            let shares: f32 = together[..3].iter().map(|value| value.exp()).sum();
+            assert!((shares - 2.0).abs() < 1e-5, "two streams' shares of the classes add up to {shares}");
+        }
+        let tracked = weights.tracked();
+        let forward = graph.forward(Pass::training(&tracked), input);
+        let labels = Tensor::<1, Int>::from_ints([0, 2], &device);
+        let gradients = tracked.gradients(&mut cross_entropy(forward.logits, labels).backward());
+        assert!(gradients.norm().is_normal(), "{name}: a gradient of {}", gradients.norm());
     }
 }

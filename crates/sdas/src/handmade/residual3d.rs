@@ -181,9 +181,20 @@ pub(super) const I3D: Inflation =
 pub(super) const SLOW: Inflation =
     Inflation { stem: 1, blocks: [None, None, Some((0, 1)), Some((0, 1))], halved: false };
 
+/// How well two positions go together in a non-local block (Wang, Girshick, Gupta, He, 2018, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Similarity {
+    /// Softmax of the products of what is there.
+    Gaussian,
+    /// Softmax of the products of two embeddings.
+    EmbeddedGaussian,
+    /// The products of two embeddings.
+    DotProduct,
+}
+
 /// ResNet-50 for clips, inflated, as pytorchvideo has it; with `attention` the non-local network (Wang, Girshick, Gupta, He,
 /// 2018): two blocks of attention in the second stage and three in the third, as mmaction2 has them.
-pub(super) fn inflated_resnet50(sizes: &Sizes, inflation: Inflation, attention: Option<Affinity>) -> Graph {
+pub(super) fn inflated_resnet50(sizes: &Sizes, inflation: Inflation, attention: Option<Similarity>) -> Graph {
     let Inflation { stem, blocks, halved } = inflation;
     let (mut b, x) = Builder::new(sizes.inputs);
     let x = b.convolution("conv1", x, Filter::new(sizes.wide(64), Window::new([stem, 7, 7]).centred().step(2)));
@@ -205,8 +216,8 @@ pub(super) fn inflated_resnet50(sizes: &Sizes, inflation: Inflation, attention: 
                 y = if number < 2 { b.relu(y) } else { y };
             }
             x = closed(&mut b, x, y, &prefix, [1, step, step]);
-            if let Some(affinity) = attention.filter(|_| (1..3).contains(&stage) && index % 2 == 1) {
-                x = non_local(&mut b, x, &format!("{prefix}.non_local"), affinity);
+            if let Some(similarity) = attention.filter(|_| (1..3).contains(&stage) && index % 2 == 1) {
+                x = non_local(&mut b, x, &format!("{prefix}.non_local"), similarity);
             }
         }
         if halved && stage == 0 {
@@ -220,15 +231,18 @@ pub(super) fn inflated_resnet50(sizes: &Sizes, inflation: Inflation, attention: 
 }
 
 /// A non-local block in half of the channels; keys and values from the largest of every 2×2 pixels.
-fn non_local(b: &mut Builder, x: Value, prefix: &str, affinity: Affinity) -> Value {
+fn non_local(b: &mut Builder, x: Value, prefix: &str, similarity: Similarity) -> Value {
     let channels = b.channels(x);
     let half = Filter::new(channels / 2, Window::cube(1)).biased();
     let pool = Window::square(2).step(2);
-    let query = b.convolution(format!("{prefix}.theta"), x, half);
-    let key = b.convolution(format!("{prefix}.phi"), x, half);
+    let [query, key] = match similarity {
+        Similarity::Gaussian => [x, x],
+        _ => ["theta", "phi"].map(|name| b.convolution(format!("{prefix}.{name}"), x, half)),
+    };
     let key = b.max_pool(key, pool);
     let value = b.convolution(format!("{prefix}.g"), x, half);
     let value = b.max_pool(value, pool);
+    let affinity = if similarity == Similarity::DotProduct { Affinity::Mean } else { Affinity::Softmax };
     let y = b.layer("", Layer::Attention { affinity }, &[query, key, value]);
     let y = b.convolution(format!("{prefix}.conv_out"), y, Filter::new(channels, Window::cube(1)));
     let y = b.norm(format!("{prefix}.bn"), y);

@@ -3,7 +3,7 @@
 use super::Sizes;
 use super::classic::{vgg_classifier, vgg_features};
 use super::inception::bn_inception_features;
-use crate::layers::{Activation, Builder, Filter, Graph, Layer, SliceAxis, Value, Window};
+use crate::layers::{Activation, Builder, Filter, Graph, Layer, Value, Window};
 use sdas_kernels::Extent;
 
 /// C3D (Tran and others, 2015), as mmaction2 has it.
@@ -99,11 +99,7 @@ pub(super) fn segments(picture: Graph) -> Graph {
 pub(super) fn temporal_linear_encoding(sizes: &Sizes) -> Graph {
     let (mut b, x) = Builder::new(sizes.inputs);
     let features = bn_inception_features(&mut b, x, sizes);
-    let frame = |b: &mut Builder, at: usize| {
-        b.layer("", Layer::Slice { axis: SliceAxis::Frames, from: at, to: at + 1 }, &[features])
-    };
-    let frames: Vec<Value> = (0..sizes.extent[0]).map(|at| frame(&mut b, at)).collect();
-    let x = b.layer("", Layer::Multiply, &frames);
+    let x = b.layer("", Layer::FrameProduct, &[features]);
     let x = b.layer("", Layer::Bilinear, &[x]);
     let x = b.activation(Activation::SignedRoot, x);
     let x = b.activation(Activation::UnitLength, x);

@@ -5,12 +5,12 @@ use super::densenet::{self, densenet};
 use super::inception::{bn_inception, googlenet, xception};
 use super::inflated::{i3d, s3d};
 use super::mobile::{mobilenet_v1, mobilenet_v2, shufflenet_v1, shufflenet_v2};
-use super::residual3d::{C2D, Form, I3D, SLOW, inflated_resnet50, p3d, resnet3d, video_resnet};
+use super::residual3d::{C2D, Form, I3D, SLOW, Similarity, inflated_resnet50, p3d, resnet3d, video_resnet};
 use super::resnet::{BOTTLENECK, Block, Residual, Stem, Strided, cifar, preactivated, resnet};
 use super::searched::{AMOEBANET_A, ENAS, NASNET_A, PNASNET_5, Plan, Start, searched};
 use super::streams::{Frames, Fusion, c3d, fused_frames, temporal_linear_encoding, two_stream};
 use super::{Handmade, Sizes};
-use crate::layers::{Affinity, Graph};
+use crate::layers::Graph;
 use sdas_kernels::Extent;
 
 type Build = fn(&Sizes) -> Graph;
@@ -66,6 +66,8 @@ const fn cells(filters: usize, repeats: [usize; 3], start: Start) -> Plan {
 const FLOW: usize = 20;
 /// What the networks of 16 frames see.
 const SIXTEEN: Extent = [16, 112, 112];
+/// What non-local networks see.
+const HALF: Extent = [32, 224, 224];
 /// What the networks with Inception's modules see.
 const LONG: Extent = [64, 224, 224];
 
@@ -94,8 +96,10 @@ pub static NETWORKS: &[Handmade] = &[
     picture("resnext50_32x4d", |s| resnet(s, imagenet(&SEVERAL, grouped(32, 4)))),
     picture("resnext101_32x8d", |s| resnet(s, imagenet(&MANY, grouped(32, 8)))),
     picture("resnext101_64x4d", |s| resnet(s, imagenet(&MANY, grouped(64, 4)))),
+    picture("seresnet18", |s| resnet(s, gated(imagenet(&[2, 2, 2, 2], Block::Basic)))),
     picture("seresnet50", |s| resnet(s, gated(imagenet(&SEVERAL, BOTTLENECK)))),
     picture("seresnet50_v1", |s| resnet(s, gated(imagenet(&SEVERAL, FIRST)))),
+    picture("seresnet101", |s| resnet(s, gated(imagenet(&MANY, BOTTLENECK)))),
     picture("seresnext50_32x4d", |s| resnet(s, gated(imagenet(&SEVERAL, grouped(32, 4))))),
     picture("senet154", |s| {
         resnet(s, Residual { blocks: &MOST, block: Block::Doubled, stem: Stem::Deep, gated: true })
@@ -171,8 +175,9 @@ pub static NETWORKS: &[Handmade] = &[
     clip("c2d_r50", [8, 224, 224], |s| inflated_resnet50(s, C2D, None)),
     clip("i3d_r50", [8, 224, 224], |s| inflated_resnet50(s, I3D, None)),
     clip("slow_r50", [8, 224, 224], |s| inflated_resnet50(s, SLOW, None)),
-    clip("non_local_r50", [32, 224, 224], |s| inflated_resnet50(s, I3D, Some(Affinity::Softmax))),
-    clip("non_local_r50_dot", [32, 224, 224], |s| inflated_resnet50(s, I3D, Some(Affinity::Mean))),
+    clip("non_local_r50", HALF, |s| inflated_resnet50(s, I3D, Some(Similarity::EmbeddedGaussian))),
+    clip("non_local_r50_dot", HALF, |s| inflated_resnet50(s, I3D, Some(Similarity::DotProduct))),
+    clip("non_local_r50_gaussian", HALF, |s| inflated_resnet50(s, I3D, Some(Similarity::Gaussian))),
     network("two_stream_spatial", [1, 224, 224], 3, 101, |s| vgg(s, [2, 2, 3, 3, 3], false)),
     network("two_stream_temporal", [1, 224, 224], FLOW, 101, |s| vgg(s, [2, 2, 3, 3, 3], false)),
     network("two_stream", [1, 224, 224], 3 + FLOW, 101, |s| two_stream(s, Fusion::Late)),

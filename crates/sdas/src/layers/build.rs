@@ -1,6 +1,6 @@
 //! Putting a graph together, layer by layer.
 
-use super::{Activation, Filter, Graph, Layer, Node, Place, Pooling, SliceAxis, Value, Window};
+use super::{Activation, Filter, Graph, Layer, Node, Place, Pooling, Value, Window};
 
 /// What batch norms add to a variance, where nothing else is said (PyTorch's default).
 const EPSILON: f64 = 1e-5;
@@ -89,7 +89,7 @@ impl Builder {
             Layer::Linear { outputs, .. } | Layer::Zero { outputs, .. } => *outputs,
             Layer::Flatten { positions, .. } => given(&reads[0]).saturating_mul(*positions),
             Layer::Concatenate => reads.iter().map(given).fold(0, usize::saturating_add),
-            Layer::Slice { axis: SliceAxis::Channels, from, to } => to - from,
+            Layer::Slice { from, to } => to - from,
             Layer::Attention { .. } => given(&reads[2]),
             Layer::Bilinear => given(&reads[0]).saturating_pow(2),
             Layer::Multiply => reads.iter().map(given).max().unwrap_or(0),
@@ -183,7 +183,7 @@ impl Builder {
 
     /// The channels `from` to before `to`.
     pub fn channels_of(&mut self, x: Value, from: usize, to: usize) -> Value {
-        self.layer("", Layer::Slice { axis: SliceAxis::Channels, from, to }, &[x])
+        self.layer("", Layer::Slice { from, to }, &[x])
     }
 
     /// Dropout, in training.

@@ -31,7 +31,11 @@ impl Graph {
                 layer => layer.output(&read),
             };
             shapes.push(shape.map_err(|message| {
-                let layer = if name.is_empty() { format!("layer {index}") } else { name.clone() };
+                let mut before = self.nodes[..index].iter().rev().map(|node| &node.name);
+                let layer = match (name.is_empty(), before.find(|name| !name.is_empty())) {
+                    (true, Some(before)) => format!("what follows {before}"),
+                    _ => name.clone(),
+                };
                 ShapeError { input, layer, message }
             })?);
         }

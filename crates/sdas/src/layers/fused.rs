@@ -38,12 +38,12 @@ impl Graph {
 
     /// Whether `norm` is one whose numbers lie right after those of `convolution`, as in an edge.
     fn follows(&self, convolution: &Node, norm: &Node) -> bool {
-        let Layer::Norm { epsilon, .. } = norm.layer else { return false };
+        let Layer::Norm { epsilon, affine, .. } = norm.layer else { return false };
         let Layer::Convolution { filter: Filter { bias: false, .. }, .. } = convolution.layer else { return false };
         let (before, after) = (convolution.place, norm.place);
         epsilon == EPSILON
             && before.slot == after.slot
-            && before.weights + convolution.layer.weight_count() == after.weights
+            && (!affine || before.weights + convolution.layer.weight_count() == after.weights)
     }
 }
 

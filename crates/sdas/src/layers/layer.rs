@@ -93,10 +93,10 @@ pub enum Layer {
     Multiply,
     /// Channels side by side.
     Concatenate,
-    /// A part of the channels or of the frames.
+    /// The product of all frames.
+    FrameProduct,
+    /// A part of the channels.
     Slice {
-        /// Along what.
-        axis: SliceAxis,
         /// The first that is taken.
         from: usize,
         /// The first after it that is not.
@@ -215,15 +215,6 @@ pub enum Pooling {
     },
 }
 
-/// What is sliced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SliceAxis {
-    /// Frames.
-    Frames,
-    /// Channels.
-    Channels,
-}
-
 /// What the products of queries and keys become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Affinity {
@@ -305,16 +296,11 @@ impl Layer {
                     channels: reads.iter().map(|shape| shape.channels).fold(0, usize::saturating_add),
                 }),
             },
-            Layer::Slice { axis, from, to } => {
-                let size = if *axis == SliceAxis::Frames { extent[0] } else { channels };
-                if from >= to || *to > size {
-                    return Err(format!("takes {from} to {to} of {size}"));
-                }
-                Ok(match axis {
-                    SliceAxis::Frames => Shape { extent: [to - from, extent[1], extent[2]], channels },
-                    SliceAxis::Channels => Shape { extent, channels: to - from },
-                })
+            Layer::FrameProduct => Ok(Shape { extent: [1, extent[1], extent[2]], channels }),
+            Layer::Slice { from, to } if from >= to || *to > channels => {
+                Err(format!("takes channels {from} to {to} of {channels}"))
             }
+            Layer::Slice { from, to } => Ok(Shape { extent, channels: to - from }),
             Layer::Pad { amounts } => {
                 let mut padded = extent;
                 for (size, [before, after]) in padded.iter_mut().zip(amounts) {

@@ -21,7 +21,7 @@ mod window;
 
 pub use build::Builder;
 pub use counts::ShapeError;
-pub use layer::{Activation, Affinity, Filter, Layer, Learnt, Pooling, Shape, SliceAxis};
+pub use layer::{Activation, Affinity, Filter, Layer, Learnt, Pooling, Shape};
 pub use lower::LowerError;
 pub use window::{Padding, Window};
 
@@ -86,14 +86,6 @@ impl Graph {
     /// Number of slots that its parameters have.
     pub fn slots(&self) -> usize {
         self.slots
-    }
-
-    /// Channels of the pictures or clips.
-    pub fn inputs(&self) -> usize {
-        match self.nodes[0].layer {
-            Layer::Input { channels } => channels,
-            _ => unreachable!("the first layer is the input"),
-        }
     }
 
     /// All weights, in the order of their slots.

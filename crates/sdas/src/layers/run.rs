@@ -199,7 +199,8 @@ impl Run<'_> {
                 reads.fold(first, |product, factor| product * factor)
             }
             Layer::Concatenate => Tensor::cat(reads.collect(), 4),
-            Layer::Slice { axis, from, to } => body::slice(read(), *axis, *from, *to),
+            Layer::FrameProduct => body::frame_product(read()),
+            Layer::Slice { from, to } => read().narrow(4, *from, to - from),
             Layer::Shuffle { groups } => body::shuffle(read(), *groups),
             Layer::Pad { amounts } => body::pad(read(), *amounts, 0.0),
             Layer::Difference => body::difference(read()),

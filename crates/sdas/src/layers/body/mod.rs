@@ -6,7 +6,7 @@ mod pool;
 pub(super) use convolution::convolve;
 pub(super) use pool::{adaptive_average, pool};
 
-use super::{Activation, Affinity, SliceAxis};
+use super::{Activation, Affinity};
 use burn::tensor::activation::{hard_sigmoid, hard_swish, relu, sigmoid, softmax, tanh};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::ops::PadMode;
@@ -95,9 +95,9 @@ pub(super) fn flatten(x: Tensor<5>, frames: bool) -> Tensor<5> {
     }
 }
 
-pub(super) fn slice(x: Tensor<5>, axis: SliceAxis, from: usize, to: usize) -> Tensor<5> {
-    let axis = if axis == SliceAxis::Frames { 1 } else { 4 };
-    x.narrow(axis, from, to - from)
+pub(super) fn frame_product(x: Tensor<5>) -> Tensor<5> {
+    let frames = x.dims()[1];
+    (1..frames).fold(x.clone().narrow(1, 0, 1), |product, at| product * x.clone().narrow(1, at, 1))
 }
 
 pub(super) fn shuffle(x: Tensor<5>, groups: usize) -> Tensor<5> {
