@@ -298,6 +298,23 @@ fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), 
     if let Some((key, message)) = search.relaxation.fault() {
         return fault(&format!("relaxation.{key}"), message);
     }
+    let share = search.relaxation.share();
+    if !search.channels.is_multiple_of(share) {
+        let nearest = [search.channels / share * share, search.channels.div_ceil(share) * share];
+        let channels = nearest.map(|channels| channels.to_string());
+        let shares = (2..=search.channels).filter(|share| search.channels.is_multiple_of(*share));
+        let shares: Vec<_> = shares.map(|share| share.to_string()).collect();
+        let message = format!(
+            "is {share}, which does not divide search.channels = {}; let search.channels be {}{}",
+            search.channels,
+            if nearest[0] == 0 { channels[1].clone() } else { channels.join(" or ") },
+            match shares.is_empty() {
+                true => String::new(),
+                false => format!(", or search.relaxation.share {}", shares.join(" or ")),
+            },
+        );
+        return fault("relaxation.share", message);
+    }
     for (key, value) in [("beta_decay", search.beta_decay), ("auxiliary_skip", search.auxiliary_skip)] {
         if !(value.is_finite() && value >= 0.0) {
             return fault(key, format!("must be at least 0 and finite, not {value}"));
@@ -310,6 +327,10 @@ fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), 
         return fault("order", message.to_owned());
     }
     if search.auxiliary_skip > 0.0 {
+        if share > 1 {
+            let message = "must be 0 with the relaxation partial, where most channels pass every edge by as it is";
+            return fault("auxiliary_skip", message.to_owned());
+        }
         if draws {
             let message = "must be 0 with the relaxation gumbel_hard, which computes the drawn operation alone";
             return fault("auxiliary_skip", message.to_owned());
@@ -563,5 +584,14 @@ mod tests {
             assert!(text.contains("search.auxiliary_skip: must be 0 here") && text.contains("cell"), "{text}");
         }
         assert!(resolve(&["space.name=s2", "search.auxiliary_skip=1", "search.beta_decay=50"]).is_ok());
+        assert_eq!(relaxation(&["search.relaxation.kind=partial"]), Relaxation::Partial { share: 4 });
+        let text = message(&["search.relaxation.kind=partial", "search.channels=10"]);
+        let remedy = "search.relaxation.share: is 4, which does not divide search.channels = 10; let search.channels be 8 or \
+                      12, or search.relaxation.share 2 or 5 or 10";
+        assert!(text.contains(remedy), "{text}");
+        let text = message(&["search.relaxation.kind=partial", "search.relaxation.share=1"]);
+        assert!(text.contains("search.relaxation.share: must be at least 2, not 1"), "{text}");
+        let text = message(&["search.relaxation.kind=partial", "search.auxiliary_skip=1"]);
+        assert!(text.contains("search.auxiliary_skip: must be 0 with the relaxation partial"), "{text}");
     }
 }

@@ -177,7 +177,8 @@ pub struct SearchSettings {
     /// Factor of an auxiliary skip connection beside every mix in the first epoch, linearly to 0 in the last; 1 in its
     /// paper (DARTS−), 0 does without.
     pub auxiliary_skip: f64,
-    /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS) or `gumbel_hard` (GDAS).
+    /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS), `gumbel_hard` (GDAS) or `partial`
+    /// (PC-DARTS).
     pub relaxation: Relaxation,
     /// When edges are decided.
     pub schedule: Schedule,

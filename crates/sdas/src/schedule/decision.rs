@@ -258,7 +258,7 @@ mod tests {
             for (index, alpha) in alphas.iter().take(space.decisions()).enumerate() {
                 let rows = candidates.edges(kind).iter().zip(alpha);
                 let mixes: Vec<_> = rows.map(|(operations, row)| softmax(&row[..operations.len()])).collect();
-                let seen = Scores { mixes: &mixes, never: &never, history: &history };
+                let seen = Scores { mixes: &mixes, weights: &[1.0; 14][..mixes.len()], never: &never, history: &history };
                 let mut chance = stream(seed, "decide", [index as u64, 0]);
                 let (criterion, room) = (CRITERIA[criterion], Room::new(None, &[], kind));
                 let choice = plan.decide(&candidates, kind, criterion, &seen, &room, &mut chance);
@@ -293,7 +293,12 @@ mod tests {
             mixes[index][3] = p;
         }
         let candidates = Candidates::whole(&IMAGE);
-        let seen = Scores { mixes: &mixes, never: &candidates.never_chosen(CellKind::Normal), history: &[] };
+        let seen = Scores {
+            mixes: &mixes,
+            weights: &[1.0; 14],
+            never: &candidates.never_chosen(CellKind::Normal),
+            history: &[],
+        };
         let mut plan = Plan::new(&IMAGE);
         for _ in 0..8 {
             let (kind, mut chance) = (CellKind::Normal, stream(0, "", [0, 0]));

@@ -41,6 +41,8 @@ pub struct SupernetShape {
     pub inputs: usize,
     /// Stride of the stem's convolution.
     pub stem_stride: Extent,
+    /// Parts that the channels of the cells are in, of which the edges work on the first; 1 where they work on all.
+    pub share: usize,
 }
 
 /// What is left of a block after a decision, or for a pass.

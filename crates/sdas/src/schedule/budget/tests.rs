@@ -75,7 +75,7 @@ fn searched(
             let (mixes, never) = (mixes(candidates, kind, &mut chance), candidates.never_chosen(kind));
             let history: &mut Vec<_> = &mut history[kind.index()];
             let room = Room::new(costs, &plans, kind);
-            let seen = Scores { mixes: &mixes, never: &never, history };
+            let seen = Scores { mixes: &mixes, weights: &[1.0; 14][..mixes.len()], never: &never, history };
             choices.push(plans[kind.index()].decide(candidates, kind, criterion, &seen, &room, &mut chance));
             history.push(mixes.iter().zip(&never).map(|(p, &never)| crate::schedule::others(p, never)).collect());
         }
@@ -270,7 +270,7 @@ fn the_strongest_operation_that_is_allowed_is_taken() {
     let (kind, never, mut plans) = (CellKind::Normal, candidates.never_chosen(CellKind::Normal), fresh(&S2));
     let mut decide = || {
         let room = Room::new(Some(&costs), &plans, kind);
-        let seen = Scores { mixes: &mixes, never: &never, history: &[] };
+        let seen = Scores { mixes: &mixes, weights: &[1.0; 14][..mixes.len()], never: &never, history: &[] };
         plans[0].decide(&candidates, kind, Criterion::Confidence, &seen, &room, &mut stream(0, "", [0, 0]))
     };
     let first = decide();

@@ -31,7 +31,9 @@ impl Search<'_> {
         let SearchState { supernet, weights, statistics, sgd, alpha, .. } = &mut self.state;
         let Supernet { candidates, plans, .. } = supernet;
         let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
-        let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };
+        let weights_of_edges = alpha.edge_weights(kind, &plans[kind.index()]);
+        let history = &self.progress.history[kind.index()];
+        let seen = Scores { mixes: &mixes, weights: &weights_of_edges, never: &never, history };
         let room = Room::new(self.costs.as_ref(), plans, kind);
         let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
         let criterion = self.recipe.search.criterion;
@@ -118,7 +120,8 @@ impl Search<'_> {
                 }
                 let room = Room::new(self.costs.as_ref(), &plans, kind);
                 let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
-                let seen = Scores { mixes: &mixes, never: &never, history: &[] };
+                let weights = self.state.alpha.edge_weights(kind, &plans[kind.index()]);
+                let seen = Scores { mixes: &mixes, weights: &weights, never: &never, history: &[] };
                 plans[kind.index()].decide(candidates, kind, Criterion::Strength, &seen, &room, &mut unused);
             }
         }
