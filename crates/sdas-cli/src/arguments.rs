@@ -47,6 +47,7 @@ pub(crate) enum Command {
                             random    cells drawn at random, no search\n  \
                             confidence, margin, certainty, strength, sgas1, sgas2, random_order\n            \
                             the recipe with edges decided in this order\n  \
+                            shrink    the recipe with operations decided: the weakest of all edges goes\n  \
                             snas, gdas, beta-darts, darts-minus, pc-darts\n            \
                             das with what these add to it; sdas-gdas and so on: sdas with it\n  \
                             NAME      what the recipe has as [methods.NAME]: the keys that it changes\n\

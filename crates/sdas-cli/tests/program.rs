@@ -124,7 +124,7 @@ fn absurd_sizes_are_refused_before_anything_is_built() {
 #[test]
 fn methods_are_named_by_the_comparisons_help() {
     let text = printed(&["compare", "--help"]);
-    for method in ["sdas", "gdas", "pc-darts"] {
+    for method in ["sdas", "gdas", "pc-darts", "shrink"] {
         assert!(text.contains(method), "{text}");
     }
 }

@@ -109,6 +109,12 @@ fn a_killed_search_on_a_part_of_the_channels_resumes_bit_for_bit() {
     assert_resumes(&["search.channels=4", r#"search.relaxation={ kind = "partial", share = 2 }"#], 6);
 }
 
+/// Operations go one by one: 24 of 30 in six edges, among them those of which α, momentum and statistics are cut.
+#[test]
+fn a_killed_search_that_decides_operations_resumes_bit_for_bit() {
+    assert_resumes(&["search.schedule.unit=operation", "search.criterion=strength"], 24);
+}
+
 #[test]
 fn a_killed_search_resumes_bit_for_bit() {
     let scratch = tempfile::tempdir().unwrap();

@@ -10,8 +10,8 @@ use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
-use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S2, SPACES, Space, VIDEO};
-use sdas::supernet::{Alpha, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
+use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
+use sdas::supernet::{Alpha, AlphaSettings, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_kernels::portably;
 
@@ -445,4 +445,79 @@ fn every_space_is_searched_on_a_part_of_its_channels() {
             assert!((own - reference).abs() < 2e-3 * scale, "{space}, number {at}: {own}, not {reference}");
         }
     }
+}
+
+/// Of the operations of edges, every second goes: the network is as with factors of 0 there, α's softmax is over the others,
+/// and weights, momentum and statistics are as long as what is left.
+#[test]
+fn what_edges_lose_is_gone_and_the_rest_share() {
+    portably(|| {
+        for (space, relaxation) in [(&NB201, Relaxation::Softmax {}), (&S1, Relaxation::Softmax {}), (&NB201, PARTIAL)]
+        {
+            let whole = state(space, Mixing { relaxation, ..Mixing::default() }, DType::F64);
+            let mut state = whole.clone();
+            let mut states = vec![EdgeState::Mixed; space.edge_count()];
+            let count = |edge: usize| whole.supernet.candidates.of(CellKind::Normal, edge).len();
+            for edge in [0, 1, 4] {
+                states[edge] = EdgeState::Left((edge % 2..count(edge)).step_by(2).collect());
+            }
+            let mut plan = serde_json::from_value(serde_json::to_value(&states).unwrap()).unwrap();
+            std::mem::swap(&mut state.supernet.plans[0], &mut plan);
+            let mut remains = Remains::default();
+            state.supernet.follow(CellKind::Normal, &plan, &mut remains);
+            let SearchState { weights, statistics, sgd, .. } = &mut state;
+            remains.apply(&mut [weights, &mut sgd.momentum], statistics);
+            let lengths = |parameters: &Parameters| -> Vec<usize> {
+                parameters.to_host().iter().map(|slot| slot.as_ref().map_or(0, Vec::len)).collect()
+            };
+            assert_eq!(lengths(&state.weights), state.supernet.network.weight_counts());
+            assert_eq!(lengths(&state.sgd.momentum), state.supernet.network.weight_counts());
+            assert_eq!(lengths(&state.statistics), state.supernet.network.statistic_counts());
+            assert!(state.weights.count() < whole.weights.count());
+
+            let mut factors = match relaxation {
+                Relaxation::Partial { .. } => weighed(&whole),
+                _ => plain(&whole.alpha),
+            };
+            for (edge, row) in factors[0].iter_mut().enumerate() {
+                let own = |at: usize| states[edge].has(at);
+                let (all, left): (f64, f64) = (0..count(edge))
+                    .fold((0.0, 0.0), |(all, left), at| (all + row[at], left + if own(at) { row[at] } else { 0.0 }));
+                row.iter_mut().take(count(edge)).enumerate().for_each(|(at, factor)| {
+                    *factor = if own(at) { *factor * all / left } else { 0.0 };
+                });
+            }
+            let batch = batch_of([1, 7, 9], DType::F64);
+            let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+            assert_near(gradient.tally.mean_loss(), loss(&whole, &factors, &batch), &format!("{space}, the loss"));
+            for (edge, row) in gradient.values[0].iter().enumerate().take(space.edge_count()) {
+                let sum: f64 = row.iter().sum();
+                assert!(sum.abs() < 1e-9, "a softmax's gradient sums up to 0, not {sum}");
+                assert!((0..row.len()).all(|at| states[edge].has(at) || row[at] == 0.0));
+            }
+            assert!(gradient.values[0][0].iter().any(|value| value.abs() > 1e-6) || space == &S1);
+
+            // What is gone is never drawn, and a step leaves its α alone.
+            let before = state.alpha.clone();
+            state.mixing.relaxation = HARD;
+            let step = |step: usize, state: &mut SearchState| {
+                state.mixing.go_to(step, 0, 10);
+                let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+                state.alpha.update(&gradient.values, &state.supernet.plans, &AlphaSettings::default());
+            };
+            if relaxation == (Relaxation::Softmax {}) {
+                (0..5).for_each(|at| step(at, &mut state));
+                for (edge, row) in state.alpha.values[0].iter().enumerate() {
+                    for (at, value) in row.iter().enumerate() {
+                        let learns = states[edge].has(at) && states[edge].left(row.len()).count() > 1;
+                        assert_eq!(
+                            *value != before.values[0][edge][at],
+                            learns,
+                            "{space}, edge {edge}, operation {at}"
+                        );
+                    }
+                }
+            }
+        }
+    });
 }

@@ -31,6 +31,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("sgas1", r#"search.criterion = "sgas1""#),
     ("sgas2", r#"search.criterion = "sgas2""#),
     ("random_order", r#"search.criterion = "random""#),
+    ("shrink", "search.schedule.unit = \"operation\"\nsearch.criterion = \"strength\""),
 ];
 /// The method that searches nothing.
 const DRAWN: &str = "random";
@@ -71,7 +72,8 @@ fn builtin_names() -> impl Iterator<Item = String> {
 
 impl Method {
     /// The method called `name`: one of the recipe's own (`[methods.NAME]`), or one of those built in: `sdas` (the recipe
-    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, what the
+    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, or with
+    /// operations decided (`shrink`), what the
     /// literature puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus`, `pc-darts` as published, `sdas-gdas` and
     /// so on with the recipe's schedule), and the searches that ask a table of trained cells, by their names.
     ///

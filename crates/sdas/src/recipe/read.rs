@@ -3,7 +3,7 @@
 use super::{BUILTIN, Recipe, SearchSettings};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
-use crate::schedule::{Budget, Moment};
+use crate::schedule::{Budget, Criterion, Moment, Unit};
 use crate::search::Order;
 use crate::space::{Candidates, Operation, OperationKind, Stem};
 use crate::supernet::Relaxation;
@@ -156,20 +156,26 @@ impl Recipe {
             return fault("search.alpha_warmup", message);
         }
         let space = self.space.name;
-        if let Some((key, message)) = search.schedule.fault(search.epochs, space.decisions()) {
+        let candidates = Candidates::subset(space, &self.space.operations)
+            .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
+        let unit = search.schedule.unit();
+        let decisions = space.kinds().iter().map(|&kind| unit.decisions(&candidates, kind)).max().unwrap_or(0);
+        if let Some((key, message)) = search.schedule.fault(search.epochs, decisions) {
             return fault(&format!("search.schedule.{key}"), message);
         }
+        if unit == Unit::Operation && !matches!(search.criterion, Criterion::Strength | Criterion::Random) {
+            let message = "ranks edges; where operations are decided (search.schedule.unit) it must be strength, by which \
+                           the weakest goes, or random";
+            return fault("search.criterion", message.to_owned());
+        }
         let (warmup, epochs) = (search.alpha_warmup, search.epochs);
-        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, space.decisions()) > 0
-        {
+        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, decisions) > 0 {
             let message = format!(
-                "an edge would be decided before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
+                "a decision would fall before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
                 warmup as f64 / epochs as f64
             );
             return fault("search.schedule", message);
         }
-        let candidates = Candidates::subset(space, &self.space.operations)
-            .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
         check_mixing(search, &candidates)?;
         let kinds = space.kinds().iter();
         let has_skips = kinds
@@ -251,6 +257,13 @@ fn finish(mut table: Table, over: Table, origin: &str) -> Result<Recipe, RecipeE
         }
     }
     merge(&mut table, over);
+    let schedule = table.get("search").and_then(|search| search.get("schedule"));
+    let is_at_end = schedule.and_then(|schedule| schedule.get("kind")).and_then(Value::as_str) == Some("at_end");
+    if is_at_end && schedule.is_some_and(|schedule| schedule.get("unit").is_some()) {
+        let message = "has no meaning with at_end, which decides all in one moment: to take the weakest operations away one \
+                       after another would leave the strongest, which is what it takes; leave it out";
+        return Err(key_error(origin, "search.schedule.unit", message.to_owned()));
+    }
     let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
         let key = error.path().to_string();
         // The parser's further lines say where in its own input, which is not what the user wrote.
@@ -327,6 +340,11 @@ fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), 
         return fault("order", message.to_owned());
     }
     if search.auxiliary_skip > 0.0 {
+        if search.schedule.unit() == Unit::Operation {
+            let message = "must be 0 where operations are decided (search.schedule.unit): it stands beside every edge's \
+                           skip_connect, which may be the first to go";
+            return fault("auxiliary_skip", message.to_owned());
+        }
         if share > 1 {
             let message = "must be 0 with the relaxation partial, where most channels pass every edge by as it is";
             return fault("auxiliary_skip", message.to_owned());
@@ -450,10 +468,10 @@ mod tests {
             "search.schedule.kind=step",
             "search.epochs=20",
         ]);
-        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2 });
-        let Schedule::Linear { start, end } = resolve(&[]).unwrap().search.schedule else { panic!() };
+        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2, unit: Unit::Edge });
+        let Schedule::Linear { start, end, unit } = resolve(&[]).unwrap().search.schedule else { panic!() };
         let cosine = resolve(&["search.schedule.kind=cosine"]).unwrap().search.schedule;
-        assert_eq!(cosine, Schedule::Cosine { start, end });
+        assert_eq!(cosine, Schedule::Cosine { start, end, unit });
     }
 
     #[test]
@@ -544,6 +562,22 @@ mod tests {
         let step = ["search.schedule.kind=step", "search.schedule.from=1", "search.schedule.every=1"];
         assert!(message(&step).contains("warm-up"));
         assert!(message(&["search.schedule.start=0.05", "search.schedule.end=0.05"]).contains("warm-up"));
+    }
+
+    #[test]
+    fn operations_are_decided_by_their_strength_and_one_after_another() {
+        let unit = "search.schedule.unit=operation";
+        assert_eq!(resolve(&[unit, "search.criterion=strength"]).unwrap().search.schedule.unit(), Unit::Operation);
+        let text = message(&[unit]);
+        assert!(text.contains("search.criterion: ranks edges; where operations are decided"), "{text}");
+        let text = message(&[unit, "search.criterion=strength", "search.schedule.kind=at_end"]);
+        assert!(text.contains("search.schedule.unit: has no meaning with at_end"), "{text}");
+        let text = message(&[unit, "search.criterion=strength", "search.auxiliary_skip=1"]);
+        assert!(text.contains("search.auxiliary_skip: must be 0 where operations are decided"), "{text}");
+        // 14 edges of 7 operations, of which 8 stay: 90 decisions, one an epoch.
+        let text =
+            message(&[unit, "search.criterion=strength", "search.schedule={ kind = \"step\", from = 1, every = 1 }"]);
+        assert!(text.contains("search.schedule.every") && text.contains("the last of the 90 decisions"), "{text}");
     }
 
     #[test]

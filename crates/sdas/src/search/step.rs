@@ -75,7 +75,7 @@ impl SearchState {
         let decay = self.mixing.decay();
         if decay > 0.0 {
             let values = gradient.values.iter_mut().flatten().flatten();
-            let decays = self.alpha.beta_decay(decay);
+            let decays = self.alpha.beta_decay(decay, &self.supernet.candidates, &self.supernet.plans);
             values.zip(decays.iter().flatten().flatten()).for_each(|(value, decay)| *value += decay);
         }
         gradient
@@ -214,7 +214,7 @@ impl SearchState {
     fn take_alpha(&self, alpha: Vec<Tensor<2>>, gradients: &mut Gradients) -> Vec<Rows<f64>> {
         let take = |(kind, alpha): (usize, Tensor<2>)| {
             let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
-            self.alpha.rows(kind, gradient)
+            self.alpha.rows(kind, &self.supernet.plans[kind], gradient)
         };
         alpha.into_iter().enumerate().map(take).collect()
     }

@@ -85,7 +85,22 @@ impl Alpha {
         rows.split_at(rows.len() - self.weighed)
     }
 
-    /// softmax(α) of a kind of cell, a row an edge.
+    /// softmax(α) of a kind of cell over what its edges have, a row an edge, with 0 for what they have lost. Edges that are
+    /// decided or pruned are as they were before they lost anything.
+    pub fn mixes_left(&self, kind: CellKind, plan: &Plan) -> Rows<f64> {
+        let of = |(mut row, state): (Vec<f64>, &EdgeState)| {
+            if let EdgeState::Left(operations) = state {
+                let sum: f64 = operations.iter().map(|operation| row[operation]).sum();
+                let own =
+                    |(operation, p): (usize, &mut f64)| *p = if operations.has(operation) { *p / sum } else { 0.0 };
+                row.iter_mut().enumerate().for_each(own);
+            }
+            row
+        };
+        self.mixes(kind).into_iter().zip(plan.states()).map(of).collect()
+    }
+
+    /// softmax(α) of a kind of cell over all operations that an edge began with, a row an edge.
     pub fn mixes(&self, kind: CellKind) -> Rows<f64> {
         self.parts(&self.values[kind.index()]).0.iter().map(|row| softmax_row(row)).collect()
     }
@@ -107,18 +122,18 @@ impl Alpha {
     /// β of a kind, of undecided edges alone. As a node's edges are numbered one after another, so are all of β.
     fn beta_of_undecided(&self, kind: usize, plan: &Plan) -> Rows<f32> {
         let mut states = plan.states().iter();
-        let masked = |(&beta, state): (&f32, &EdgeState)| if *state == EdgeState::Mixed { beta } else { ABSENT };
+        let masked = |(&beta, state): (&f32, &EdgeState)| if state.is_open() { beta } else { ABSENT };
         let (_, rows) = self.parts(&self.values[kind]);
         rows.iter().map(|row| row.iter().zip(states.by_ref()).map(masked).collect()).collect()
     }
 
     /// α by kind as tensors `[edges, most operations of an edge]`, on the device and in the float type of the `input` that
-    /// they will work on; where edges are weighed, β in further rows and a column more, for what passes edges by. Where a
-    /// row has fewer numbers, or those of edges that are decided, they are so far below all others that softmax leaves
-    /// nothing of them.
+    /// they will work on. A row begins with the numbers of what its edge has, in their order. Where edges are weighed, β is
+    /// in further rows, and there is a column more, for what passes edges by. The rest of a row, and β of edges that are
+    /// decided, are so far below all others that softmax leaves nothing of them.
     pub fn tensors(&self, plans: &[Plan], input: &Tensor<5>) -> Vec<Tensor<2>> {
         let of = |(kind, plan): (usize, &Plan)| {
-            let mut rows = self.parts(&self.values[kind]).0.to_vec();
+            let mut rows = left(self.parts(&self.values[kind]).0, plan);
             rows.extend(self.beta_of_undecided(kind, plan));
             padded(&rows, self.width(kind), ABSENT, &input.device(), input.dtype())
         };
@@ -131,34 +146,46 @@ impl Alpha {
         most + usize::from(self.weighed > 0)
     }
 
-    /// Which numbers of a kind learn: those of undecided edges.
+    /// Which numbers of a kind learn: those of undecided edges, of what they have, unless that is one operation alone.
     pub(crate) fn learning(&self, kind: usize, plan: &Plan) -> Rows<bool> {
-        let is_open = |state: &EdgeState| *state == EdgeState::Mixed;
         let (alpha, beta) = self.parts(&self.values[kind]);
-        let of_alpha = alpha.iter().zip(plan.states()).map(|(row, state)| vec![is_open(state); row.len()]);
+        let of_alpha = alpha.iter().zip(plan.states()).map(|(row, state)| {
+            let learns = state.is_open() && state.left(row.len()).count() > 1;
+            (0..row.len()).map(|operation| learns && state.has(operation)).collect()
+        });
         let mut states = plan.states().iter();
-        let of_beta = beta.iter().map(|row| states.by_ref().take(row.len()).map(is_open).collect());
+        let of_beta = beta.iter().map(|row| states.by_ref().take(row.len()).map(EdgeState::is_open).collect());
         of_alpha.chain(of_beta).collect()
     }
 
     /// β-decay (β-DARTS: Ye et al., 2022) adds λ · the mean over a kind's edges of log Σ exp α to α's loss;
-    /// its gradient is λ · softmax(α) / edges. The number of edges is that of the topology, so that no decision changes
+    /// its gradient is λ · softmax(α) / edges, both over what an edge has. The number of edges is that of the topology, so that no decision changes
     /// how strongly the others are held.
-    pub fn beta_decay(&self, lambda: f64) -> Vec<Rows<f64>> {
-        let of = |rows: &Rows<f32>| {
-            let (alpha, beta) = self.parts(rows);
+    pub fn beta_decay(&self, lambda: f64, candidates: &Candidates, plans: &[Plan]) -> Vec<Rows<f64>> {
+        let of = |(&kind, plan): (&CellKind, &Plan)| {
+            let (alpha, beta) = self.parts(&self.values[kind.index()]);
             let share = lambda / alpha.len() as f64;
-            let of_alpha = alpha.iter().map(|row| softmax_row(row).into_iter().map(|p| share * p).collect());
-            of_alpha.chain(beta.iter().map(|row| vec![0.0; row.len()])).collect()
+            let mut rows = self.mixes_left(kind, plan);
+            rows.iter_mut().flatten().for_each(|p| *p *= share);
+            rows.extend(beta.iter().map(|row| vec![0.0; row.len()]));
+            rows
         };
-        self.values.iter().map(of).collect()
+        candidates.space.kinds().iter().zip(plans).map(of).collect()
     }
 
-    /// A kind's numbers out of a tensor as [`tensors`](Self::tensors) has them.
-    pub(crate) fn rows(&self, kind: usize, tensor: Tensor<2>) -> Rows<f64> {
+    /// A kind's numbers out of a tensor as [`tensors`](Self::tensors) has them, with 0 for what edges have lost.
+    pub(crate) fn rows(&self, kind: usize, plan: &Plan, tensor: Tensor<2>) -> Rows<f64> {
         let width = tensor.dims()[1];
         let values: Vec<f64> = tensor.into_data().iter::<f64>().collect();
-        self.values[kind].iter().zip(values.chunks(width)).map(|(row, own)| own[..row.len()].to_vec()).collect()
+        let mut states = plan.states().iter();
+        let of = |(row, own): (&Vec<f32>, &[f64])| match states.next() {
+            Some(EdgeState::Left(operations)) => {
+                let of = |operation| operations.place(operation).map_or(0.0, |place| own[place]);
+                (0..row.len()).map(of).collect()
+            }
+            _ => own[..row.len()].to_vec(),
+        };
+        self.values[kind].iter().zip(values.chunks(width)).map(of).collect()
     }
 
     /// One step of Adam on the numbers of undecided edges; the others keep their values and moments.
@@ -181,6 +208,15 @@ impl Alpha {
             }
         }
     }
+}
+
+/// Of a number an operation, a row an edge, those of what the edges have, in their order.
+pub(super) fn left<T: Copy>(rows: &[Vec<T>], plan: &Plan) -> Rows<T> {
+    let of = |(row, state): (&Vec<T>, &EdgeState)| match state {
+        EdgeState::Left(operations) => operations.iter().map(|operation| row[operation]).collect(),
+        _ => row.clone(),
+    };
+    rows.iter().zip(plan.states()).map(of).collect()
 }
 
 /// Rows of different lengths as a tensor of so many columns, the rest of each filled up.
@@ -250,7 +286,7 @@ mod tests {
             values.iter().zip([1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.25, 0.75, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6)
         );
         assert_eq!(values[5], 0.0);
-        let rows = alpha.rows(0, mixes);
+        let rows = alpha.rows(0, &Plan::new(&IMAGE), mixes);
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     }
 
@@ -279,7 +315,12 @@ mod tests {
         let moved = |row: usize, at: usize| alpha.values[0][row][at] != before.values[0][row][at];
         assert_eq!([moved(6, 0), moved(7, 0), moved(7, 1)], [false, true, true]);
         assert_eq!([moved(8, 0), moved(8, 1), moved(8, 2), moved(4, 0)], [true, false, true, false]);
-        assert!(alpha.beta_decay(6.0)[0][6..].iter().flatten().all(|&gradient| gradient == 0.0));
+        assert!(
+            alpha.beta_decay(6.0, &Candidates::whole(&NB201), &[Plan::new(&NB201)])[0][6..]
+                .iter()
+                .flatten()
+                .all(|&gradient| gradient == 0.0)
+        );
     }
 
     #[test]
@@ -288,7 +329,8 @@ mod tests {
         // softmax is 1/4 and 3/4, and 1/2 each; two edges share λ = 6.
         alpha.values = vec![vec![vec![0.0, 3f32.ln()], vec![0.0, 0.0]]];
         let expected = [0.75, 2.25, 1.5, 1.5];
-        let values = alpha.beta_decay(6.0).concat().concat();
+        let plan: Plan = serde_json::from_value(serde_json::to_value([EdgeState::Mixed; 2]).unwrap()).unwrap();
+        let values = alpha.beta_decay(6.0, &Candidates::whole(&NB201), &[plan]).concat().concat();
         assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! Relaxations: how α becomes the factors that an edge's operations are summed with.
 
-use super::alpha::padded;
+use super::alpha::{left, padded};
 use super::{Alpha, Drawn, Rows, Supernet};
-use crate::schedule::strongest;
+use crate::schedule::{EdgeState, Plan, strongest};
 use crate::space::{Candidates, CellKind, Operation, OperationKind};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -146,21 +146,26 @@ impl Mixing {
     /// How α acts in half of a training step.
     pub(crate) fn training(&self, half: Half, alpha: &Alpha, supernet: &Supernet) -> Relaxed {
         let softmax = self.expected(supernet);
-        let noise = |from: f64, to: f64| Noise {
-            values: self.gumbel(half, alpha),
-            temperature: from + (to - from) * self.share,
-        };
+        let temperature = |from: f64, to: f64| from + (to - from) * self.share;
+        let left = |rows: &[Rows<f32>]| rows.iter().zip(&supernet.plans).map(|(rows, plan)| left(rows, plan)).collect();
         match self.relaxation {
             Relaxation::Softmax {} | Relaxation::Partial { .. } => softmax,
-            Relaxation::Gumbel { from, to } => Relaxed { noise: Some(noise(from, to)), ..softmax },
+            Relaxation::Gumbel { from, to } => {
+                let noise = Noise { values: left(&self.gumbel(half, alpha)), temperature: temperature(from, to) };
+                Relaxed { noise: Some(noise), ..softmax }
+            }
             Relaxation::GumbelHard { from, to } => {
-                let noise = noise(from, to);
+                let variates = self.gumbel(half, alpha);
                 let highest = |(p, g): (&Vec<f64>, &Vec<f32>)| {
                     let scores: Vec<f64> = p.iter().zip(g).map(|(p, &g)| p.ln() + f64::from(g)).collect();
                     (0..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best })
                 };
-                let kinds = supernet.candidates.space.kinds().iter().zip(&noise.values);
-                let choices = kinds.map(|(&kind, g)| alpha.mixes(kind).iter().zip(g).map(highest).collect()).collect();
+                let of = |((&kind, plan), g): ((&CellKind, &Plan), &Rows<f32>)| {
+                    alpha.mixes_left(kind, plan).iter().zip(g).map(highest).collect()
+                };
+                let kinds = supernet.candidates.space.kinds().iter().zip(&supernet.plans);
+                let choices = kinds.zip(&variates).map(of).collect();
+                let noise = Noise { values: left(&variates), temperature: temperature(from, to) };
                 Relaxed { noise: Some(noise), drawn: Some(Drawn::new(supernet, choices)), ..softmax }
             }
         }
@@ -169,11 +174,15 @@ impl Mixing {
     /// How α acts where the search is measured.
     pub(crate) fn evaluation(&self, alpha: &Alpha, supernet: &Supernet) -> Relaxed {
         let drawn = matches!(self.relaxation, Relaxation::GumbelHard { .. }).then(|| {
-            let of = |&kind| {
-                let never = supernet.candidates.never_chosen(kind);
-                alpha.mixes(kind).iter().zip(never).map(|(p, never)| strongest(p, never).0).collect()
+            let of = |(&kind, plan): (&CellKind, &Plan)| {
+                let edges = alpha.mixes(kind).into_iter().zip(supernet.candidates.never_chosen(kind));
+                // Of edges that are not mixed, whatever it is that they had.
+                let state = |state: &EdgeState| if state.is_open() { *state } else { EdgeState::Mixed };
+                let edges = edges.zip(plan.states().iter().map(state));
+                edges.map(|((p, never), state)| strongest(&p, never, state).0).collect()
             };
-            Drawn::new(supernet, supernet.candidates.space.kinds().iter().map(of).collect())
+            let kinds = supernet.candidates.space.kinds().iter().zip(&supernet.plans);
+            Drawn::new(supernet, kinds.map(of).collect())
         });
         Relaxed { drawn, ..self.expected(supernet) }
     }
@@ -245,12 +254,16 @@ impl Weighing {
     fn new(supernet: &Supernet, kind: CellKind) -> Self {
         let candidates = &supernet.candidates;
         let edges = || candidates.space.edges();
-        let passing = |operations: &Vec<_>| operations.iter().map(|_| 0.0).chain([1.0]).collect();
+        let passing = |(operations, state): (&Vec<_>, &EdgeState)| {
+            let count = if state.is_open() { state.left(operations.len()).count() } else { operations.len() };
+            std::iter::repeat_n(0.0, count).chain([1.0]).collect()
+        };
+        let states = supernet.plans[kind.index()].states();
         Weighing {
             nodes: edges().map(|edge| edge.node as i64).collect(),
             // An edge comes from every state before its node.
             places: edges().map(|edge| edge.from as i64).collect(),
-            passing: candidates.edges(kind).iter().map(passing).collect(),
+            passing: candidates.edges(kind).iter().zip(states).map(passing).collect(),
         }
     }
 
@@ -341,7 +354,7 @@ mod tests {
     fn a_drawn_factor_is_one_with_the_gradient_of_its_share() {
         let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let mut drawn = Drawn::new(&Supernet::new(Candidates::whole(&NB201), shape), vec![vec![1; 6]]);
-        drawn.choices = vec![vec![1]];
+        drawn.places = vec![vec![1]];
         let relaxed = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: Some(drawn), skips: None, weighing: None };
         let alpha = alpha().autodiff().require_grad();
         let factors = relaxed.factors(std::slice::from_ref(&alpha)).remove(0);
@@ -379,11 +392,11 @@ mod tests {
         for step in 0..1000 {
             mixing.go_to(step, 0, 10);
             let drawn = mixing.training(Half::Weights, &alpha, &supernet).drawn.unwrap();
-            drawn.choices[0].iter().for_each(|&choice| times[choice] += 1.0 / 6000.0);
+            drawn.places[0].iter().for_each(|&choice| times[choice] += 1.0 / 6000.0);
         }
         // Five standard deviations.
         assert!(times.iter().zip([0.125, 0.125, 0.5, 0.125, 0.125]).all(|(a, b)| (a - b).abs() < 0.03), "{times:?}");
-        let choices = |half| mixing.training(half, &alpha, &supernet).drawn.unwrap().choices;
+        let choices = |half| mixing.training(half, &alpha, &supernet).drawn.unwrap().places;
         assert_eq!(choices(Half::Alpha), choices(Half::Alpha));
         assert_ne!(choices(Half::Alpha), choices(Half::Weights));
     }
