@@ -1,12 +1,11 @@
 //! Reading, overriding and checking recipes. Every error names the key and says what would be right.
 
-use super::{BUILTIN, Recipe, SearchSettings};
+use super::mixing::check_mixing;
+use super::{BUILTIN, Recipe};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
 use crate::schedule::{Budget, Criterion, Moment, Unit};
-use crate::search::Order;
-use crate::space::{Candidates, Operation, OperationKind, Stem};
-use crate::supernet::Relaxation;
+use crate::space::{Candidates, OperationKind, Stem};
 use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
@@ -305,70 +304,6 @@ fn check_optimizer(section: &str, settings: &SgdSettings) -> Result<(), (String,
     Ok(())
 }
 
-/// How α acts, and what of it goes together.
-fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), (String, String)> {
-    let fault = |key: &str, message: String| Err((format!("search.{key}"), message));
-    if let Some((key, message)) = search.relaxation.fault() {
-        return fault(&format!("relaxation.{key}"), message);
-    }
-    let share = search.relaxation.share();
-    if !search.channels.is_multiple_of(share) {
-        let nearest = [search.channels / share * share, search.channels.div_ceil(share) * share];
-        let channels = nearest.map(|channels| channels.to_string());
-        let shares = (2..=search.channels).filter(|share| search.channels.is_multiple_of(*share));
-        let shares: Vec<_> = shares.map(|share| share.to_string()).collect();
-        let message = format!(
-            "is {share}, which does not divide search.channels = {}; let search.channels be {}{}",
-            search.channels,
-            if nearest[0] == 0 { channels[1].clone() } else { channels.join(" or ") },
-            match shares.is_empty() {
-                true => String::new(),
-                false => format!(", or search.relaxation.share {}", shares.join(" or ")),
-            },
-        );
-        return fault("relaxation.share", message);
-    }
-    for (key, value) in [("beta_decay", search.beta_decay), ("auxiliary_skip", search.auxiliary_skip)] {
-        if !(value.is_finite() && value >= 0.0) {
-            return fault(key, format!("must be at least 0 and finite, not {value}"));
-        }
-    }
-    let draws = matches!(search.relaxation, Relaxation::GumbelHard { .. });
-    if draws && search.order == Order::Second {
-        let message = "is second, which looks through a step of weights that mostly were not drawn; with the relaxation \
-                       gumbel_hard it must be first";
-        return fault("order", message.to_owned());
-    }
-    if search.auxiliary_skip > 0.0 {
-        if search.schedule.unit() == Unit::Operation {
-            let message = "must be 0 where operations are decided (search.schedule.unit): it stands beside every edge's \
-                           skip_connect, which may be the first to go";
-            return fault("auxiliary_skip", message.to_owned());
-        }
-        if share > 1 {
-            let message = "must be 0 with the relaxation partial, where most channels pass every edge by as it is";
-            return fault("auxiliary_skip", message.to_owned());
-        }
-        if draws {
-            let message = "must be 0 with the relaxation gumbel_hard, which computes the drawn operation alone";
-            return fault("auxiliary_skip", message.to_owned());
-        }
-        for &kind in candidates.space.kinds() {
-            let lacks = |operations: &Vec<&'static Operation>| {
-                operations.iter().all(|operation| operation.kind != OperationKind::Skip)
-            };
-            if let Some(edge) = candidates.edges(kind).iter().position(lacks) {
-                let message = format!(
-                    "must be 0 here: it stands beside every edge's skip_connect, which edge {edge} of the {kind} cell \
-                     cannot have in this space or with these space.operations"
-                );
-                return fault("auxiliary_skip", message);
-            }
-        }
-    }
-    Ok(())
-}
-
 fn key_error(origin: &str, key: &str, message: String) -> RecipeError {
     RecipeError::Key { origin: origin.to_owned(), key: key.to_owned(), message }
 }
@@ -429,6 +364,7 @@ mod tests {
     use super::*;
     use crate::run::Stage;
     use crate::schedule::{Act, Collapse, Measure, Schedule};
+    use crate::supernet::Relaxation;
 
     fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
