@@ -49,7 +49,8 @@ pub(crate) enum Command {
                             random    cells drawn at random, no search\n  \
                             confidence, margin, certainty, strength, sgas1, sgas2, random_order\n            \
                             the recipe with edges decided in this order\n  \
-                            snas, gdas, beta-darts, darts-minus\n            \
+                            shrink    the recipe with operations decided: the weakest of all edges goes\n  \
+                            snas, gdas, beta-darts, darts-minus, pc-darts\n            \
                             das with what these add to it; sdas-gdas and so on: sdas with it\n  \
                             NAME      what the recipe has as [methods.NAME]: the keys that it changes\n\
                             With --table, which looks up what is found instead of training it, also searches that ask for\n\

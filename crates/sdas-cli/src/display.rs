@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::{Found, Outcome};
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
 use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
-use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused};
+use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused, Unit};
 use sdas::weights::Mismatch;
 use sdas_data::Building;
 use std::io::{self, IsTerminal, Write};
@@ -268,11 +268,19 @@ fn decision_text(decision: &Decision, inputs: usize) -> String {
     };
     let refused =
         decision.refused.as_ref().map_or(String::new(), |Refused { from, node, operation, least, .. }| {
-            let edge = format!("{operation}({}) to node {node}", state_name(*from, inputs));
-            format!("; not {edge}, which would come to {} at the least", least_text(least))
+            let (edge, least) =
+                (format!("{operation}({}) to node {node}", state_name(*from, inputs)), least_text(least));
+            match decision.unit {
+                Unit::Edge => format!("; not {edge}, which would come to {least} at the least"),
+                Unit::Operation => format!("; not {edge}, without which it would come to {least} at the least"),
+            }
         });
+    let does = match decision.unit {
+        Unit::Edge => "takes",
+        Unit::Operation => "loses",
+    };
     format!(
-        "epoch {}: {} node {} takes {}({}){margin}{pruned}{refused}",
+        "epoch {}: {} node {} {does} {}({}){margin}{pruned}{refused}",
         decision.epoch,
         decision.cell,
         decision.node,

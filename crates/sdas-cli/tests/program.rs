@@ -148,6 +148,14 @@ fn absurd_sizes_are_refused_before_anything_is_built() {
 }
 
 #[test]
+fn methods_are_named_by_the_comparisons_help() {
+    let text = printed(&["compare", "--help"]);
+    for method in ["sdas", "gdas", "pc-darts", "shrink"] {
+        assert!(text.contains(method), "{text}");
+    }
+}
+
+#[test]
 fn a_search_can_be_drawn_trained_and_measured() {
     let place = tempfile::tempdir().unwrap();
     let [search, train] = ["search", "train"].map(|name| place.path().join(name).to_str().unwrap().to_owned());

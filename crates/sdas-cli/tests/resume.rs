@@ -81,14 +81,13 @@ fn lines(path: &Path) -> usize {
     std::fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
 }
 
-/// In a space of one kind of cell, each of whose edges is decided.
-#[test]
-fn a_killed_search_of_the_benchmarks_cell_resumes_bit_for_bit() {
+/// Holds a search of the benchmark's cell, with `settings`, killed and resumed against the same that was not.
+fn assert_resumes(settings: &[&str], decisions: usize) {
     let scratch = tempfile::tempdir().unwrap();
-    let settings: Vec<&str> = TINY.into_iter().chain(["space.name=nb201"]).collect();
+    let settings: Vec<&str> = TINY.iter().chain(&["space.name=nb201"]).chain(settings).copied().collect();
     let whole = scratch.path().join("whole");
     assert!(start_with(&whole, &settings).wait().unwrap().success());
-    assert_eq!(lines(&whole.join("decisions.jsonl")), 6);
+    assert_eq!(lines(&whole.join("decisions.jsonl")), decisions);
     for (name, file, count) in [("decision", "decisions.jsonl", 2), ("epoch", "metrics.jsonl", 2)] {
         let folder = scratch.path().join(name);
         let killed = kill_when(start_with(&folder, &settings), || lines(&folder.join(file)) >= count);
@@ -96,6 +95,24 @@ fn a_killed_search_of_the_benchmarks_cell_resumes_bit_for_bit() {
         resume(&folder);
         assert!(outcome(&folder) == outcome(&whole), "killed at a {name}, the search ended otherwise");
     }
+}
+
+/// In a space of one kind of cell, each of whose edges is decided.
+#[test]
+fn a_killed_search_of_the_benchmarks_cell_resumes_bit_for_bit() {
+    assert_resumes(&[], 6);
+}
+
+/// β, too, is there again.
+#[test]
+fn a_killed_search_on_a_part_of_the_channels_resumes_bit_for_bit() {
+    assert_resumes(&["search.channels=4", r#"search.relaxation={ kind = "partial", share = 2 }"#], 6);
+}
+
+/// Operations go one by one: 24 of 30 in six edges, among them those of which α, momentum and statistics are cut.
+#[test]
+fn a_killed_search_that_decides_operations_resumes_bit_for_bit() {
+    assert_resumes(&["search.schedule.unit=operation", "search.criterion=strength"], 24);
 }
 
 #[test]

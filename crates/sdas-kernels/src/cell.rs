@@ -3,6 +3,7 @@
 
 use crate::edge::is_portable;
 use crate::expression::{Expression, Extent};
+use crate::portable::{largest, shuffle};
 use crate::{Edge, Mode, Output, fused};
 use burn::tensor::{Tensor, TensorData};
 
@@ -19,7 +20,8 @@ pub struct Link<'a> {
     pub weights: Option<Tensor<1>>,
     /// What its norms use.
     pub mode: Mode,
-    /// Its row among the mixes, which begins with a factor per operation; `None` sums its operations as they are.
+    /// Its row among the mixes, which begins with a factor per operation, followed by that of what passes it by where
+    /// anything does; `None` takes all as they are.
     pub mixed: Option<usize>,
     /// What its [`Expression::Noise`] gives, in the shape of its result.
     pub noise: Option<Tensor<5>>,
@@ -47,7 +49,13 @@ pub struct CellOutput {
 /// # Panics
 ///
 /// If a shape does not fit an edge, a node has no link, or a link reads a state that comes after its node.
-pub fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+pub fn cell(
+    inputs: Vec<Tensor<5>>,
+    links: Vec<Link>,
+    mixes: Option<Tensor<2>>,
+    concat: &[usize],
+    share: usize,
+) -> CellOutput {
     let samples = inputs.first().expect("a cell has an input").dims()[0];
     let mut nodes = 0;
     for link in &links {
@@ -57,26 +65,38 @@ pub fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, 
         assert!(from < inputs.len() + node, "node {node} reads state {from}, which comes later");
         if let Some(row) = link.mixed {
             let [rows, factors] = mixes.as_ref().expect("a mixed edge needs the architecture's weights").dims();
-            assert!(row < rows && factors >= link.edge.operations.len(), "one row per edge, one factor per operation");
+            let needed = link.edge.operations.len() + usize::from(share > 1);
+            assert!(row < rows && factors >= needed, "one row per edge, one factor per operation");
         }
         assert!(link.factors.as_ref().is_none_or(|factors| factors.len() == samples), "one factor per sample");
     }
+    let is_narrow = |link: &Link| link.edge.inputs == link.edge.outputs;
+    assert!(
+        share == 1 || links.iter().all(is_narrow),
+        "what passes an edge by has as many channels behind it as before"
+    );
     assert!(concat.iter().all(|&state| state < inputs.len() + nodes) && !concat.is_empty(), "the output is of states");
-    if !is_portable() && fused::handles_cell(&inputs, &links, mixes.as_ref(), concat) {
-        return fused::cell(inputs, links, mixes, concat);
+    if !is_portable() && fused::handles_cell(&inputs, &links, mixes.as_ref(), concat, share) {
+        return fused::cell(inputs, links, mixes, concat, share);
     }
-    edge_by_edge(inputs, links, mixes, concat)
+    edge_by_edge(inputs, links, mixes, concat, share)
 }
 
 /// The cell out of single edges and Burn's sums.
-fn edge_by_edge(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+fn edge_by_edge(
+    inputs: Vec<Tensor<5>>,
+    links: Vec<Link>,
+    mixes: Option<Tensor<2>>,
+    concat: &[usize],
+    share: usize,
+) -> CellOutput {
     let mut states = inputs;
     let mut statistics = Vec::with_capacity(links.len());
     let mut sum: Option<Tensor<5>> = None;
     for (index, link) in links.iter().enumerate() {
         let input = states[link.from].clone();
-        if link.edge.computes() || link.noise.is_some() {
-            let (term, own) = term(link, input.clone(), mixes.as_ref());
+        if link.edge.computes() || link.noise.is_some() || share > 1 {
+            let (term, own) = term(link, input.clone(), mixes.as_ref(), share);
             statistics.push(own);
             sum = Some(match sum.take() {
                 Some(sum) => sum + term,
@@ -89,7 +109,7 @@ fn edge_by_edge(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2
             states.push(sum.take().unwrap_or_else(|| {
                 let [n, t, h, w, _] = input.dims();
                 let [t, h, w]: Extent = link.edge.output_extent([t, h, w]);
-                Tensor::zeros([n, t, h, w, link.edge.outputs], (&input.device(), input.dtype()))
+                Tensor::zeros([n, t, h, w, link.edge.outputs * share], (&input.device(), input.dtype()))
             }));
         }
     }
@@ -98,12 +118,17 @@ fn edge_by_edge(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2
 }
 
 /// What a link adds to its node, and its statistics.
-fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>) -> (Tensor<5>, Option<Tensor<1>>) {
-    let mix = link.mixed.map(|row| {
+fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>, share: usize) -> (Tensor<5>, Option<Tensor<1>>) {
+    let operations = link.edge.operations.len();
+    let row = link.mixed.map(|row| {
         let mixes = mixes.cloned().expect("a mixed edge needs the architecture's weights");
-        let operations = link.edge.operations.len();
-        mixes.slice([row..row + 1, 0..operations]).reshape([operations])
+        let [_, factors] = mixes.dims();
+        mixes.slice([row..row + 1, 0..factors]).reshape([factors])
     });
+    let mix = row.clone().map(|row| row.slice([0..operations]));
+    let own = link.edge.inputs;
+    let passing = (share > 1).then(|| input.clone().narrow(4, own, (share - 1) * own));
+    let input = if share > 1 { input.narrow(4, 0, own) } else { input };
     let output = link.edge.forward(input, link.weights.clone(), mix.clone(), link.mode.clone());
     let Output { mut activation, statistics } = output;
     if let Some(noise) = link.noise.clone() {
@@ -115,6 +140,14 @@ fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>) -> (Tensor<5>,
                 Some(factor) => noise * factor,
                 None => noise,
             };
+    }
+    if let Some(passing) = passing {
+        let passing = largest(passing, link.edge.stride);
+        let passing = match row {
+            Some(row) => passing * row.slice([operations..operations + 1]).reshape([1, 1, 1, 1, 1]),
+            None => passing,
+        };
+        activation = shuffle(Tensor::cat(vec![activation, passing], 4), share);
     }
     let term = match &link.factors {
         Some(factors) => {

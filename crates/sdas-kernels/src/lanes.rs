@@ -107,6 +107,9 @@ pub(crate) fn blocks(channels: usize) -> usize {
 
 /// Lanes of either image where two share them.
 pub(crate) const HALF: usize = LANES / 2;
+/// Numbers of channels that are moved without a call, as half of the lanes are.
+const QUARTER: usize = LANES / 4;
+const EIGHTH: usize = LANES / 8;
 
 /// What fills the lanes: an image's activation, `[pixels, channels]` as tensors hold it, or two of few channels.
 #[derive(Clone, Copy)]
@@ -183,12 +186,15 @@ impl<'a> Pixels<'a> {
     #[allow(unsafe_code)]
     pub(crate) fn tile<const P: usize>(&self, pixel: usize, block: usize) -> [Lanes; P] {
         let first = block * LANES;
-        if let Some(upper) = self.upper.filter(|upper| self.channels == HALF && !upper.is_empty()) {
-            let at = pixel * HALF..(pixel + P) * HALF;
-            let (lower, upper) = (self.values[at.clone()].as_chunks().0, upper[at].as_chunks().0);
-            let (lower, upper): (&[[f32; HALF]; P], &[[f32; HALF]; P]) =
-                (lower.try_into().expect("P pixels"), upper.try_into().expect("P pixels"));
-            return std::array::from_fn(|p| halves(&lower[p], &upper[p]));
+        if let Some(upper) = self.upper.filter(|upper| !upper.is_empty()) {
+            let at = pixel * self.channels..(pixel + P) * self.channels;
+            let (lower, upper) = (&self.values[at.clone()], &upper[at]);
+            match self.channels {
+                HALF => return pairs::<P, HALF>(lower, upper),
+                QUARTER => return pairs::<P, QUARTER>(lower, upper),
+                EIGHTH => return pairs::<P, EIGHTH>(lower, upper),
+                _ => {}
+            }
         }
         if first + LANES > self.channels {
             return std::array::from_fn(|p| self.load(pixel + p, block));
@@ -227,6 +233,20 @@ fn lanes_of(pixel: &[f32], block: usize) -> Lanes {
     lanes
 }
 
+/// `P` pixels of two images of `C` channels.
+#[inline(always)]
+fn pairs<const P: usize, const C: usize>(lower: &[f32], upper: &[f32]) -> [Lanes; P] {
+    let (lower, upper) = (lower.as_chunks().0, upper.as_chunks().0);
+    let (lower, upper): (&[[f32; C]; P], &[[f32; C]; P]) =
+        (lower.try_into().expect("P pixels"), upper.try_into().expect("P pixels"));
+    std::array::from_fn(|p| {
+        let mut lanes = Lanes::ZERO;
+        lanes.0[..C].copy_from_slice(&lower[p]);
+        lanes.0[HALF..HALF + C].copy_from_slice(&upper[p]);
+        lanes
+    })
+}
+
 /// The channels of two images' pixels, zeros beyond the last.
 #[inline(always)]
 fn halves(lower: &[f32], upper: &[f32]) -> Lanes {
@@ -239,10 +259,7 @@ fn halves(lower: &[f32], upper: &[f32]) -> Lanes {
 
 #[inline(always)]
 fn fill_half(half: &mut [f32], values: &[f32]) {
-    match values.as_array::<HALF>() {
-        Some(values) => half.copy_from_slice(values),
-        None => half.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value),
-    }
+    write(half, values.len(), values);
 }
 
 /// [`Pixels`] to write to.
@@ -279,12 +296,14 @@ impl PixelsMut<'_> {
     }
 }
 
-/// Writes the first `count` lanes; whole units and halves need no call.
+/// Writes the first `count` lanes; whole units, halves and so on need no call.
 #[inline(always)]
 fn write(to: &mut [f32], count: usize, lanes: &[f32]) {
     match count {
         LANES => to[..LANES].copy_from_slice(&lanes[..LANES]),
         HALF => to[..HALF].copy_from_slice(&lanes[..HALF]),
+        QUARTER => to[..QUARTER].copy_from_slice(&lanes[..QUARTER]),
+        EIGHTH => to[..EIGHTH].copy_from_slice(&lanes[..EIGHTH]),
         _ => to[..count].iter_mut().zip(lanes).for_each(|(to, lane)| *to = *lane),
     }
 }

@@ -237,28 +237,48 @@ fn means(x: Tensor<5>, stride: Extent) -> Tensor<5> {
         return x;
     }
     let (device, dtype) = (x.device(), x.dtype());
+    let [_, t, h, w, _] = x.dims();
+    let shares = shares([t, h, w], stride);
+    let [frames, height, width] = strided([t, h, w], stride);
+    let shares = TensorData::new(shares, [1, frames, height, width, 1]);
+    let parts = windows(x, stride, |last| last.zeros_like());
+    parts.reduce(|sum, part| sum + part).expect("a window has elements") * Tensor::from_data(shares, (&device, dtype))
+}
+
+/// The largest elements of windows of size `stride` side by side; at an end that a window does not fill, of what is there.
+/// Of equal ones the first has the gradient.
+pub(crate) fn largest(x: Tensor<5>, stride: Extent) -> Tensor<5> {
+    // An element that a window has twice changes nothing.
+    windows(x, stride, |last| last).reduce(|most, part| most.max_pair(part)).expect("a window has elements")
+}
+
+/// The elements of windows of size `stride` side by side, by their place there. `beyond` is what lies beyond an end that a
+/// window does not fill, of the last that is there.
+fn windows(x: Tensor<5>, stride: Extent, beyond: impl Fn(Tensor<5>) -> Tensor<5>) -> impl Iterator<Item = Tensor<5>> {
     let [n, t, h, w, c] = x.dims();
     let (input, output) = ([t, h, w], strided([t, h, w], stride));
     let mut whole = x;
     for axis in 0..3 {
+        let last = whole.clone().narrow(axis + 1, input[axis] - 1, 1);
         let missing = output[axis] * stride[axis] - input[axis];
+        let beyond = (0..missing).map(|_| beyond(last.clone()));
         if missing > 0 {
-            let mut beyond = whole.dims();
-            beyond[axis + 1] = missing;
-            whole = Tensor::cat(vec![whole, Tensor::zeros(beyond, (&device, dtype))], axis + 1);
+            whole = Tensor::cat(std::iter::once(whole).chain(beyond).collect(), axis + 1);
         }
     }
     let [_, rows, columns] = stride;
-    let part = |at: usize| {
+    (0..volume(stride)).map(move |at| {
         let first = [at / (rows * columns), at / columns % rows, at % columns];
         let along = |axis: usize| Slice::new(first[axis] as isize, None, stride[axis] as isize);
         let all = |size: usize| Slice::new(0, Some(size as isize), 1);
         whole.clone().slice([all(n), along(0), along(1), along(2), all(c)])
-    };
-    let sum = (1..volume(stride)).fold(part(0), |sum, at| sum + part(at));
-    let [t, h, w] = output;
-    let shares = TensorData::new(shares(input, stride), [1, t, h, w, 1]);
-    sum * Tensor::from_data(shares, (&device, dtype))
+    })
+}
+
+/// Channels in `groups` groups, one of each group after the other (ShuffleNet: Zhang et al., 2018).
+pub(crate) fn shuffle(x: Tensor<5>, groups: usize) -> Tensor<5> {
+    let [n, t, h, w, c] = x.dims();
+    x.reshape([n * t * h * w, groups, c / groups]).swap_dims(1, 2).reshape([n, t, h, w, c])
 }
 
 /// One over the number of elements in each window of size `stride`, window after window.

@@ -126,7 +126,7 @@ impl Case {
             }
         });
         let links: Vec<_> = links.collect();
-        let forward = || cell(inputs.to_vec(), links, Some(mixes), &STATES);
+        let forward = || cell(inputs.to_vec(), links, Some(mixes), &STATES, 1);
         let output = if portable { portably(forward) } else { forward() };
         let mut outcome = Outcome::default();
         let count = output.activation.shape().num_elements();
@@ -238,7 +238,7 @@ fn other_states_may_be_the_output() {
         factors: None,
     };
     let links = (0..NODES).map(|node| link(node, node + 1)).chain([link(3, 0)]).collect();
-    let output = cell(vec![input(1.0), input(2.0)], links, None, &[1, 5]).activation;
+    let output = cell(vec![input(1.0), input(2.0)], links, None, &[1, 5], 1).activation;
     assert_eq!(output.dims(), [2, 1, 4, 4, 6]);
     let pixel: Vec<f32> = output.slice([0..1, 0..1, 0..1, 0..1, 0..6]).into_data().iter().collect();
     assert_eq!(pixel, [2.0, 2.0, 2.0, 3.0, 3.0, 3.0]);
@@ -268,11 +268,76 @@ fn noise_is_added_by_its_share_of_the_mix() {
     };
     let mixes = Tensor::<2>::from_floats([[0.25, 0.75]], &Device::flex()).autodiff().require_grad();
     let links = vec![link(&mixed, 0, Some(0), 5.0), link(&alone, 1, None, 7.0)];
-    let output = cell(vec![full(2.0).autodiff()], links, Some(mixes.clone()), &[1, 2]).activation;
+    let output = cell(vec![full(2.0).autodiff()], links, Some(mixes.clone()), &[1, 2], 1).activation;
     let pixel: Vec<f32> = output.clone().inner().slice([0..1, 0..1, 0..1, 0..1, 0..6]).into_data().iter().collect();
     // 0.25·5 + 0.75·2, and 7.
     assert_eq!(pixel, [2.75, 2.75, 2.75, 7.0, 7.0, 7.0]);
     let gradient: Vec<f32> = mixes.grad(&output.sum().backward()).unwrap().into_data().iter().collect();
     // The sum of the noise, and that of the input, over 96 elements.
     assert_eq!(gradient, [480.0, 192.0]);
+}
+
+/// Every fourth of the edges' work, against the formula written down with indices: an identity and what passes it by, each
+/// with its factor, and zeros in the place of an edge with a stride, past which the largest elements go.
+#[test]
+fn channels_pass_edges_by_and_are_mingled() {
+    const SHARE: usize = 4;
+    let (own, channels, [height, width]) = (2, 8, [5, 3]);
+    let edge =
+        |stride, operation| Edge { inputs: own, outputs: own, stride, operations: vec![operation], norm: Norm::Plain };
+    let (unit, halved) = (edge([1, 1, 1], Expression::Skip), edge([1, 2, 2], Expression::Zero));
+    let link = |edge, mixed| Link {
+        edge,
+        from: 0,
+        node: 0,
+        weights: None,
+        mode: Mode::Batch,
+        mixed,
+        noise: None,
+        factors: None,
+    };
+    let value = |image: usize, y: usize, x: usize, channel: usize| {
+        let at = ((image * height + y) * width + x) * channels + channel;
+        (at * 37 % 101) as f32 - 50.0
+    };
+    let at = |image, y, x| (0..channels).map(move |channel| value(image, y, x, channel));
+    let values = (0..2).flat_map(|i| (0..height).flat_map(move |y| (0..width).flat_map(move |x| at(i, y, x))));
+    let values: Vec<f32> = values.collect();
+    // Group g of a node's channels before they are mingled; channel 4 j + g afterwards.
+    let mingled = |state: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        (0..channels).map(|channel| state(channel % SHARE * own + channel / SHARE)).collect()
+    };
+    let expected = |edge: &Edge, mixed: bool| -> Vec<f32> {
+        let [_, down, right] = edge.stride;
+        let (of_edge, of_rest) = if mixed { (0.5, 3.0) } else { (1.0, 1.0) };
+        let mut all = Vec::new();
+        for (image, y, x) in (0..2).flat_map(|i| {
+            (0..height.div_ceil(down)).flat_map(move |y| (0..width.div_ceil(right)).map(move |x| (i, y, x)))
+        }) {
+            all.extend(mingled(&|channel| match (channel < own, down) {
+                (true, 1) => of_edge * value(image, y, x, channel),
+                (true, _) => 0.0,
+                (false, _) => {
+                    let rows = down * y..(down * y + down).min(height);
+                    let window = rows.flat_map(|y| (right * x..(right * x + right).min(width)).map(move |x| (y, x)));
+                    of_rest * window.map(|(y, x)| value(image, y, x, channel)).fold(f32::MIN, f32::max)
+                }
+            }));
+        }
+        all
+    };
+    for (edge, mixed) in [(&unit, true), (&unit, false), (&halved, true), (&halved, false)] {
+        let output = || {
+            let input = TensorData::new(values.clone(), [2, 1, height, width, channels]);
+            let mixes = Tensor::<2>::from_floats([[0.5, 3.0]], &Device::flex());
+            // A second node of something computed: a cell of nothing else is not computed in one piece.
+            let second = Link { from: 1, node: 1, ..link(&unit, None) };
+            let links = vec![link(edge, mixed.then_some(0)), second];
+            cell(vec![Tensor::from_data(input, &Device::flex())], links, Some(mixes), &[1], SHARE).activation
+        };
+        for output in [output(), portably(output)] {
+            let own: Vec<f32> = output.into_data().iter().collect();
+            assert_eq!(own, expected(edge, mixed));
+        }
+    }
 }

@@ -250,7 +250,7 @@ impl CellCase {
             Link { edge, from: *from, node: *node, weights, mode, mixed: *mixed, noise: None, factors }
         });
         let links: Vec<_> = links.collect();
-        let output = by.run(|| cell(inputs.to_vec(), links, Some(mixes), &[2, 3, 4, 5]));
+        let output = by.run(|| cell(inputs.to_vec(), links, Some(mixes), &[2, 3, 4, 5], 1));
         let mut outcome = Outcome::default();
         for (link, statistics) in output.statistics.into_iter().enumerate() {
             if let Some(statistics) = statistics {

@@ -54,6 +54,8 @@ struct Case {
     norm: Norm,
     running: bool,
     scaled: bool,
+    /// Parts of the channels, of which edges work on the first.
+    share: usize,
     /// Factors that the rows of the mixes have beyond the operations of any link.
     beyond: usize,
     concat: Vec<usize>,
@@ -73,9 +75,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let nodes = proptest::collection::vec(proptest::collection::vec(link, 1..4), 1..5);
     let norm = prop_oneof![3 => Just(Norm::Plain), 1 => Just(Norm::Affine)];
     let extent = (1..3usize, 4..11usize, 4..11usize).prop_map(|(t, h, w)| [t, h, w]);
-    let sizes = (1..4usize, 2..20usize, 1..5usize, 0..3usize);
+    let sizes = (1..4usize, 2..20usize, 1..5usize, 0..3usize, prop_oneof![2 => Just(1usize), 1 => 2..5usize]);
     (sizes, extent, nodes, any::<[bool; 3]>(), norm, any::<[bool; 4]>(), any::<u64>(), 1..16u32).prop_map(
-        |((inputs, channels, images, beyond), extent, nodes, flags, norm, tracked, seed, outputs)| {
+        |((inputs, channels, images, beyond, share), extent, nodes, flags, norm, tracked, seed, outputs)| {
             let [reduction, running, scaled] = flags;
             let mut links = Vec::new();
             for (node, to) in nodes.iter().enumerate() {
@@ -91,8 +93,9 @@ fn cases() -> impl Strategy<Value = Case> {
             if concat.is_empty() {
                 concat.push(inputs + nodes.len() - 1);
             }
-            let inputs = vec![channels; inputs];
-            Case { inputs, images, extent, links, norm, running, scaled, beyond, concat, tracked, seed }
+            let inputs = vec![channels * share; inputs];
+            let beyond = beyond + usize::from(share > 1);
+            Case { inputs, images, extent, links, norm, running, scaled, share, beyond, concat, tracked, seed }
         },
     )
 }
@@ -116,6 +119,7 @@ fn benchmark(channels: usize) -> Case {
         norm: Norm::Plain,
         running: false,
         scaled: false,
+        share: 1,
         beyond: 0,
         concat: vec![3],
         tracked: [true; 4],
@@ -199,7 +203,7 @@ impl Case {
                 factors: self.scaled.then(|| draw(images).into_iter().map(|v| v as f32).collect()),
             });
         }
-        let forward = || cell(inputs, links, Some(mixes), &self.concat);
+        let forward = || cell(inputs, links, Some(mixes), &self.concat, self.share);
         let output = if portable { portably(forward) } else { forward() };
         let mut outcome = Outcome::default();
         let count = output.activation.shape().num_elements();
@@ -246,11 +250,20 @@ proptest! {
 /// Cells whose channels fill units of lanes, share them, and do neither.
 fn whole() -> impl Iterator<Item = Case> {
     let running = |case| Case { running: true, ..case };
+    let part = |case: Case, share: usize| {
+        let inputs = case.inputs.iter().map(|channels| channels * share).collect();
+        Case { inputs, share, beyond: 1, ..case }
+    };
+    let strided = |mut case: Case| {
+        case.links.iter_mut().filter(|link| link.from == 0).for_each(|link| link.stride = HALVED);
+        case
+    };
     let odd = |case| Case { extent: [1, 15, 13], ..case };
     let even = |case| Case { extent: [1, 16, 32], ..case };
-    [16, 8, 5, 24, 40].into_iter().flat_map(move |channels| {
+    [16, 8, 5, 2, 4, 24, 40].into_iter().flat_map(move |channels| {
         let (cell, block) = (benchmark(channels), residual(channels));
-        [cell.clone(), odd(cell), even(block.clone()), odd(block.clone()), running(block)]
+        let parts = [part(cell.clone(), 4), odd(strided(part(cell.clone(), 2))), strided(part(cell.clone(), 3))];
+        [cell.clone(), odd(cell), even(block.clone()), odd(block.clone()), running(block)].into_iter().chain(parts)
     })
 }
 

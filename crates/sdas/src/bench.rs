@@ -115,7 +115,7 @@ fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
     match settings.phase {
         Phase::Search => {
             let (space, stem_stride) = space(settings.frames);
-            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
+            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 };
             Network::supernet(&Candidates::whole(space), shape)
         }
         Phase::Train => {
@@ -149,7 +149,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
     let mut one: Box<dyn FnMut(usize, [sdas_data::Batch; 2])> = match phase {
         Phase::Search => {
             let (space, stem_stride) = space(frames);
-            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride };
+            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 };
             let supernet = Supernet::new(Candidates::whole(space), shape);
             multiply_adds = supernet.network.counts(extent).multiply_adds;
             let weights = supernet.network.initial_weights(1, device);

@@ -1,6 +1,7 @@
 //! The numbers of a network: one flat tensor per block.
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use std::ops::Range;
 
 /// One optional flat tensor `[count]` per block of a network, by the block's slot.
 ///
@@ -47,12 +48,15 @@ impl Parameters {
         self.slots.iter().flatten().map(|tensor| tensor.dims()[0]).sum()
     }
 
-    /// Keeps `range` of a slot, copied so that the rest's memory is free; an empty range empties the slot.
-    pub fn keep(&mut self, slot: usize, range: std::ops::Range<usize>) {
+    /// Keeps `ranges` of a slot, one after another, copied so that the rest's memory is free; where all are empty the slot
+    /// is, too.
+    pub fn keep(&mut self, slot: usize, ranges: &[Range<usize>]) {
         self.slots[slot] = match self.slots[slot].take() {
-            Some(tensor) if !range.is_empty() => {
+            Some(tensor) if ranges.iter().any(|range| !range.is_empty()) => {
+                let ranges = ranges.iter().filter(|range| !range.is_empty());
                 // A slice may be a view that keeps the whole tensor alive; a copy through the host is not.
-                let kept = tensor.clone().slice([range]).into_data();
+                let kept =
+                    Tensor::cat(ranges.map(|range| tensor.clone().slice([range.clone()])).collect(), 0).into_data();
                 Some(Tensor::from_data(kept, (&tensor.device(), tensor.dtype())))
             }
             _ => None,

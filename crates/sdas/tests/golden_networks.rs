@@ -92,7 +92,10 @@ fn supernet(case: &Case) -> Supernet {
         _ => panic!("{}: a stem's stride has two or three axes", case.name),
     };
     let [channels, cells, classes] = ["channels", "layers", "classes"].map(|key| number(case, key));
-    Supernet::new(Candidates::whole(space(case)), SupernetShape { channels, cells, classes, inputs: 3, stem_stride })
+    Supernet::new(
+        Candidates::whole(space(case)),
+        SupernetShape { channels, cells, classes, inputs: 3, stem_stride, share: 1 },
+    )
 }
 
 fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> SearchState {
@@ -115,7 +118,11 @@ fn run_supernet(
     let mut outcome = Outcome::default();
     let batch = batch(case, "x", "target", numbers, device);
     let tracked = state.weights.tracked();
-    let alpha = state.alpha.tensors(&batch.input).into_iter().map(|alpha| alpha.autodiff().require_grad());
+    let alpha = state
+        .alpha
+        .tensors(&state.supernet.plans, &batch.input)
+        .into_iter()
+        .map(|alpha| alpha.autodiff().require_grad());
     let alpha: Vec<_> = alpha.collect();
     let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
     let logits = state.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input).logits;

@@ -8,9 +8,10 @@ use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::network::Pass;
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
+use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
-use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, Space};
-use sdas::supernet::{Alpha, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
+use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
+use sdas::supernet::{Alpha, AlphaSettings, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_kernels::portably;
 
@@ -28,12 +29,19 @@ fn cast(parameters: &Parameters, dtype: DType) -> Parameters {
 }
 
 fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
-    let shape = SupernetShape { channels: 2, cells: 3, classes: CLASSES, inputs: 3, stem_stride: [1, 1, 1] };
+    let (channels, share) = match mixing.relaxation {
+        Relaxation::Partial { share } => (2 * share, share),
+        _ => (2, 1),
+    };
+    let shape = SupernetShape { channels, cells: 3, classes: CLASSES, inputs: 3, stem_stride: [1, 1, 1], share };
     let supernet = Supernet::new(Candidates::whole(space), shape);
     let device = Device::flex();
     let weights = cast(&supernet.network.initial_weights(1, &device), dtype);
     let statistics = cast(&supernet.network.initial_statistics(&device), dtype);
     let mut alpha = Alpha::new(&supernet.candidates, 1);
+    if share > 1 {
+        alpha = alpha.weighing_edges(space, 1);
+    }
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
@@ -41,8 +49,12 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
 }
 
 fn batch(dtype: DType) -> DeviceBatch {
+    batch_of([1, SIDE, SIDE], dtype)
+}
+
+fn batch_of([t, h, w]: [usize; 3], dtype: DType) -> DeviceBatch {
     let mut random = stream(1, "test", [1, 0]);
-    let shape = [SAMPLES, 1, SIDE, SIDE, 3];
+    let shape = [SAMPLES, t, h, w, 3];
     let pixels: Vec<f32> = (0..shape.iter().product()).map(|_| random.random_range(-1.5..1.5)).collect();
     let labels = vec![0, 2, 1, 2];
     DeviceBatch {
@@ -331,5 +343,181 @@ fn measuring_draws_nothing() {
         let strongest = logits(HARD);
         assert!(strongest.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-9), "{strongest:?}, not {whole:?}");
         assert!(strongest.iter().zip(&softmax).any(|(a, b)| (a - b).abs() > 1e-3));
+    });
+}
+
+const PARTIAL: Relaxation = Relaxation::Partial { share: 2 };
+
+/// softmax(α) · softmax(β), and softmax(β) behind it for what passes by; β over the edges of a node that are undecided.
+fn weighed(state: &SearchState) -> Factors {
+    let space = state.supernet.candidates.space;
+    let of = |(kind, rows): (usize, &Vec<Vec<f32>>)| {
+        let states = state.supernet.plans[kind].states();
+        let width = rows.iter().map(Vec::len).max().unwrap() + 1;
+        let factors = |(edge, row): (usize, &Vec<f32>)| {
+            let node = space.edge(edge).node;
+            let (into, beta) = (space.edges_into(node), &rows[space.edge_count() + node]);
+            let power = |other: usize| match states[other] {
+                EdgeState::Mixed => f64::from(beta[other - into.start]).exp(),
+                _ => 0.0,
+            };
+            let share = power(edge) / into.clone().map(power).sum::<f64>().max(1e-300);
+            let row: Vec<f64> = row.iter().map(|&number| f64::from(number)).collect();
+            let mut factors: Vec<f64> = softmax(&row).into_iter().map(|p| p * share).chain([share]).collect();
+            factors.resize(width, 0.0);
+            factors
+        };
+        rows[..space.edge_count()].iter().enumerate().map(factors).collect()
+    };
+    state.alpha.values.iter().enumerate().map(of).collect()
+}
+
+/// Of α and of β, with an edge decided and one pruned.
+#[test]
+fn gradients_of_beta_are_those_of_the_formula() {
+    portably(|| {
+        for (space, states) in [
+            (&NB201, vec![(3, EdgeState::Decided(2))]),
+            (
+                &S2,
+                vec![
+                    (0, EdgeState::Decided(1)),
+                    (1, EdgeState::Decided(0)),
+                    (6, EdgeState::Decided(1)),
+                    (7, EdgeState::Pruned),
+                ],
+            ),
+        ] {
+            let mut state = state(space, Mixing { relaxation: PARTIAL, ..Mixing::default() }, DType::F64);
+            let mut plans = state.supernet.plans.clone();
+            let mut own = plans[0].states().to_vec();
+            states.into_iter().for_each(|(edge, state)| own[edge] = state);
+            plans[0] = serde_json::from_value(serde_json::to_value(own).unwrap()).unwrap();
+            state.supernet = state.supernet.with_plans(plans);
+            state.weights = cast(&state.supernet.network.initial_weights(1, &Device::flex()), DType::F64);
+            state.statistics = cast(&state.supernet.network.initial_statistics(&Device::flex()), DType::F64);
+            let batch = batch_of([1, 7, 9], DType::F64);
+            let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+            assert_near(gradient.tally.mean_loss(), loss(&state, &weighed(&state), &batch), "the loss");
+            let edges = space.edge_count();
+            let last = space.kinds().len() - 1;
+            for (kind, row) in [(0, 2), (0, 5), (0, edges + 1), (0, edges + 2), (last, 1), (last, edges + 2)] {
+                for at in 0..state.alpha.values[kind][row].len() {
+                    let before = state.alpha.values[kind][row][at];
+                    let mut moved = |by: f64| {
+                        state.alpha.values[kind][row][at] = (f64::from(before) + by) as f32;
+                        loss(&state, &weighed(&state), &batch)
+                    };
+                    let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+                    state.alpha.values[kind][row][at] = before;
+                    let what = format!("{space}, kind {kind}, row {row}, number {at}");
+                    assert_near(gradient.values[kind][row][at], slope, &what);
+                }
+            }
+            // β of a decided edge, the first of three or of the fourth node's five, is out of it.
+            let [decided, other] = if edges == 6 { [(8, 0), (8, 1)] } else { [(edges + 2, 1), (edges + 2, 0)] };
+            assert_eq!(gradient.values[0][decided.0][decided.1], 0.0);
+            assert!(gradient.values[0][other.0][other.1].abs() > 1e-5);
+        }
+    });
+}
+
+/// In one piece, or edge by edge where there is noise, a step is that of the reference, on sizes that no window fills.
+#[test]
+fn every_space_is_searched_on_a_part_of_its_channels() {
+    for space in SPACES {
+        let extent = if *space == &VIDEO { [3, 9, 7] } else { [1, 9, 7] };
+        let step = |dtype| {
+            let mut state = state(space, Mixing { relaxation: PARTIAL, ..Mixing::default() }, dtype);
+            let (batch, settings) = (batch_of(extent, dtype), SgdSettings::default());
+            let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &settings);
+            let norm = state.weight_step(&batch, 0.1, &settings).gradient_norm;
+            let logits = state.evaluate(batch.input.clone()).into_data().iter::<f64>().collect::<Vec<_>>();
+            let mut numbers = gradient.values.concat().concat();
+            numbers.extend(logits);
+            numbers.push(norm);
+            numbers
+        };
+        let (own, reference) = (step(DType::F32), portably(|| step(DType::F64)));
+        assert_eq!(own.len(), reference.len());
+        let scale = reference.iter().fold(0.0f64, |most, number| most.max(number.abs()));
+        for (at, (own, reference)) in own.iter().zip(&reference).enumerate() {
+            assert!((own - reference).abs() < 2e-3 * scale, "{space}, number {at}: {own}, not {reference}");
+        }
+    }
+}
+
+/// Of the operations of edges, every second goes: the network is as with factors of 0 there, α's softmax is over the others,
+/// and weights, momentum and statistics are as long as what is left.
+#[test]
+fn what_edges_lose_is_gone_and_the_rest_share() {
+    portably(|| {
+        for (space, relaxation) in [(&NB201, Relaxation::Softmax {}), (&S1, Relaxation::Softmax {}), (&NB201, PARTIAL)]
+        {
+            let whole = state(space, Mixing { relaxation, ..Mixing::default() }, DType::F64);
+            let mut state = whole.clone();
+            let mut states = vec![EdgeState::Mixed; space.edge_count()];
+            let count = |edge: usize| whole.supernet.candidates.of(CellKind::Normal, edge).len();
+            for edge in [0, 1, 4] {
+                states[edge] = EdgeState::Left((edge % 2..count(edge)).step_by(2).collect());
+            }
+            let mut plan = serde_json::from_value(serde_json::to_value(&states).unwrap()).unwrap();
+            std::mem::swap(&mut state.supernet.plans[0], &mut plan);
+            let mut remains = Remains::default();
+            state.supernet.follow(CellKind::Normal, &plan, &mut remains);
+            let SearchState { weights, statistics, sgd, .. } = &mut state;
+            remains.apply(&mut [weights, &mut sgd.momentum], statistics);
+            let lengths = |parameters: &Parameters| -> Vec<usize> {
+                parameters.to_host().iter().map(|slot| slot.as_ref().map_or(0, Vec::len)).collect()
+            };
+            assert_eq!(lengths(&state.weights), state.supernet.network.weight_counts());
+            assert_eq!(lengths(&state.sgd.momentum), state.supernet.network.weight_counts());
+            assert_eq!(lengths(&state.statistics), state.supernet.network.statistic_counts());
+            assert!(state.weights.count() < whole.weights.count());
+
+            let mut factors = match relaxation {
+                Relaxation::Partial { .. } => weighed(&whole),
+                _ => plain(&whole.alpha),
+            };
+            for (edge, row) in factors[0].iter_mut().enumerate() {
+                let own = |at: usize| states[edge].has(at);
+                let (all, left): (f64, f64) = (0..count(edge))
+                    .fold((0.0, 0.0), |(all, left), at| (all + row[at], left + if own(at) { row[at] } else { 0.0 }));
+                row.iter_mut().take(count(edge)).enumerate().for_each(|(at, factor)| {
+                    *factor = if own(at) { *factor * all / left } else { 0.0 };
+                });
+            }
+            let batch = batch_of([1, 7, 9], DType::F64);
+            let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+            assert_near(gradient.tally.mean_loss(), loss(&whole, &factors, &batch), &format!("{space}, the loss"));
+            for (edge, row) in gradient.values[0].iter().enumerate().take(space.edge_count()) {
+                let sum: f64 = row.iter().sum();
+                assert!(sum.abs() < 1e-9, "a softmax's gradient sums up to 0, not {sum}");
+                assert!((0..row.len()).all(|at| states[edge].has(at) || row[at] == 0.0));
+            }
+            assert!(gradient.values[0][0].iter().any(|value| value.abs() > 1e-6) || space == &S1);
+
+            // What is gone is never drawn, and a step leaves its α alone.
+            let before = state.alpha.clone();
+            state.mixing.relaxation = HARD;
+            let step = |step: usize, state: &mut SearchState| {
+                state.mixing.go_to(step, 0, 10);
+                let gradient = state.alpha_gradient(Order::First, &batch, &batch, 0.1, &SgdSettings::default());
+                state.alpha.update(&gradient.values, &state.supernet.plans, &AlphaSettings::default());
+            };
+            if relaxation == (Relaxation::Softmax {}) {
+                (0..5).for_each(|at| step(at, &mut state));
+                for (edge, row) in state.alpha.values[0].iter().enumerate() {
+                    for (at, value) in row.iter().enumerate() {
+                        let learns = states[edge].has(at) && states[edge].left(row.len()).count() > 1;
+                        assert_eq!(
+                            *value != before.values[0][edge][at],
+                            learns,
+                            "{space}, edge {edge}, operation {at}"
+                        );
+                    }
+                }
+            }
+        }
     });
 }

@@ -8,6 +8,7 @@ use super::fan::{Kept, Statistics};
 use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
+use super::passing::{Maxima, StateBack};
 use super::tensors::Tensors;
 use super::topology::{Call, Place, shapes};
 use crate::crew::each;
@@ -30,9 +31,21 @@ const INPUTS: usize = 4;
 const LINKS: usize = 28;
 
 /// Whether the fused cell computes this one: in single precision, with nodes of one size side by side as its output.
-pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&Tensor<2>>, concat: &[usize]) -> bool {
+pub(crate) fn handles_cell(
+    inputs: &[Tensor<5>],
+    links: &[Link],
+    mixes: Option<&Tensor<2>>,
+    concat: &[usize],
+    share: usize,
+) -> bool {
     let samples = inputs[0].dims()[0];
-    let Some(shapes) = shapes(inputs, links) else { return false };
+    let Some(shapes) = shapes(inputs, links, share) else { return false };
+    let first = |link: &Link| links.iter().find(|other| other.from == link.from).expect("it is there itself");
+    // What passes edges by is one for all that read a state, and as it is of a node.
+    let fits = |link: &Link| {
+        let stride = link.edge.stride;
+        link.factors.is_none() && stride == if link.from < inputs.len() { first(link).edge.stride } else { [1; 3] }
+    };
     let whole = inputs.iter().all(|input| input.dims()[0] == samples && input.dtype() == DType::F32)
         && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
         && links.iter().all(|link| link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32));
@@ -42,21 +55,29 @@ pub(crate) fn handles_cell(inputs: &[Tensor<5>], links: &[Link], mixes: Option<&
     let device = inputs[0].device();
     let here = runs_on(&device, links.iter().map(|link| link.edge));
     #[cfg(feature = "gpu")]
-    let here = here && (device == Device::flex() || crate::gpu::computes_cell(&shapes, links, mixes, concat));
+    let there = || share == 1 && crate::gpu::computes_cell(&shapes, links, mixes, concat);
+    #[cfg(feature = "gpu")]
+    let here = here && (device == Device::flex() || there());
     here && whole
         && inputs.len() <= INPUTS
         && links.len() <= LINKS
         && concat.iter().enumerate().all(is_output)
         && links.iter().any(|link| link.edge.computes())
-        && links.iter().all(|link| link.noise.is_none())
+        && links.iter().all(|link| link.noise.is_none() && (share == 1 || fits(link)))
 }
 
 /// [`crate::cell`] in one piece.
-pub(crate) fn cell(inputs: Vec<Tensor<5>>, links: Vec<Link>, mixes: Option<Tensor<2>>, concat: &[usize]) -> CellOutput {
+pub(crate) fn cell(
+    inputs: Vec<Tensor<5>>,
+    links: Vec<Link>,
+    mixes: Option<Tensor<2>>,
+    concat: &[usize],
+    share: usize,
+) -> CellOutput {
     let absent = Tensor::<1>::zeros([1], &inputs[0].device().inner());
     let absent = || absent.clone().into_dispatch();
     let batch = links.iter().all(|link| matches!(link.mode, Mode::Batch));
-    let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, batch));
+    let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, share, batch));
     let (mut weights, mut running) = (Vec::with_capacity(LINKS), Vec::new());
     for (link, place) in links.into_iter().zip(&call.places) {
         check_weights(&place.plan, link.weights.as_ref());
@@ -169,28 +190,35 @@ impl FusedCell for Flex {
     ) -> CellForwarded<Self> {
         let (inputs, mixes) = (contiguous(inputs), mixes.to_contiguous());
         let (weights, running) = (contiguous(weights), contiguous(running));
-        let mut nodes: Vec<_> = (0..call.nodes()).map(|node| Buffer::of_floats(call.count(node))).collect();
+        // Sums of what edges give, and in the end the nodes.
+        let mut nodes: Vec<_> = (0..call.nodes()).map(|node| Buffer::of_floats(call.own_count(node))).collect();
         for (node, buffer) in nodes.iter_mut().enumerate().filter(|(node, _)| !call.ends_in(*node)) {
-            buffer.floats()[..call.count(node)].fill(0.0);
+            buffer.floats()[..call.own_count(node)].fill(0.0);
         }
+        let mut joined = 0;
+        let maxima: Vec<_> = (0..call.inputs).map(|input| call.maxima(input, values(&inputs[input]))).collect();
         let mut begun = vec![false; nodes.len()];
         let mut statistics: Vec<_> = call.places.iter().map(|place| vec![0.0; place.plan.statistics]).collect();
         let mut kept = Vec::with_capacity(call.fans.len());
         for members in &call.fans {
             // A node reads states before it only.
             let left = call.nodes_before(members.from);
+            call.join(&mut nodes, joined..left, &inputs, &maxima, values(&mixes));
+            joined = joined.max(left);
             let (before, after) = nodes.split_at_mut(left);
             let input = match members.from.checked_sub(call.inputs) {
                 None => values(&inputs[members.from]),
                 Some(node) => &before[node].as_floats()[..call.count(node)],
             };
+            let first = call.parts().map(|parts| parts.first(input));
+            let input = first.as_ref().map_or(input, |first| &first.as_floats()[..input.len() / call.share]);
             let fan = call.fan(members, input, &weights, values(&mixes));
             let mut batch: Vec<_> = members.links.iter().map(|&link| std::mem::take(&mut statistics[link])).collect();
             let own = fan.units(match call.batch {
                 true => Statistics::Batch(&mut batch),
                 false => Statistics::Running(members.links.iter().map(|&link| values(&running[link])).collect()),
             });
-            let after = after.iter_mut().zip(left..).map(|(buffer, node)| &mut buffer.floats()[..call.count(node)]);
+            let after = after.iter_mut().zip(left..).map(|(buffer, node)| &mut buffer.floats()[..call.own_count(node)]);
             let mut after: Vec<_> = after.map(Some).collect();
             let onto = members.links.iter().zip(batch).map(|(&link, batch)| {
                 statistics[link] = batch;
@@ -203,6 +231,7 @@ impl FusedCell for Flex {
                 kept.push(own);
             }
         }
+        call.join(&mut nodes, joined..call.nodes(), &inputs, &maxima, values(&mixes));
         let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
         let is_kept = |node: usize| keep && call.reads(node);
         let (output, channels) = call.output();
@@ -234,87 +263,125 @@ impl FusedCell for Flex {
     ) -> CellReturned<Self> {
         let (inputs, mixes) = (contiguous(inputs), mixes.to_contiguous());
         let (weights, gradient) = (contiguous(weights), gradient.to_contiguous());
-        // None where no gradient has come to a node yet.
-        let mut nodes: Vec<Option<Buffer>> = (0..call.nodes()).map(|_| None).collect();
+        // By state; None where no gradient has come to it yet.
+        let mut gradients: Vec<Option<Buffer>> = call.shapes.iter().map(|_| None).collect();
         let (output, channels) = call.output();
         for (node, buffer) in output.into_iter().zip(apart(values(&gradient), &channels)) {
-            nodes[node] = Some(buffer);
+            gradients[call.inputs + node] = Some(buffer);
         }
         drop(gradient);
-        let size = |state: usize| if wanted.inputs[state] { values(&inputs[state]).len() } else { 0 };
-        let mut input_gradients: [Buffer; INPUTS] = std::array::from_fn(|state| Buffer::borrow_floats(size(state)));
-        let mut begun = [false; INPUTS];
+        // Those of what passed edges by.
+        let mut passed: Vec<Option<Buffer>> = call.shapes.iter().map(|_| None).collect();
         let mut mix_gradients = vec![0.0; if wanted.mixes { values(&mixes).len() } else { 0 }];
         let mut weight_gradients: Vec<_> = call.places.iter().map(|_| Vec::new()).collect();
         let mut kept: CellKept = kept.take();
-        for members in call.fans.iter().rev() {
-            let own = kept.fans.pop().expect("every fan has kept something, for one way back");
-            let left = call.nodes_before(members.from);
-            let (before, after) = nodes.split_at_mut(left);
-            let ends = || members.links.iter().map(|&link| call.places[link].node);
-            if ends().all(|node| after[node - left].is_none()) {
-                for &link in &members.links {
-                    weight_gradients[link] = vec![0.0; if wanted.weights { call.places[link].plan.weights } else { 0 }];
+        let mut fans = call.fans.iter().rev().peekable();
+        for state in (0..call.shapes.len()).rev() {
+            let (before, after) = gradients.split_at_mut(state + 1);
+            let is_wanted = state >= call.inputs || wanted.inputs[state];
+            let whole = match state.checked_sub(call.inputs) {
+                None => values(&inputs[state]),
+                Some(node) => kept.nodes[node].as_ref().map_or(&[][..], |kept| &kept.as_floats()[..call.count(node)]),
+            };
+            let (mut first, mut of_first) = (None, None);
+            while let Some(members) = fans.next_if(|members| members.from == state) {
+                let own = kept.fans.pop().expect("every fan has kept something, for one way back");
+                let ends = || members.links.iter().map(|&link| call.places[link].node);
+                let end = |node: usize| call.inputs + node - (state + 1);
+                if ends().all(|node| after[end(node)].is_none()) {
+                    for &link in &members.links {
+                        let count = if wanted.weights { call.places[link].plan.weights } else { 0 };
+                        weight_gradients[link] = vec![0.0; count];
+                    }
+                    continue;
                 }
-                continue;
-            }
-            ends().for_each(|node| {
-                after[node - left].get_or_insert_with(|| {
-                    let mut zeros = Buffer::borrow_floats(call.count(node));
-                    zeros.fill(Lanes::ZERO);
-                    zeros
+                ends().for_each(|node| {
+                    after[end(node)].get_or_insert_with(|| {
+                        let mut zeros = Buffer::borrow_floats(call.own_count(node));
+                        zeros.fill(Lanes::ZERO);
+                        zeros
+                    });
                 });
-            });
-            let (input, to, begun) = match members.from.checked_sub(call.inputs) {
-                None => {
-                    let to = &mut input_gradients[members.from].floats()[..size(members.from)];
-                    (values(&inputs[members.from]), to, std::mem::replace(&mut begun[members.from], true))
-                }
-                Some(node) => {
-                    let (count, begun) = (call.count(node), before[node].is_some());
-                    let input = kept.nodes[node].as_ref().expect("what is read is kept");
-                    let to = before[node].get_or_insert_with(|| Buffer::borrow_floats(count));
-                    (&input.as_floats()[..count], &mut to.floats()[..count], begun)
-                }
-            };
-            let scaled: Vec<_> = members
-                .links
-                .iter()
-                .map(|&link| {
-                    let Place { node, factors, .. } = &call.places[link];
-                    let gradient = after[node - left].as_ref().expect("it is there by now");
-                    let gradient = &gradient.as_floats()[..call.count(*node)];
-                    factors.as_ref().map(|factors| scale_images(gradient, factors)).ok_or(gradient)
-                })
-                .collect();
-            let backward = Backward {
-                fan: call.fan(members, input, &weights, values(&mixes)),
-                gradients: scaled
+                let count = whole.len() / call.share;
+                let (input, to) = match call.parts() {
+                    None => (whole, &mut before[state]),
+                    Some(parts) => {
+                        let first = first.get_or_insert_with(|| parts.first(whole));
+                        (&first.as_floats()[..count], &mut of_first)
+                    }
+                };
+                let begun = to.is_some();
+                let to = is_wanted.then(|| to.get_or_insert_with(|| Buffer::borrow_floats(count)));
+                let to = to.map_or(&mut [][..], |to| &mut to.floats()[..count]);
+                let scaled: Vec<_> = members
+                    .links
                     .iter()
-                    .zip(ends())
-                    .map(|(scaled, node)| match scaled {
-                        Ok(scaled) => &scaled.as_floats()[..call.count(node)],
-                        Err(gradient) => gradient,
+                    .map(|&link| {
+                        let Place { node, factors, .. } = &call.places[link];
+                        let gradient = after[end(*node)].as_ref().expect("it is there by now");
+                        let gradient = &gradient.as_floats()[..call.own_count(*node)];
+                        factors.as_ref().map(|factors| scale_images(gradient, factors)).ok_or(gradient)
                     })
-                    .collect(),
-                batch: call.batch,
-                wanted: Wanted { input: !to.is_empty(), weights: wanted.weights, mix: wanted.mixes },
-            };
-            let gradients = backward.run(own, InputGradient { values: to, begun });
-            for (&link, Gradients { weights, mix }) in members.links.iter().zip(gradients) {
-                weight_gradients[link] = weights;
-                if let Some(row) = call.places[link].mixed.filter(|_| wanted.mixes) {
-                    mix_gradients[row * call.columns..][..mix.len()].copy_from_slice(&mix);
+                    .collect();
+                let backward = Backward {
+                    fan: call.fan(members, input, &weights, values(&mixes)),
+                    gradients: scaled
+                        .iter()
+                        .zip(ends())
+                        .map(|(scaled, node)| match scaled {
+                            Ok(scaled) => &scaled.as_floats()[..call.own_count(node)],
+                            Err(gradient) => gradient,
+                        })
+                        .collect(),
+                    batch: call.batch,
+                    wanted: Wanted { input: !to.is_empty(), weights: wanted.weights, mix: wanted.mixes },
+                };
+                let gradients = backward.run(own, InputGradient { values: to, begun });
+                for (&link, Gradients { weights, mix }) in members.links.iter().zip(gradients) {
+                    weight_gradients[link] = weights;
+                    if let Some(row) = call.places[link].mixed.filter(|_| wanted.mixes) {
+                        mix_gradients[row * call.columns..][..mix.len()].copy_from_slice(&mix);
+                    }
                 }
+            }
+            let Some(parts) = call.parts() else { continue };
+            let maxima = call.maxima(state, whole);
+            let going_on = maxima.as_ref().map_or(whole, Maxima::values);
+            let passing = call.passing_from(state, going_on, values(&mixes), &passed);
+            if !passing.is_empty() || of_first.is_some() {
+                let begun = before[state].is_some();
+                let to = is_wanted.then(|| before[state].get_or_insert_with(|| Buffer::borrow_floats(whole.len())));
+                let to = to.map_or(&mut [][..], |to| &mut to.floats()[..whole.len()]);
+                let back = StateBack {
+                    to,
+                    begun,
+                    edges: of_first.as_ref().map(|edges| &edges.as_floats()[..whole.len() / call.share]),
+                    maxima: maxima.as_ref(),
+                    extent: call.shapes[state].extent,
+                    stride: call.stride(state),
+                    wants_factors: wanted.mixes,
+                };
+                let factors = parts.back(back, &passing);
+                for ((passing, _), factor) in passing.iter().zip(factors) {
+                    if let Some(at) = passing.mixed.filter(|_| wanted.mixes) {
+                        mix_gradients[at] = factor as f32;
+                    }
+                }
+            }
+            let gradient = before[state].take_if(|_| state >= call.inputs);
+            if let Some(gradient) = gradient {
+                let [edges, rest] = parts.part(&gradient.as_floats()[..call.count(state - call.inputs)]);
+                (before[state], passed[state]) = (Some(edges), Some(rest));
             }
         }
-        let inputs = input_gradients.into_iter().enumerate().map(|(state, gradient)| {
+        gradients.resize_with(INPUTS, || None);
+        let inputs = gradients.into_iter().enumerate().map(|(state, gradient)| {
             let shape = inputs[state].layout().shape().to_vec();
-            match (wanted.inputs[state], begun[state]) {
-                (true, true) => pooled(gradient, shape),
+            match gradient.filter(|_| state < call.inputs && wanted.inputs[state]) {
+                Some(gradient) => pooled(gradient, shape),
                 // No edge reads it.
-                (true, false) => tensor(vec![0.0; shape.iter().product()], shape),
-                (false, _) => flat(vec![]),
+                None if wanted.inputs[state] => tensor(vec![0.0; shape.iter().product()], shape),
+                None => flat(vec![]),
             }
         });
         let inputs = Tensors(inputs.collect());

@@ -24,6 +24,7 @@ mod input_back;
 mod memory;
 mod normal;
 mod pack;
+mod passing;
 mod plan;
 mod pool;
 mod product;

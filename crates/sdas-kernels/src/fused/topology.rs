@@ -18,8 +18,9 @@ pub(crate) struct Shape {
     pub(crate) channels: usize,
 }
 
-/// The sizes of all states; none if edges do not fit them, or one another.
-pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>> {
+/// The sizes of all states, of whose channels edges work on one of `share` parts; none if edges do not fit them, or one
+/// another.
+pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link], share: usize) -> Option<Vec<Shape>> {
     let of_input = |input: &Tensor<5>| {
         let [_, t, h, w, channels] = input.dims();
         Shape { extent: [t, h, w], channels }
@@ -27,13 +28,13 @@ pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link]) -> Option<Vec<Shape>>
     let mut shapes: Vec<_> = inputs.iter().map(of_input).collect();
     for Link { edge, from, node, .. } in links {
         let read = shapes[*from];
-        let shape = Shape { extent: edge.output_extent(read.extent), channels: edge.outputs };
+        let shape = Shape { extent: edge.output_extent(read.extent), channels: edge.outputs * share };
         match shapes.get(inputs.len() + node) {
             None => shapes.push(shape),
             Some(other) if *other != shape => return None,
             Some(_) => {}
         }
-        if edge.inputs != read.channels {
+        if edge.inputs * share != read.channels {
             return None;
         }
     }
@@ -46,6 +47,8 @@ pub struct Call {
     width: Width,
     pub(crate) batch: bool,
     pub(super) samples: usize,
+    /// Parts that the states' channels are in, of which the edges work on the first.
+    pub(super) share: usize,
     /// How many of the tensors that are given are inputs; the others are there to make up the number.
     pub(crate) inputs: usize,
     /// By state.
@@ -64,6 +67,7 @@ pub struct Call {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) plan: Arc<Plan>,
+    pub(super) stride: Extent,
     pub(crate) from: usize,
     pub(crate) node: usize,
     pub(crate) mixed: Option<usize>,
@@ -83,12 +87,15 @@ impl Call {
         links: &[Link],
         mixes: Option<&Tensor<2>>,
         concat: &[usize],
+        share: usize,
         batch: bool,
     ) -> Self {
         let samples = inputs[0].dims()[0];
-        let shapes = shapes(inputs, links).expect("edges fit the states of a cell that is computed in one piece");
+        let shapes =
+            shapes(inputs, links, share).expect("edges fit the states of a cell that is computed in one piece");
         let place = |link: &Link| Place {
             plan: Plan::of(link.edge, samples, shapes[link.from].extent),
+            stride: link.edge.stride,
             from: link.from,
             node: link.node,
             mixed: link.mixed,
@@ -112,6 +119,7 @@ impl Call {
             width: Width::current(),
             batch,
             samples,
+            share,
             inputs: inputs.len(),
             shapes,
             concat: concat.to_vec(),
@@ -131,17 +139,26 @@ impl Call {
         self.samples * volume(extent) * channels
     }
 
+    /// Values of a node that edges give.
+    pub(super) fn own_count(&self, node: usize) -> usize {
+        self.count(node) / self.share
+    }
+
     /// Nodes up to the one that is the state `from`: those that links from there do not end in.
     pub(super) fn nodes_before(&self, from: usize) -> usize {
         (from + 1).saturating_sub(self.inputs)
     }
 
-    /// Whether an edge reads a node.
+    /// Whether an edge reads a node, or hands a part of it on.
     pub(super) fn reads(&self, node: usize) -> bool {
-        self.fans.iter().any(|members| members.from == self.inputs + node)
+        let from = self.inputs + node;
+        match self.share {
+            1 => self.fans.iter().any(|members| members.from == from),
+            _ => self.places.iter().any(|place| place.from == from),
+        }
     }
 
-    /// Whether anything is added to a node.
+    /// Whether edges add anything to a node.
     pub(super) fn ends_in(&self, node: usize) -> bool {
         self.fans.iter().any(|members| members.links.iter().any(|&link| self.places[link].node == node))
     }

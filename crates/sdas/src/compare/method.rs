@@ -16,6 +16,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("gdas", r#"search.relaxation.kind = "gumbel_hard""#),
     ("beta-darts", "search.beta_decay = 50.0"),
     ("darts-minus", "search.auxiliary_skip = 1.0"),
+    ("pc-darts", r#"search.relaxation.kind = "partial""#),
 ];
 /// What such a name begins with where the recipe's schedule stays.
 const SCHEDULED: &str = "sdas-";
@@ -31,6 +32,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("sgas1", r#"search.criterion = "sgas1""#),
     ("sgas2", r#"search.criterion = "sgas2""#),
     ("random_order", r#"search.criterion = "random""#),
+    ("shrink", "search.schedule.unit = \"operation\"\nsearch.criterion = \"strength\""),
 ];
 /// The method that searches nothing.
 const DRAWN: &str = "random";
@@ -73,8 +75,9 @@ fn builtin_names() -> impl Iterator<Item = String> {
 
 impl Method {
     /// The method called `name`: one of the recipe's own (`[methods.NAME]`), or one of those built in: `sdas` (the recipe
-    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, what the
-    /// literature puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus` as published, `sdas-gdas` and
+    /// as it is), `das`, `random` (no search), the recipe with another criterion, by the criterion's name, or with
+    /// operations decided (`shrink`), what the
+    /// literature puts beside the schedule (`snas`, `gdas`, `beta-darts`, `darts-minus`, `pc-darts` as published, `sdas-gdas` and
     /// so on with the recipe's schedule), and the searches that ask a table of trained cells, by their names.
     ///
     /// # Errors

@@ -43,12 +43,12 @@ impl Network {
 
     /// The supernet of a space: every edge of every cell mixes all its candidate operations. The stem is one convolution.
     pub fn supernet(candidates: &Candidates, shape: SupernetShape) -> Network {
-        let SupernetShape { channels, cells, classes, inputs, stem_stride } = shape;
+        let SupernetShape { channels, cells, classes, inputs, stem_stride, share } = shape;
         let mut builder = Builder::new(candidates.space, channels, Norm::Plain);
         builder.single_stem(inputs, stem_stride);
         for index in 0..cells {
             let kind = builder.begin_cell(index, cells);
-            builder.search_cell(kind, candidates.edges(kind));
+            builder.search_cell(kind, candidates.edges(kind), share);
         }
         builder.finish(classes, None)
     }
@@ -167,7 +167,7 @@ impl Builder {
             edge("conv_b", [1, 1, outputs], UNIT, convolve),
             edge("downsample", [0, 1, inputs], stride, Expression::Shrink),
         ];
-        self.push(Cell { kind: None, inputs: 1, preprocess: Vec::new(), edges, concat: vec![2] });
+        self.push(Cell { kind: None, inputs: 1, preprocess: Vec::new(), edges, concat: vec![2], share: 1 });
     }
 
     fn preprocess(&mut self) -> Vec<Block> {
@@ -186,27 +186,28 @@ impl Builder {
         read.map(|(index, (inputs, stride))| block(index, inputs, stride)).collect()
     }
 
-    /// The edge of the current cell that runs `operations` from state `from`.
-    fn edge(&self, kind: CellKind, from: usize, operations: Vec<Expression>) -> Edge {
+    /// The edge of the current cell that runs `operations` from state `from`, on one of `share` parts of its channels.
+    fn edge(&self, kind: CellKind, from: usize, operations: Vec<Expression>, share: usize) -> Edge {
         let stride = match kind {
             CellKind::Reduction if from < self.space.inputs => self.space.stride,
             _ => UNIT,
         };
-        Edge { inputs: self.channels, outputs: self.channels, stride, operations, norm: self.norm }
+        let channels = self.channels / share;
+        Edge { inputs: channels, outputs: channels, stride, operations, norm: self.norm }
     }
 
-    fn search_cell(&mut self, kind: CellKind, candidates: &[Vec<&'static Operation>]) {
+    fn search_cell(&mut self, kind: CellKind, candidates: &[Vec<&'static Operation>], share: usize) {
         let index = self.cells.len();
         let preprocess = self.preprocess();
         let mut edges = Vec::with_capacity(candidates.len());
         for (row, (place, operations)) in self.space.edges().zip(candidates).enumerate() {
             let operations = operations.iter().map(|operation| operation.expression.clone()).collect();
-            let edge = self.edge(kind, place.from, operations);
+            let edge = self.edge(kind, place.from, operations, share);
             let block = self.block(format!("cells.{index}.edges.{row}"), 0, edge);
             edges.push(CellEdge { from: place.from, node: place.node, mixed: Some(row), block });
         }
         let concat = self.space.concat();
-        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat });
+        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat, share });
     }
 
     fn derived_cell(&mut self, kind: CellKind, genes: &Genes) {
@@ -214,12 +215,12 @@ impl Builder {
         let preprocess = self.preprocess();
         let mut edges = Vec::new();
         for (node, gene) in genes.edges() {
-            let edge = self.edge(kind, gene.from, vec![gene.operation.expression.clone()]);
+            let edge = self.edge(kind, gene.from, vec![gene.operation.expression.clone()], 1);
             let block = self.block(format!("cells.{index}.ops.{}", edges.len()), 0, edge);
             edges.push(CellEdge { from: gene.from, node, mixed: None, block });
         }
         let concat = genes.concat.clone();
-        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat });
+        self.push(Cell { kind: Some(kind), inputs: self.space.inputs, preprocess, edges, concat, share: 1 });
     }
 
     fn push(&mut self, cell: Cell) {

@@ -20,6 +20,8 @@ pub struct Cell {
     pub edges: Vec<CellEdge>,
     /// The states that are the output, side by side.
     pub concat: Vec<usize>,
+    /// Parts that the states' channels are in, of which the edges work on the first; 1 where they work on all.
+    pub share: usize,
 }
 
 /// An edge within a cell.
@@ -37,7 +39,7 @@ pub struct CellEdge {
 
 impl Cell {
     /// From the two outputs before, `[N, T, H, W, C]`, of which it reads as many as it has inputs, to its own. `mixes` holds
-    /// the kind's softmax(α), a row an edge.
+    /// the factors of the kind's operations, a row an edge.
     pub(super) fn forward(
         &self,
         pass: &mut BlockPass<'_>,
@@ -68,7 +70,7 @@ impl Cell {
             links.push((&edge.block, link));
         }
         let (blocks, links): (Vec<_>, Vec<_>) = links.into_iter().unzip();
-        let output = sdas_kernels::cell(inputs, links, mixes.cloned(), &self.concat);
+        let output = sdas_kernels::cell(inputs, links, mixes.cloned(), &self.concat, self.share);
         for (block, statistics) in blocks.into_iter().zip(output.statistics) {
             block.report(pass, statistics);
         }
@@ -84,7 +86,10 @@ impl Cell {
         let [samples, t, h, w, _] = inputs[0].dims();
         // All nodes of a cell that is searched have one size, which its first edge, from an input, gives.
         let size = self.edges[0].block.edge.output_extent([t, h, w]);
-        let drawn = |edge: &CellEdge| noise.drawn(edge.block.slot, samples, size, self.channels(), &inputs[0]);
+        let drawn = |edge: &CellEdge| {
+            let Block { slot, edge, .. } = &edge.block;
+            noise.drawn(*slot, samples, size, edge.outputs, &inputs[0])
+        };
         self.edges.iter().filter(is_noisy).map(|edge| (edge.block.slot, drawn(edge))).collect()
     }
 
@@ -95,7 +100,7 @@ impl Cell {
 
     /// Channels of its nodes.
     pub(super) fn channels(&self) -> usize {
-        self.edges.first().map_or(0, |edge| edge.block.edge.outputs)
+        self.edges.first().map_or(0, |edge| edge.block.edge.outputs.saturating_mul(self.share))
     }
 
     /// All blocks, in the order of their slots.

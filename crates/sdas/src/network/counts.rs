@@ -174,7 +174,8 @@ mod tests {
         for cells in [BUILT - 1, BUILT, BUILT + 1, BUILT + 2, 64] {
             for candidates in &spaces {
                 let supernet = |cells| {
-                    let shape = SupernetShape { channels: 3, cells, classes: 5, inputs: 3, stem_stride: [1, 2, 2] };
+                    let shape =
+                        SupernetShape { channels: 3, cells, classes: 5, inputs: 3, stem_stride: [1, 2, 2], share: 1 };
                     Network::supernet(candidates, shape)
                 };
                 let counted = Counts::of(cells, [5, 33, 47], supernet);
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn supernets_have_the_parameters_of_darts() {
         for (cells, parameters) in [(5, 1_275_834), (8, 1_930_618), (11, 2_585_146), (17, 3_894_202)] {
-            let shape = SupernetShape { channels: 16, cells, classes: 10, inputs: 3, stem_stride: [1, 1, 1] };
+            let shape = SupernetShape { channels: 16, cells, classes: 10, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
             let supernet = Supernet::new(Candidates::whole(&IMAGE), shape);
             assert_eq!(supernet.network.counts([1, 32, 32]).parameters, parameters, "{cells} cells");
         }

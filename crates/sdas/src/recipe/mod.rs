@@ -2,6 +2,7 @@
 //! the default of SPEC's tables, and `key=value` overrides come last.
 
 mod builtin;
+mod mixing;
 mod read;
 mod settings;
 

@@ -1,12 +1,11 @@
 //! Reading, overriding and checking recipes. Every error names the key and says what would be right.
 
-use super::{BUILTIN, Recipe, SearchSettings};
+use super::mixing::check_mixing;
+use super::{BUILTIN, Recipe};
 use crate::compare::Method;
 use crate::optimizer::SgdSettings;
-use crate::schedule::{Budget, Moment};
-use crate::search::Order;
-use crate::space::{Candidates, Operation, OperationKind, Stem};
-use crate::supernet::Relaxation;
+use crate::schedule::{Budget, Criterion, Moment, Unit};
+use crate::space::{Candidates, OperationKind, Stem};
 use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
@@ -156,20 +155,26 @@ impl Recipe {
             return fault("search.alpha_warmup", message);
         }
         let space = self.space.name;
-        if let Some((key, message)) = search.schedule.fault(search.epochs, space.decisions()) {
+        let candidates = Candidates::subset(space, &self.space.operations)
+            .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
+        let unit = search.schedule.unit();
+        let decisions = space.kinds().iter().map(|&kind| unit.decisions(&candidates, kind)).max().unwrap_or(0);
+        if let Some((key, message)) = search.schedule.fault(search.epochs, decisions) {
             return fault(&format!("search.schedule.{key}"), message);
         }
+        if unit == Unit::Operation && !matches!(search.criterion, Criterion::Strength | Criterion::Random) {
+            let message = "ranks edges; where operations are decided (search.schedule.unit) it must be strength, by which \
+                           the weakest goes, or random";
+            return fault("search.criterion", message.to_owned());
+        }
         let (warmup, epochs) = (search.alpha_warmup, search.epochs);
-        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, space.decisions()) > 0
-        {
+        if warmup > 0 && search.schedule.due(Moment { step: warmup, steps_per_epoch: 1, epochs }, decisions) > 0 {
             let message = format!(
-                "an edge would be decided before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
+                "a decision would fall before α has learnt anything: its warm-up of {warmup} epochs ends at {:.2} of the search; decide later or shorten the warm-up",
                 warmup as f64 / epochs as f64
             );
             return fault("search.schedule", message);
         }
-        let candidates = Candidates::subset(space, &self.space.operations)
-            .map_err(|error| ("space.operations".to_owned(), error.to_string()))?;
         check_mixing(search, &candidates)?;
         let kinds = space.kinds().iter();
         let has_skips = kinds
@@ -261,6 +266,13 @@ fn finish(mut table: Table, over: Table, origin: &str) -> Result<Recipe, RecipeE
         }
     }
     merge(&mut table, over);
+    let schedule = table.get("search").and_then(|search| search.get("schedule"));
+    let is_at_end = schedule.and_then(|schedule| schedule.get("kind")).and_then(Value::as_str) == Some("at_end");
+    if is_at_end && schedule.is_some_and(|schedule| schedule.get("unit").is_some()) {
+        let message = "has no meaning with at_end, which decides all in one moment: to take the weakest operations away one \
+                       after another would leave the strongest, which is what it takes; leave it out";
+        return Err(key_error(origin, "search.schedule.unit", message.to_owned()));
+    }
     let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
         let key = error.path().to_string();
         // The parser's further lines say where in its own input, which is not what the user wrote.
@@ -310,44 +322,6 @@ fn check_optimizer(section: &str, settings: &SgdSettings, epochs: usize) -> Resu
     }
     let fault = settings.course.fault(epochs);
     fault.map_or(Ok(()), |(key, message)| Err((format!("{section}.course.{key}"), message)))
-}
-
-/// How α acts, and what of it goes together.
-fn check_mixing(search: &SearchSettings, candidates: &Candidates) -> Result<(), (String, String)> {
-    let fault = |key: &str, message: String| Err((format!("search.{key}"), message));
-    if let Some((key, message)) = search.relaxation.fault() {
-        return fault(&format!("relaxation.{key}"), message);
-    }
-    for (key, value) in [("beta_decay", search.beta_decay), ("auxiliary_skip", search.auxiliary_skip)] {
-        if !(value.is_finite() && value >= 0.0) {
-            return fault(key, format!("must be at least 0 and finite, not {value}"));
-        }
-    }
-    let draws = matches!(search.relaxation, Relaxation::GumbelHard { .. });
-    if draws && search.order == Order::Second {
-        let message = "is second, which looks through a step of weights that mostly were not drawn; with the relaxation \
-                       gumbel_hard it must be first";
-        return fault("order", message.to_owned());
-    }
-    if search.auxiliary_skip > 0.0 {
-        if draws {
-            let message = "must be 0 with the relaxation gumbel_hard, which computes the drawn operation alone";
-            return fault("auxiliary_skip", message.to_owned());
-        }
-        for &kind in candidates.space.kinds() {
-            let lacks = |operations: &Vec<&'static Operation>| {
-                operations.iter().all(|operation| operation.kind != OperationKind::Skip)
-            };
-            if let Some(edge) = candidates.edges(kind).iter().position(lacks) {
-                let message = format!(
-                    "must be 0 here: it stands beside every edge's skip_connect, which edge {edge} of the {kind} cell \
-                     cannot have in this space or with these space.operations"
-                );
-                return fault("auxiliary_skip", message);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn key_error(origin: &str, key: &str, message: String) -> RecipeError {
@@ -410,6 +384,7 @@ mod tests {
     use super::*;
     use crate::run::Stage;
     use crate::schedule::{Act, Collapse, Measure, Schedule};
+    use crate::supernet::Relaxation;
 
     fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
@@ -449,10 +424,10 @@ mod tests {
             "search.schedule.kind=step",
             "search.epochs=20",
         ]);
-        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2 });
-        let Schedule::Linear { start, end } = resolve(&[]).unwrap().search.schedule else { panic!() };
+        assert_eq!(recipe.unwrap().search.schedule, Schedule::Step { every: 1, from: 2, unit: Unit::Edge });
+        let Schedule::Linear { start, end, unit } = resolve(&[]).unwrap().search.schedule else { panic!() };
         let cosine = resolve(&["search.schedule.kind=cosine"]).unwrap().search.schedule;
-        assert_eq!(cosine, Schedule::Cosine { start, end });
+        assert_eq!(cosine, Schedule::Cosine { start, end, unit });
     }
 
     #[test]
@@ -558,6 +533,22 @@ mod tests {
     }
 
     #[test]
+    fn operations_are_decided_by_their_strength_and_one_after_another() {
+        let unit = "search.schedule.unit=operation";
+        assert_eq!(resolve(&[unit, "search.criterion=strength"]).unwrap().search.schedule.unit(), Unit::Operation);
+        let text = message(&[unit]);
+        assert!(text.contains("search.criterion: ranks edges; where operations are decided"), "{text}");
+        let text = message(&[unit, "search.criterion=strength", "search.schedule.kind=at_end"]);
+        assert!(text.contains("search.schedule.unit: has no meaning with at_end"), "{text}");
+        let text = message(&[unit, "search.criterion=strength", "search.auxiliary_skip=1"]);
+        assert!(text.contains("search.auxiliary_skip: must be 0 where operations are decided"), "{text}");
+        // 14 edges of 7 operations, of which 8 stay: 90 decisions, one an epoch.
+        let text =
+            message(&[unit, "search.criterion=strength", "search.schedule={ kind = \"step\", from = 1, every = 1 }"]);
+        assert!(text.contains("search.schedule.every") && text.contains("the last of the 90 decisions"), "{text}");
+    }
+
+    #[test]
     fn other_pictures_are_measured_anew() {
         let text = "[data]\nmean = [0.1]\nstd = [0.2]\nmeasured = true";
         let read = |overrides: &[String]| Recipe::from_toml(text, "text", "x", overrides).unwrap().data;
@@ -595,5 +586,14 @@ mod tests {
             assert!(text.contains("search.auxiliary_skip: must be 0 here") && text.contains("cell"), "{text}");
         }
         assert!(resolve(&["space.name=s2", "search.auxiliary_skip=1", "search.beta_decay=50"]).is_ok());
+        assert_eq!(relaxation(&["search.relaxation.kind=partial"]), Relaxation::Partial { share: 4 });
+        let text = message(&["search.relaxation.kind=partial", "search.channels=10"]);
+        let remedy = "search.relaxation.share: is 4, which does not divide search.channels = 10; let search.channels be 8 or \
+                      12, or search.relaxation.share 2 or 5 or 10";
+        assert!(text.contains(remedy), "{text}");
+        let text = message(&["search.relaxation.kind=partial", "search.relaxation.share=1"]);
+        assert!(text.contains("search.relaxation.share: must be at least 2, not 1"), "{text}");
+        let text = message(&["search.relaxation.kind=partial", "search.auxiliary_skip=1"]);
+        assert!(text.contains("search.auxiliary_skip: must be 0 with the relaxation partial"), "{text}");
     }
 }

@@ -171,16 +171,17 @@ pub struct SearchSettings {
     pub order: Order,
     /// Epochs at the start in which only the weights learn.
     pub alpha_warmup: usize,
-    /// Which undecided edge goes next.
+    /// Which undecided edge goes next; where operations are decided, `strength`, by which the weakest goes, or `random`.
     pub criterion: Criterion,
     /// λ that β-decay reaches in the last epoch, linearly from 0 in the first; 50 in its paper, 0 does without.
     pub beta_decay: f64,
     /// Factor of an auxiliary skip connection beside every mix in the first epoch, linearly to 0 in the last; 1 in its
     /// paper (DARTS−), 0 does without.
     pub auxiliary_skip: f64,
-    /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS) or `gumbel_hard` (GDAS).
+    /// How α becomes the factors of a mix: `softmax`, `gumbel` (SNAS), `gumbel_hard` (GDAS) or `partial`
+    /// (PC-DARTS).
     pub relaxation: Relaxation,
-    /// When edges are decided.
+    /// When edges are decided, or, with `unit = "operation"`, operations.
     pub schedule: Schedule,
     /// The most that the network of the found cell may come to, as `[train]` builds it: `{ parameters = …, multiply_adds = … }`,
     /// either or both.

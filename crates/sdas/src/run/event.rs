@@ -101,7 +101,7 @@ pub enum Event<'a> {
     Estimate(Estimate),
     /// A step is done.
     Step(StepReport),
-    /// An edge was decided; `picture` is the cells as they stand now.
+    /// A decision was taken; `picture` is the cells as they stand now.
     Decided {
         /// The decision.
         decision: &'a Decision,

@@ -195,8 +195,9 @@ impl Costs {
             let (own, must) = match plan.states()[edge] {
                 EdgeState::Pruned => continue,
                 EdgeState::Decided(operation) => (vec![costs[operation]], true),
-                EdgeState::Mixed => {
-                    let chosen = costs.iter().enumerate().filter(|&(operation, _)| Some(operation) != never[edge]);
+                state @ (EdgeState::Mixed | EdgeState::Left(_)) => {
+                    let costs = costs.iter().enumerate();
+                    let chosen = costs.filter(|&(own, _)| Some(own) != never[edge] && state.has(own));
                     (cheapest(chosen.map(|(_, &cost)| cost).collect()), false)
                 }
             };

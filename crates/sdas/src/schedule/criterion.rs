@@ -6,20 +6,22 @@ use serde::{Deserialize, Serialize};
 
 /// How candidate edges are ranked; the highest score goes next. With p = softmax(α) of an edge and q = p over the
 /// operations that a decision can take, renormalised: all but `none` in spaces where an edge is left out by keeping others,
-/// all in the others.
+/// all in the others. Where edges are weighed, b is an edge's softmax(β) over the undecided edges of its node, as a multiple
+/// of an even share, so that p · b ranks a node's edges as p · softmax(β) does and nodes of different numbers of edges are
+/// alike; elsewhere it is 1. An edge's importance has it as a factor, as has a score that is of q alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
-    /// max q.
+    /// b max q.
     Confidence,
-    /// The largest of q minus the second largest.
+    /// b times the largest of q minus the second largest.
     Margin,
-    /// 1 − H(q)/ln m, m the number of operations in q.
+    /// b (1 − H(q)/ln m), m the number of operations in q.
     Certainty,
-    /// max p over the operations in q: DARTS' own ranking of edges (Liu, Simonyan, Yang, 2018, section 2.4).
+    /// b max p over the operations in q: DARTS' own ranking of edges (Liu, Simonyan, Yang, 2018, section 2.4).
     Strength,
-    /// N(importance)·N(certainty) (SGAS, Li et al., 2020, equation 5): importance is Σ p over the operations in q, N
-    /// the min-max over all edges of the cell.
+    /// N(importance)·N(certainty) (SGAS, Li et al., 2020, equation 5): importance is b Σ p over the operations in q,
+    /// N the min-max over all edges of the cell.
     Sgas1,
     /// sgas1·N(stability) (SGAS, equation 7): stability is the mean over the last four epochs of Σ min(q then, q now).
     Sgas2,
@@ -31,6 +33,8 @@ pub enum Criterion {
 pub struct Scores<'a> {
     /// softmax(α), a row an edge.
     pub mixes: &'a [Vec<f64>],
+    /// By edge, b.
+    pub weights: &'a [f64],
     /// By edge, the index of the operation that is never chosen, if there is one.
     pub never: &'a [Option<usize>],
     /// q of every edge at the end of each of the last four epochs, oldest first; fewer at the start.
@@ -42,10 +46,11 @@ impl Criterion {
     pub fn scores(self, seen: &Scores<'_>, stream: &mut Stream) -> Vec<f64> {
         let q: Vec<Vec<f64>> = seen.mixes.iter().zip(seen.never).map(|(p, &never)| others(p, never)).collect();
         let each = |score: fn(&[f64]) -> f64| q.iter().map(|q| score(q)).collect::<Vec<f64>>();
+        let weighed = |scores: Vec<f64>| product(&scores, seen.weights);
         match self {
-            Criterion::Confidence => each(largest),
-            Criterion::Margin => each(margin),
-            Criterion::Certainty => each(certainty),
+            Criterion::Confidence => weighed(each(largest)),
+            Criterion::Margin => weighed(each(margin)),
+            Criterion::Certainty => weighed(each(certainty)),
             Criterion::Strength => seen.importances().iter().zip(&q).map(|(share, q)| share * largest(q)).collect(),
             Criterion::Sgas1 => product(&normalised(seen.importances()), &normalised(each(certainty))),
             Criterion::Sgas2 => {
@@ -57,9 +62,10 @@ impl Criterion {
 }
 
 impl Scores<'_> {
-    /// Σ p over the operations that can be chosen, of each edge.
+    /// b Σ p over the operations that can be chosen, of each edge.
     fn importances(&self) -> Vec<f64> {
-        self.mixes.iter().zip(self.never).map(|(p, never)| 1.0 - never.map_or(0.0, |never| p[never])).collect()
+        let shares = self.mixes.iter().zip(self.never).map(|(p, never)| 1.0 - never.map_or(0.0, |never| p[never]));
+        product(&shares.collect::<Vec<f64>>(), self.weights)
     }
 }
 
@@ -131,7 +137,8 @@ mod tests {
     }
 
     fn scores(criterion: Criterion, mixes: &[Vec<f64>], history: &[Vec<Vec<f64>>]) -> Vec<f64> {
-        criterion.scores(&Scores { mixes, never: &[Some(0); 14], history }, &mut stream(1, "test", [0, 0]))
+        let seen = Scores { mixes, weights: &[1.0; 14], never: &[Some(0); 14], history };
+        criterion.scores(&seen, &mut stream(1, "test", [0, 0]))
     }
 
     fn close(ours: f64, expected: f64) {
@@ -140,6 +147,28 @@ mod tests {
 
     /// q of the three rows by hand: (0.5, 0.25, 0.25), (0.6, 0.4, 0), (0.8, 0.1, 0.1).
     const ROWS: [[f64; 4]; 3] = [[0.2, 0.4, 0.2, 0.2], [0.5, 0.3, 0.2, 0.0], [0.0, 0.8, 0.1, 0.1]];
+
+    #[test]
+    fn edges_that_are_weighed_are_ranked_by_both_factors() {
+        let (mixes, never) = (table(ROWS), [Some(0); 14]);
+        let mut weights = [1.0; 14];
+        (weights[0], weights[1]) = (2.0, 0.5);
+        let seen = Scores { mixes: &mixes, weights: &weights, never: &never, history: &[] };
+        for (criterion, expected) in [
+            (Criterion::Confidence, [1.0, 0.3, 0.8]),
+            (Criterion::Margin, [0.5, 0.1, 0.7]),
+            (Criterion::Strength, [0.8, 0.15, 0.8]),
+        ] {
+            let own = criterion.scores(&seen, &mut stream(1, "test", [0, 0]));
+            own.iter().zip(expected).for_each(|(own, expected)| close(*own, expected));
+        }
+        // Importances are 1.6, 0.25, 1, and 0.75 of all the others; certainties those of q.
+        let certainty = normalised(scores(Criterion::Certainty, &mixes, &[]));
+        let own = Criterion::Sgas1.scores(&seen, &mut stream(1, "test", [0, 0]));
+        for (edge, importance) in [1.6, 0.25, 1.0, 0.75].into_iter().enumerate() {
+            close(own[edge], (importance - 0.25) / 1.35 * certainty[edge]);
+        }
+    }
 
     #[test]
     fn simple_criteria_follow_their_formulas() {

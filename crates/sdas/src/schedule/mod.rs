@@ -7,6 +7,7 @@ mod budget;
 mod collapse;
 mod criterion;
 mod decision;
+mod plan;
 
 pub(crate) use budget::Room;
 pub use budget::{Budget, Costs, Spending};
@@ -14,11 +15,49 @@ pub use collapse::{Act, Cause, Collapse, CollapseRecord, Measure};
 pub(crate) use collapse::{Measured, Watch};
 pub use criterion::{Criterion, Scores, certainty, others};
 pub(crate) use decision::strongest;
-pub use decision::{Candidate, Decision, EdgeState, Plan, Refused};
+pub use decision::{Candidate, Decision, Refused, Settled};
+pub use plan::{EdgeState, Operations, Plan};
 
+use crate::space::{Candidates, CellKind};
 use serde::{Deserialize, Serialize};
 
-/// How many edges must be decided at a given progress of the search. Our reading of SDAS; the paper's own schedule is not
+/// What a decision is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// An edge gets one of its operations, and all others go.
+    #[default]
+    Edge,
+    /// The weakest operation of all edges goes: the progressive shrinking of P-DARTS (Chen et al., 2019) and DrNAS (Chen et
+    /// al., 2021) as a schedule.
+    Operation,
+}
+
+impl Unit {
+    fn is_edge(&self) -> bool {
+        *self == Unit::Edge
+    }
+
+    /// Decisions of a kind of cell until nothing is left to decide.
+    pub fn decisions(self, candidates: &Candidates, kind: CellKind) -> usize {
+        let edges = candidates.space.decisions();
+        let choices = || (0..candidates.space.edge_count()).map(|edge| candidates.choices(kind, edge).count());
+        match self {
+            Unit::Edge => edges,
+            Unit::Operation => choices().sum::<usize>() - edges,
+        }
+    }
+
+    /// Those that have been taken where a kind of cell has come to `plan`.
+    pub fn taken(self, candidates: &Candidates, kind: CellKind, plan: &Plan) -> usize {
+        match self {
+            Unit::Edge => plan.decided(),
+            Unit::Operation => plan.lost(candidates, kind),
+        }
+    }
+}
+
+/// How many decisions must be taken at a given progress of the search, and of what. Our reading of SDAS; the paper's own schedule is not
 /// public.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -31,6 +70,9 @@ pub enum Schedule {
         /// Progress at which the last one falls, in [0, 1].
         #[serde(default = "Schedule::default_end")]
         end: f64,
+        /// What a decision is of.
+        #[serde(default)]
+        unit: Unit,
     },
     /// As `linear`, along half a cosine: slowly, then fast, then slowly.
     Cosine {
@@ -40,6 +82,9 @@ pub enum Schedule {
         /// Progress at which the last one falls, in [0, 1].
         #[serde(default = "Schedule::default_end")]
         end: f64,
+        /// What a decision is of.
+        #[serde(default)]
+        unit: Unit,
     },
     /// One after epoch `from`, then one every `every` epochs (the pattern of SGAS).
     Step {
@@ -47,6 +92,9 @@ pub enum Schedule {
         every: usize,
         /// Epochs completed before the first decision.
         from: usize,
+        /// What a decision is of.
+        #[serde(default)]
+        unit: Unit,
     },
     /// All at the end: DAS.
     AtEnd {},
@@ -75,7 +123,7 @@ const SLACK: f64 = 1e-9;
 
 impl Default for Schedule {
     fn default() -> Self {
-        Schedule::Linear { start: Schedule::default_start(), end: Schedule::default_end() }
+        Schedule::Linear { start: Schedule::default_start(), end: Schedule::default_end(), unit: Unit::Edge }
     }
 }
 
@@ -88,7 +136,16 @@ impl Schedule {
         0.7
     }
 
-    /// How many of each kind of cell's `decisions` must have been taken at `moment`.
+    /// What a decision is of. At the end all is decided in one moment, in which taking the weakest operations away one after
+    /// another would leave the strongest, the same as deciding edges.
+    pub fn unit(&self) -> Unit {
+        match *self {
+            Schedule::Linear { unit, .. } | Schedule::Cosine { unit, .. } | Schedule::Step { unit, .. } => unit,
+            Schedule::AtEnd {} => Unit::Edge,
+        }
+    }
+
+    /// How many of a kind of cell's `decisions` must have been taken at `moment`.
     pub fn due(&self, moment: Moment, decisions: usize) -> usize {
         let between = |start: f64, end: f64| {
             let progress = moment.progress();
@@ -96,9 +153,11 @@ impl Schedule {
         };
         let of_all = |share: f64| (share * decisions as f64 + SLACK).floor() as usize;
         match *self {
-            Schedule::Linear { start, end } => of_all(between(start, end)),
-            Schedule::Cosine { start, end } => of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0),
-            Schedule::Step { every, from } => {
+            Schedule::Linear { start, end, .. } => of_all(between(start, end)),
+            Schedule::Cosine { start, end, .. } => {
+                of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0)
+            }
+            Schedule::Step { every, from, .. } => {
                 let completed = moment.step / moment.steps_per_epoch;
                 completed.checked_sub(from).map_or(0, |since| (1 + since / every).min(decisions))
             }
@@ -111,7 +170,7 @@ impl Schedule {
     pub fn fault(&self, epochs: usize, decisions: usize) -> Option<(&'static str, String)> {
         let unit = 0.0..=1.0;
         match *self {
-            Schedule::Linear { start, end } | Schedule::Cosine { start, end } => {
+            Schedule::Linear { start, end, .. } | Schedule::Cosine { start, end, .. } => {
                 if !unit.contains(&start) {
                     Some(("start", format!("must lie in 0 to 1, not {start}")))
                 } else if !unit.contains(&end) {
@@ -123,7 +182,7 @@ impl Schedule {
                 }
             }
             Schedule::Step { every: 0, .. } => Some(("every", "must be at least 1".to_owned())),
-            Schedule::Step { every, from } => {
+            Schedule::Step { every, from, .. } => {
                 let last = from + (decisions - 1) * every;
                 (last > epochs).then(|| {
                     let needed =
@@ -148,32 +207,47 @@ mod tests {
     #[test]
     fn linear_spreads_decisions_evenly() {
         // 8·(p − 0.2)/0.6, rounded down: 0.3 gives 1.33, 0.4 gives 2.67, 0.5 gives 4.
-        assert_eq!(by_tenths(Schedule::Linear { start: 0.2, end: 0.8 }), [0, 0, 0, 1, 2, 4, 5, 6, 8, 8, 8]);
-        assert_eq!(by_tenths(Schedule::Linear { start: 0.5, end: 0.5 }), [0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8]);
-        assert_eq!(by_tenths(Schedule::Linear { start: 0.0, end: 1.0 }), [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            by_tenths(Schedule::Linear { start: 0.2, end: 0.8, unit: Unit::Edge }),
+            [0, 0, 0, 1, 2, 4, 5, 6, 8, 8, 8]
+        );
+        assert_eq!(
+            by_tenths(Schedule::Linear { start: 0.5, end: 0.5, unit: Unit::Edge }),
+            [0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8]
+        );
+        assert_eq!(
+            by_tenths(Schedule::Linear { start: 0.0, end: 1.0, unit: Unit::Edge }),
+            [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8]
+        );
     }
 
     #[test]
     fn cosine_starts_and_ends_slowly() {
         // 8·(1 − cos πp)/2: 0.1 → 0.20, 0.2 → 0.76, 0.3 → 1.65, 0.4 → 2.76, 0.5 → 4, and symmetric.
-        assert_eq!(by_tenths(Schedule::Cosine { start: 0.0, end: 1.0 }), [0, 0, 0, 1, 2, 4, 5, 6, 7, 7, 8]);
+        assert_eq!(
+            by_tenths(Schedule::Cosine { start: 0.0, end: 1.0, unit: Unit::Edge }),
+            [0, 0, 0, 1, 2, 4, 5, 6, 7, 7, 8]
+        );
     }
 
     #[test]
     fn step_decides_after_whole_epochs() {
-        assert_eq!(by_tenths(Schedule::Step { from: 2, every: 1 }), [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8]);
-        let schedule = Schedule::Step { from: 9, every: 5 };
+        assert_eq!(
+            by_tenths(Schedule::Step { from: 2, every: 1, unit: Unit::Edge }),
+            [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
+        );
+        let schedule = Schedule::Step { from: 9, every: 5, unit: Unit::Edge };
         let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 50 }, 8);
         assert_eq!([due(89), due(90), due(139), due(140), due(440), due(500)], [0, 1, 1, 2, 8, 8]);
     }
 
     #[test]
     fn a_schedule_spreads_as_many_decisions_as_there_are() {
-        let schedule = Schedule::Linear { start: 0.0, end: 1.0 };
+        let schedule = Schedule::Linear { start: 0.0, end: 1.0, unit: Unit::Edge };
         let due = |step| schedule.due(Moment { step, steps_per_epoch: 10, epochs: 6 }, 6);
         assert_eq!([due(9), due(10), due(35), due(60)], [0, 1, 3, 6]);
         // The last of six falls after epoch 2 + 5.
-        let step = Schedule::Step { from: 2, every: 1 };
+        let step = Schedule::Step { from: 2, every: 1, unit: Unit::Edge };
         assert_eq!((step.fault(7, 6), step.fault(7, 8).is_some()), (None, true));
     }
 
@@ -185,10 +259,10 @@ mod tests {
     #[test]
     fn every_schedule_that_has_no_fault_decides_all_by_the_end() {
         let schedules = [
-            Schedule::Linear { start: 0.3, end: 0.3 },
-            Schedule::Linear { start: 1.0, end: 1.0 },
-            Schedule::Cosine { start: 0.1, end: 0.9 },
-            Schedule::Step { from: 3, every: 1 },
+            Schedule::Linear { start: 0.3, end: 0.3, unit: Unit::Edge },
+            Schedule::Linear { start: 1.0, end: 1.0, unit: Unit::Edge },
+            Schedule::Cosine { start: 0.1, end: 0.9, unit: Unit::Edge },
+            Schedule::Step { from: 3, every: 1, unit: Unit::Edge },
             Schedule::AtEnd {},
         ];
         for schedule in schedules {
@@ -201,9 +275,9 @@ mod tests {
     #[test]
     fn impossible_numbers_are_faults() {
         let key = |schedule: Schedule| schedule.fault(10, 8).map(|(key, _)| key);
-        assert_eq!(key(Schedule::Linear { start: -0.1, end: 0.5 }), Some("start"));
-        assert_eq!(key(Schedule::Cosine { start: 0.5, end: 0.4 }), Some("end"));
-        assert_eq!(key(Schedule::Step { from: 9, every: 5 }), Some("every"));
-        assert_eq!(key(Schedule::Step { from: 0, every: 0 }), Some("every"));
+        assert_eq!(key(Schedule::Linear { start: -0.1, end: 0.5, unit: Unit::Edge }), Some("start"));
+        assert_eq!(key(Schedule::Cosine { start: 0.5, end: 0.4, unit: Unit::Edge }), Some("end"));
+        assert_eq!(key(Schedule::Step { from: 9, every: 5, unit: Unit::Edge }), Some("every"));
+        assert_eq!(key(Schedule::Step { from: 0, every: 0, unit: Unit::Edge }), Some("every"));
     }
 }

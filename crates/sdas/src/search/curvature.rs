@@ -4,7 +4,6 @@
 use super::{Order, SearchState};
 use crate::batch::DeviceBatch;
 use crate::optimizer::SgdSettings;
-use crate::schedule::EdgeState;
 use crate::supernet::Rows;
 use rand::Rng;
 use sdas_data::random::Stream;
@@ -42,9 +41,10 @@ impl SearchState {
         let moved: Vec<f32> =
             self.open(&self.alpha.values).zip(direction).map(|(&at, d)| (f64::from(at) + by * d) as f32).collect();
         let mut moved = moved.into_iter();
-        for (plan, rows) in self.supernet.plans.iter().zip(&mut beside.alpha.values) {
-            let open = plan.states().iter().zip(rows).filter(|(state, _)| **state == EdgeState::Mixed);
-            open.flat_map(|(_, row)| row).zip(&mut moved).for_each(|(at, moved)| *at = moved);
+        for ((kind, plan), rows) in self.supernet.plans.iter().enumerate().zip(&mut beside.alpha.values) {
+            let learning = self.alpha.learning(kind, plan).into_iter().flatten();
+            let open = rows.iter_mut().flatten().zip(learning).filter(|(_, learning)| *learning);
+            open.zip(&mut moved).for_each(|((at, _), moved)| *at = moved);
         }
         let gradient = beside.alpha_gradient(Order::First, batch, batch, 0.0, &SgdSettings::default());
         self.open(&gradient.values).copied().collect()
@@ -52,9 +52,11 @@ impl SearchState {
 
     /// The numbers of undecided edges.
     fn open<'a, T>(&'a self, all: &'a [Rows<T>]) -> impl Iterator<Item = &'a T> {
-        let kinds = self.supernet.plans.iter().zip(all);
-        let rows = kinds.flat_map(|(plan, rows)| plan.states().iter().zip(rows));
-        rows.filter(|(state, _)| **state == EdgeState::Mixed).flat_map(|(_, row)| row)
+        let kinds = self.supernet.plans.iter().enumerate().zip(all);
+        let numbers = kinds.flat_map(|((kind, plan), rows)| {
+            rows.iter().flatten().zip(self.alpha.learning(kind, plan).into_iter().flatten())
+        });
+        numbers.filter(|(_, learning)| *learning).map(|(number, _)| number)
     }
 }
 
@@ -116,7 +118,7 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::optimizer::Sgd;
-    use crate::schedule::Plan;
+    use crate::schedule::{EdgeState, Plan};
     use crate::space::{Candidates, S2};
     use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
     use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -138,7 +140,7 @@ mod tests {
     /// A tiny search in double precision, in the middle of its decisions.
     fn state() -> (SearchState, DeviceBatch) {
         let device = Device::flex();
-        let shape = SupernetShape { channels: 2, cells: 3, classes: 3, inputs: 3, stem_stride: [1, 1, 1] };
+        let shape = SupernetShape { channels: 2, cells: 3, classes: 3, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let mut normal = [EdgeState::Mixed; 14];
         (normal[0], normal[2], normal[3], normal[4]) =
             (EdgeState::Decided(1), EdgeState::Decided(0), EdgeState::Decided(1), EdgeState::Pruned);

@@ -62,7 +62,14 @@ pub(crate) struct Times {
 /// Settings that make a network what it is.
 fn network_keys(phase: Phase) -> &'static [&'static str] {
     match phase {
-        Phase::Search => &["search.channels", "search.cells", "search.stem_stride", "space.name", "space.operations"],
+        Phase::Search => &[
+            "search.channels",
+            "search.cells",
+            "search.stem_stride",
+            "search.relaxation.share",
+            "space.name",
+            "space.operations",
+        ],
         Phase::Train => &["train.stem", "train.channels", "train.cells", "train.width"],
     }
 }

@@ -15,7 +15,7 @@ use crate::run::{
     CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
     RunResult, Sizes, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
-use crate::schedule::{Costs, EdgeState, Measure, Moment, Plan, others};
+use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
 use crate::supernet::Supernet;
 use sdas_data::{Augmentation, Cropping, Loader, LoaderSettings, Views, split};
@@ -215,7 +215,7 @@ impl Search<'_> {
     /// What is left, if mixed edges fall away evenly between the schedule's decisions.
     fn seconds_left(&self) -> f64 {
         let (steps, epochs) = (self.loaders.training.batches(), self.recipe.search.epochs);
-        let decisions = self.space().decisions();
+        let decisions = self.decisions(self.space().kinds()[0]);
         let mixed_at = |step: usize| {
             let due = self.recipe.search.schedule.due(Moment { step, steps_per_epoch: steps, epochs }, decisions);
             // A decided edge costs about a tenth of a mixed one.
@@ -326,13 +326,9 @@ impl Search<'_> {
         let entropy = |p: &[f64]| -p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
         let mean = |&kind: &CellKind| {
             let states = self.state.supernet.plans[kind.index()].states();
-            let mixes = self.state.alpha.mixes(kind);
-            let open: Vec<f64> = states
-                .iter()
-                .zip(&mixes)
-                .filter(|(state, _)| **state == EdgeState::Mixed)
-                .map(|(_, p)| entropy(p))
-                .collect();
+            let mixes = self.state.alpha.mixes_left(kind, &self.state.supernet.plans[kind.index()]);
+            let open: Vec<f64> =
+                states.iter().zip(&mixes).filter(|(state, _)| state.is_open()).map(|(_, p)| entropy(p)).collect();
             open.iter().sum::<f64>() / open.len().max(1) as f64
         };
         (!self.state.supernet.is_decided()).then(|| self.space().kinds().iter().map(mean).collect())

@@ -9,7 +9,7 @@ use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
 use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, StepSize};
 use crate::schedule::{Costs, Plan};
-use crate::space::Candidates;
+use crate::space::{Candidates, CellKind};
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
 
 use burn::tensor::Device;
@@ -39,7 +39,7 @@ fn step_counts(relaxation: Relaxation, candidates: &Candidates, shape: SupernetS
             let sum = (0..most).fold(0usize, |sum, operation| sum.saturating_add(of(operation).activations));
             Counts { activations: sum / most, ..whole }
         }
-        Relaxation::Softmax {} | Relaxation::Gumbel { .. } => whole,
+        Relaxation::Softmax {} | Relaxation::Gumbel { .. } | Relaxation::Partial { .. } => whole,
     }
 }
 
@@ -64,8 +64,18 @@ fn candidates(recipe: &Recipe) -> Result<Candidates, RunError> {
 }
 
 fn shape(recipe: &Recipe, Sizes { classes, inputs }: Sizes) -> SupernetShape {
-    let SearchSettings { channels, cells, stem_stride, .. } = recipe.search;
-    SupernetShape { channels, cells, classes, inputs, stem_stride }
+    let SearchSettings { channels, cells, stem_stride, relaxation, .. } = recipe.search;
+    SupernetShape { channels, cells, classes, inputs, stem_stride, share: relaxation.share() }
+}
+
+/// α at the beginning, with β where edges are weighed.
+fn alpha(recipe: &Recipe, candidates: &Candidates) -> Alpha {
+    let alpha = Alpha::new(candidates, recipe.search.seed);
+    if recipe.search.relaxation.weighs_edges() {
+        alpha.weighing_edges(candidates.space, recipe.search.seed)
+    } else {
+        alpha
+    }
 }
 
 pub(super) fn supernet(recipe: &Recipe, sizes: Sizes) -> Result<Supernet, RunError> {
@@ -107,7 +117,7 @@ pub(super) fn initial(
     let supernet = supernet(recipe, sizes)?;
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);
-    let alpha = Alpha::new(&supernet.candidates, recipe.search.seed);
+    let alpha = alpha(recipe, &supernet.candidates);
     let mixing = mixing(&recipe.search, 0);
     Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing })
 }
@@ -136,18 +146,18 @@ pub(super) fn restore(
 ) -> Result<SearchState, RunError> {
     let fresh = supernet(recipe, sizes)?;
     let candidates = &fresh.candidates;
+    let begun = alpha(recipe, candidates);
     let mut rows = |name: &str| -> Result<Vec<Rows<f32>>, CheckpointError> {
-        let mut of = |kind| -> Result<Rows<f32>, CheckpointError> {
-            let lengths: Vec<usize> = candidates.edges(kind).iter().map(Vec::len).collect();
-            let values = checkpoint.take_values(&format!("{name}.{kind}"), lengths.iter().sum(), path)?;
-            let mut values = values.into_iter();
-            Ok(lengths.into_iter().map(|length| values.by_ref().take(length).collect()).collect())
+        let mut of = |(kind, begun): (&CellKind, &Rows<f32>)| -> Result<Rows<f32>, CheckpointError> {
+            let count = begun.iter().map(Vec::len).sum();
+            let mut values = checkpoint.take_values(&format!("{name}.{kind}"), count, path)?.into_iter();
+            Ok(begun.iter().map(|row| values.by_ref().take(row.len()).collect()).collect())
         };
-        candidates.space.kinds().iter().map(|&kind| of(kind)).collect()
+        candidates.space.kinds().iter().zip(&begun.values).map(&mut of).collect()
     };
     // Before the decisions, which are of these operations.
     let (values, first, second) = (rows("alpha")?, rows("alpha_first")?, rows("alpha_second")?);
-    let alpha = Alpha { values, first, second, steps: progress.alpha_steps };
+    let alpha = Alpha { values, first, second, steps: progress.alpha_steps, ..begun };
     let whole = |plan: &Plan| plan.states().len() == candidates.space.edge_count();
     if progress.plans.len() != candidates.space.kinds().len() || !progress.plans.iter().all(whole) {
         let reason = format!("its decisions are of cells of another space than {}", candidates.space);
@@ -170,9 +180,29 @@ mod tests {
     use crate::space::NB201;
 
     #[test]
+    fn partial_steps_need_less() {
+        let candidates = Candidates::whole(&NB201);
+        let shape = SupernetShape { channels: 4, cells: 3, classes: 10, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
+        let counts =
+            |share| step_counts(Relaxation::Softmax {}, &candidates, SupernetShape { share, ..shape }, [1, 8, 8]);
+        let (whole, partial) = (counts(1), counts(4));
+        // Six edges in a cell, each of a 1×1 and a 3×3 convolution: of a quarter of the channels in and out.
+        let weights = |channels: usize| 6 * 10 * channels * channels * 15 / 16;
+        let sizes = [(4, 64), (8, 16), (16, 4)];
+        assert_eq!(
+            whole.parameters - partial.parameters,
+            sizes.map(|(channels, _)| weights(channels)).iter().sum::<usize>()
+        );
+        let products = sizes.map(|(channels, pixels)| weights(channels) * pixels);
+        assert_eq!(whole.multiply_adds - partial.multiply_adds, products.iter().sum::<usize>());
+        let results = sizes.map(|(channels, pixels)| 6 * 2 * channels * pixels * 3 / 4);
+        assert_eq!(whole.activations - partial.activations, results.iter().sum::<usize>());
+    }
+
+    #[test]
     fn drawn_steps_need_the_mean_of_what_may_be_drawn() {
         let candidates = Candidates::whole(&NB201);
-        let shape = SupernetShape { channels: 4, cells: 3, classes: 10, inputs: 3, stem_stride: [1, 1, 1] };
+        let shape = SupernetShape { channels: 4, cells: 3, classes: 10, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let counts = |relaxation| step_counts(relaxation, &candidates, shape, [1, 8, 8]);
         let whole = counts(Relaxation::Softmax {});
         let hard = counts(Relaxation::GumbelHard { from: 10.0, to: 0.1 });

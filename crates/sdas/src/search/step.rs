@@ -75,7 +75,7 @@ impl SearchState {
         let decay = self.mixing.decay();
         if decay > 0.0 {
             let values = gradient.values.iter_mut().flatten().flatten();
-            let decays = self.alpha.beta_decay(decay);
+            let decays = self.alpha.beta_decay(decay, &self.supernet.candidates, &self.supernet.plans);
             values.zip(decays.iter().flatten().flatten()).for_each(|(value, decay)| *value += decay);
         }
         gradient
@@ -108,7 +108,7 @@ impl SearchState {
 
     /// The factors of the mixes as constants, while anything is mixed.
     fn mixes(&self, input: &Tensor<5>, relaxed: &Relaxed) -> Option<Vec<Tensor<2>>> {
-        (!self.supernet.is_decided()).then(|| relaxed.factors(&self.alpha.tensors(input)))
+        (!self.supernet.is_decided()).then(|| relaxed.factors(&self.alpha.tensors(&self.supernet.plans, input)))
     }
 
     /// What operations that are nothing but noise give in a pass: other numbers in every step, and in every half of it.
@@ -160,7 +160,8 @@ impl SearchState {
         half: Half,
     ) -> (Vec<Tensor<2>>, Tensor<2>) {
         let tracked = |alpha: Tensor<2>| alpha.autodiff().require_grad();
-        let alpha: Vec<Tensor<2>> = self.alpha.tensors(&batch.input).into_iter().map(tracked).collect();
+        let alpha: Vec<Tensor<2>> =
+            self.alpha.tensors(&self.supernet.plans, &batch.input).into_iter().map(tracked).collect();
         let factors = relaxed.factors(&alpha);
         // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would
         // be nothing to go back from.
@@ -214,7 +215,7 @@ impl SearchState {
     fn take_alpha(&self, alpha: Vec<Tensor<2>>, gradients: &mut Gradients) -> Vec<Rows<f64>> {
         let take = |(kind, alpha): (usize, Tensor<2>)| {
             let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
-            self.alpha.rows(kind, gradient)
+            self.alpha.rows(kind, &self.supernet.plans[kind], gradient)
         };
         alpha.into_iter().enumerate().map(take).collect()
     }

@@ -14,7 +14,7 @@ use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::schedule::{EdgeState, Plan};
 use crate::space::{Candidates, CellKind};
-use sdas_kernels::Extent;
+use sdas_kernels::{Edge, Extent};
 use std::ops::Range;
 
 /// A network being searched.
@@ -41,14 +41,16 @@ pub struct SupernetShape {
     pub inputs: usize,
     /// Stride of the stem's convolution.
     pub stem_stride: Extent,
+    /// Parts that the channels of the cells are in, of which the edges work on the first; 1 where they work on all.
+    pub share: usize,
 }
 
-/// What is left of a block after a decision, or for a pass.
+/// What is left of a block after a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kept {
     slot: usize,
-    weights: Range<usize>,
-    statistics: Range<usize>,
+    weights: Vec<Range<usize>>,
+    statistics: Vec<Range<usize>>,
 }
 
 /// What decisions have left to be kept of every block they touched; see [`Remains::apply`].
@@ -61,9 +63,9 @@ impl Remains {
     pub fn apply(&self, weights: &mut [&mut Parameters], statistics: &mut Parameters) {
         for kept in &self.0 {
             for parameters in weights.iter_mut() {
-                parameters.keep(kept.slot, kept.weights.clone());
+                parameters.keep(kept.slot, &kept.weights);
             }
-            statistics.keep(kept.slot, kept.statistics.clone());
+            statistics.keep(kept.slot, &kept.statistics);
         }
     }
 }
@@ -81,15 +83,26 @@ impl Supernet {
         self.plans.iter().all(Plan::is_complete)
     }
 
-    /// Fixes an edge of all cells of a kind to one operation.
-    pub fn fix(&mut self, kind: CellKind, edge: usize, operation: usize, remains: &mut Remains) {
+    /// Leaves an undecided edge of all cells of a kind some of its operations, by their places among those that it has.
+    fn keep(&mut self, kind: CellKind, edge: usize, places: &[usize], remains: &mut Remains) {
         for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == Some(kind)) {
             for own in cell.edges.iter_mut().filter(|own| own.mixed == Some(edge)) {
-                let (decided, weights, statistics) = own.block.edge.decide(operation);
+                let whole = &own.block.edge;
+                let parts: Vec<_> = places.iter().map(|&place| whole.decide(place)).collect();
+                let operations = places.iter().map(|&place| whole.operations[place].clone()).collect();
+                let (weights, statistics) =
+                    parts.into_iter().map(|(_, weights, statistics)| (weights, statistics)).unzip();
                 remains.0.push(Kept { slot: own.block.slot, weights, statistics });
-                own.block.edge = decided;
-                own.mixed = None;
+                own.block.edge = Edge { operations, ..whole.clone() };
             }
+        }
+    }
+
+    /// Fixes an undecided edge of all cells of a kind to one operation, by its place among those that it has.
+    pub fn fix(&mut self, kind: CellKind, edge: usize, place: usize, remains: &mut Remains) {
+        self.keep(kind, edge, &[place], remains);
+        for cell in self.network.cells.iter_mut().filter(|cell| cell.kind == Some(kind)) {
+            cell.edges.iter_mut().filter(|own| own.mixed == Some(edge)).for_each(|own| own.mixed = None);
         }
     }
 
@@ -99,26 +112,40 @@ impl Supernet {
             cell.edges.retain(|own| {
                 let pruned = own.mixed == Some(edge);
                 if pruned {
-                    remains.0.push(Kept { slot: own.block.slot, weights: 0..0, statistics: 0..0 });
+                    remains.0.push(Kept { slot: own.block.slot, weights: Vec::new(), statistics: Vec::new() });
                 }
                 !pruned
             });
         }
     }
 
-    /// The supernet with all that `plans` say fixed and pruned: how a checkpoint's structure is rebuilt.
-    pub fn with_plans(mut self, plans: Vec<Plan>) -> Self {
-        let mut remains = Remains::default();
-        for (&kind, plan) in self.candidates.space.kinds().iter().zip(&plans) {
-            for (edge, state) in plan.states().iter().enumerate() {
-                match *state {
-                    EdgeState::Mixed => {}
-                    EdgeState::Decided(operation) => self.fix(kind, edge, operation, &mut remains),
-                    EdgeState::Pruned => self.prune(kind, edge, &mut remains),
+    /// Brings the cells of a kind from the plan `before` to where it is now.
+    pub fn follow(&mut self, kind: CellKind, before: &Plan, remains: &mut Remains) {
+        let now = self.plans[kind.index()].clone();
+        for (edge, (before, now)) in before.states().iter().zip(now.states()).enumerate() {
+            let had = before.left(self.candidates.of(kind, edge).len());
+            match *now {
+                _ if before == now => {}
+                EdgeState::Mixed => {}
+                EdgeState::Left(operations) => {
+                    let places: Vec<usize> = operations.iter().filter_map(|operation| had.place(operation)).collect();
+                    self.keep(kind, edge, &places, remains);
                 }
+                EdgeState::Decided(operation) => {
+                    let place = had.place(operation).expect("an edge is decided for an operation that it has");
+                    self.fix(kind, edge, place, remains);
+                }
+                EdgeState::Pruned => self.prune(kind, edge, remains),
             }
         }
-        self.plans = plans;
+    }
+
+    /// The supernet with all that `plans` say fixed and pruned: how a checkpoint's structure is rebuilt.
+    pub fn with_plans(mut self, plans: Vec<Plan>) -> Self {
+        let before = std::mem::replace(&mut self.plans, plans);
+        for (&kind, before) in self.candidates.space.kinds().iter().zip(&before) {
+            self.follow(kind, before, &mut Remains::default());
+        }
         self
     }
 }

@@ -1,10 +1,11 @@
 //! Relaxations: how α becomes the factors that an edge's operations are summed with.
 
+use super::alpha::{left, padded};
 use super::{Alpha, Drawn, Rows, Supernet};
-use crate::schedule::strongest;
-use crate::space::{Candidates, Operation, OperationKind};
-use burn::tensor::Tensor;
+use crate::schedule::{EdgeState, Plan, strongest};
+use crate::space::{Candidates, CellKind, Operation, OperationKind};
 use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use sdas_data::random::stream;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,17 @@ pub enum Relaxation {
         #[serde(default = "gdas_end")]
         to: f64,
     },
+    /// softmax(α) over one of `share` parts of the channels, which the others pass by, and softmax(β) over the undecided
+    /// edges that end in a node as a factor of each: edge normalisation (PC-DARTS: Xu et al., 2020). β learns beside α.
+    Partial {
+        /// Parts of the channels, at least 2; 4 in the authors' code.
+        #[serde(default = "pc_darts_share")]
+        share: usize,
+    },
+}
+
+fn pc_darts_share() -> usize {
+    4
 }
 
 fn one() -> f64 {
@@ -61,9 +73,28 @@ impl Default for Relaxation {
 }
 
 impl Relaxation {
+    /// Parts that the channels of cells are in, of which edges work on one.
+    pub(crate) fn share(&self) -> usize {
+        match *self {
+            Relaxation::Partial { share } => share,
+            Relaxation::Softmax {} | Relaxation::Gumbel { .. } | Relaxation::GumbelHard { .. } => 1,
+        }
+    }
+
+    /// Whether edges have factors of their own.
+    pub(crate) fn weighs_edges(&self) -> bool {
+        matches!(self, Relaxation::Partial { .. })
+    }
+
     /// What is wrong with its numbers, as (key below `search.relaxation`, what would be right).
     pub fn fault(&self) -> Option<(&'static str, String)> {
-        let (Relaxation::Gumbel { from, to } | Relaxation::GumbelHard { from, to }) = *self else { return None };
+        let (from, to) = match *self {
+            Relaxation::Softmax {} => return None,
+            Relaxation::Partial { share } => {
+                return (share < 2).then(|| ("share", format!("must be at least 2, not {share}")));
+            }
+            Relaxation::Gumbel { from, to } | Relaxation::GumbelHard { from, to } => (from, to),
+        };
         let is_wrong = |(_, value): &(&str, f64)| !(value.is_finite() && *value > 0.0);
         let wrong = [("from", from), ("to", to)].into_iter().find(is_wrong);
         wrong.map(|(key, value)| (key, format!("must be a temperature above 0, not {value}")))
@@ -114,22 +145,27 @@ impl Mixing {
 
     /// How α acts in half of a training step.
     pub(crate) fn training(&self, half: Half, alpha: &Alpha, supernet: &Supernet) -> Relaxed {
-        let softmax = Relaxed { noise: None, drawn: None, skips: self.skips(&supernet.candidates) };
-        let noise = |from: f64, to: f64| Noise {
-            values: self.gumbel(half, alpha),
-            temperature: from + (to - from) * self.share,
-        };
+        let softmax = self.expected(supernet);
+        let temperature = |from: f64, to: f64| from + (to - from) * self.share;
+        let left = |rows: &[Rows<f32>]| rows.iter().zip(&supernet.plans).map(|(rows, plan)| left(rows, plan)).collect();
         match self.relaxation {
-            Relaxation::Softmax {} => softmax,
-            Relaxation::Gumbel { from, to } => Relaxed { noise: Some(noise(from, to)), ..softmax },
+            Relaxation::Softmax {} | Relaxation::Partial { .. } => softmax,
+            Relaxation::Gumbel { from, to } => {
+                let noise = Noise { values: left(&self.gumbel(half, alpha)), temperature: temperature(from, to) };
+                Relaxed { noise: Some(noise), ..softmax }
+            }
             Relaxation::GumbelHard { from, to } => {
-                let noise = noise(from, to);
+                let variates = self.gumbel(half, alpha);
                 let highest = |(p, g): (&Vec<f64>, &Vec<f32>)| {
                     let scores: Vec<f64> = p.iter().zip(g).map(|(p, &g)| p.ln() + f64::from(g)).collect();
                     (0..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best })
                 };
-                let kinds = supernet.candidates.space.kinds().iter().zip(&noise.values);
-                let choices = kinds.map(|(&kind, g)| alpha.mixes(kind).iter().zip(g).map(highest).collect()).collect();
+                let of = |((&kind, plan), g): ((&CellKind, &Plan), &Rows<f32>)| {
+                    alpha.mixes_left(kind, plan).iter().zip(g).map(highest).collect()
+                };
+                let kinds = supernet.candidates.space.kinds().iter().zip(&supernet.plans);
+                let choices = kinds.zip(&variates).map(of).collect();
+                let noise = Noise { values: left(&variates), temperature: temperature(from, to) };
                 Relaxed { noise: Some(noise), drawn: Some(Drawn::new(supernet, choices)), ..softmax }
             }
         }
@@ -138,13 +174,25 @@ impl Mixing {
     /// How α acts where the search is measured.
     pub(crate) fn evaluation(&self, alpha: &Alpha, supernet: &Supernet) -> Relaxed {
         let drawn = matches!(self.relaxation, Relaxation::GumbelHard { .. }).then(|| {
-            let of = |&kind| {
-                let never = supernet.candidates.never_chosen(kind);
-                alpha.mixes(kind).iter().zip(never).map(|(p, never)| strongest(p, never).0).collect()
+            let of = |(&kind, plan): (&CellKind, &Plan)| {
+                let edges = alpha.mixes(kind).into_iter().zip(supernet.candidates.never_chosen(kind));
+                // Of edges that are not mixed, whatever it is that they had.
+                let state = |state: &EdgeState| if state.is_open() { *state } else { EdgeState::Mixed };
+                let edges = edges.zip(plan.states().iter().map(state));
+                edges.map(|((p, never), state)| strongest(&p, never, state).0).collect()
             };
-            Drawn::new(supernet, supernet.candidates.space.kinds().iter().map(of).collect())
+            let kinds = supernet.candidates.space.kinds().iter().zip(&supernet.plans);
+            Drawn::new(supernet, kinds.map(of).collect())
         });
-        Relaxed { noise: None, drawn, skips: self.skips(&supernet.candidates) }
+        Relaxed { drawn, ..self.expected(supernet) }
+    }
+
+    /// How α acts where nothing is drawn.
+    fn expected(&self, supernet: &Supernet) -> Relaxed {
+        let kinds = supernet.candidates.space.kinds().iter();
+        let weighing =
+            self.relaxation.weighs_edges().then(|| kinds.map(|&kind| Weighing::new(supernet, kind)).collect());
+        Relaxed { noise: None, drawn: None, skips: self.skips(&supernet.candidates), weighing }
     }
 
     /// A standard Gumbel variate for every number of α. Decided edges draw, too, so that a decision shifts nothing.
@@ -188,14 +236,54 @@ pub(crate) struct Relaxed {
     /// The network that the pass goes through, where it is not the whole one.
     pub(crate) drawn: Option<Drawn>,
     skips: Option<Vec<Rows<f32>>>,
+    /// By kind of cell.
+    weighing: Option<Vec<Weighing>>,
+}
+
+/// Where β stands that the edges of a kind of cell are weighed with.
+struct Weighing {
+    /// By edge, its node.
+    nodes: Vec<i64>,
+    /// And its place among the edges that end there.
+    places: Vec<i64>,
+    /// 1 behind the operations of each edge, where what passes it by has its factor.
+    passing: Rows<f32>,
+}
+
+impl Weighing {
+    fn new(supernet: &Supernet, kind: CellKind) -> Self {
+        let candidates = &supernet.candidates;
+        let edges = || candidates.space.edges();
+        let passing = |(operations, state): (&Vec<_>, &EdgeState)| {
+            let count = if state.is_open() { state.left(operations.len()).count() } else { operations.len() };
+            std::iter::repeat_n(0.0, count).chain([1.0]).collect()
+        };
+        let states = supernet.plans[kind.index()].states();
+        Weighing {
+            nodes: edges().map(|edge| edge.node as i64).collect(),
+            // An edge comes from every state before its node.
+            places: edges().map(|edge| edge.from as i64).collect(),
+            passing: candidates.edges(kind).iter().zip(states).map(passing).collect(),
+        }
+    }
+
+    /// softmax(α) × softmax(β), and softmax(β) for what passes by, of both as [`Alpha::tensors`] has them.
+    fn weighed(&self, soft: Tensor<2>, passing: Tensor<2>) -> Tensor<2> {
+        let (edges, device) = (self.nodes.len(), passing.device());
+        let index = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::new(values.to_vec(), [edges]), &device);
+        let beta = soft.clone().slice([edges..soft.dims()[0]]);
+        let shares = beta.select(0, index(&self.nodes)).gather(1, index(&self.places).reshape([edges, 1]));
+        (soft.slice([0..edges]) + passing) * shares
+    }
 }
 
 impl Relaxed {
-    /// The factors of α as [`Alpha::tensors`] has it: `[edges, most operations of an edge]`, or `[edges, 1]` where one
-    /// operation of each is drawn.
+    /// The factors of α as [`Alpha::tensors`] has it: `[edges, most operations of an edge]`, with that of what passes an
+    /// edge by behind them, or `[edges, 1]` where one operation of each is drawn.
     pub(crate) fn factors(&self, alpha: &[Tensor<2>]) -> Vec<Tensor<2>> {
         let of = |(kind, alpha): (usize, &Tensor<2>)| {
-            let like = |rows: &Rows<f32>| super::alpha::padded(rows, 0.0, &alpha.device().inner(), alpha.dtype());
+            let width = alpha.dims()[1];
+            let like = |rows: &Rows<f32>| padded(rows, width, 0.0, &alpha.device().inner(), alpha.dtype());
             let soft = match &self.noise {
                 None => softmax(alpha.clone(), 1),
                 Some(Noise { values, temperature }) => {
@@ -210,9 +298,13 @@ impl Relaxed {
                     share.clone() - share.detach() + 1.0
                 }
             };
-            match &self.skips {
+            let factors = match &self.skips {
                 None => factors,
                 Some(skips) => factors + like(&skips[kind]),
+            };
+            match &self.weighing {
+                None => factors,
+                Some(weighing) => weighing[kind].weighed(factors, like(&weighing[kind].passing)),
             }
         };
         alpha.iter().enumerate().map(of).collect()
@@ -246,19 +338,24 @@ mod tests {
     #[test]
     fn gumbel_factors_are_a_softmax_of_what_was_drawn() {
         // g = ln 3 makes up for the difference at any temperature.
-        let even = Relaxed { noise: noise([3f32.ln(), 0.0], 0.3), drawn: None, skips: None };
+        let even = Relaxed { noise: noise([3f32.ln(), 0.0], 0.3), drawn: None, skips: None, weighing: None };
         assert!(are_near(&values(even.factors(&[alpha()]).remove(0)), &[0.5, 0.5]));
         // At τ = 1/2, the squares of 1/4 and 3/4: 1 to 9.
-        let cold = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: None, skips: Some(vec![vec![vec![0.25, 0.0]]]) };
+        let cold = Relaxed {
+            noise: noise([0.0, 0.0], 0.5),
+            drawn: None,
+            skips: Some(vec![vec![vec![0.25, 0.0]]]),
+            weighing: None,
+        };
         assert!(are_near(&values(cold.factors(&[alpha()]).remove(0)), &[0.1 + 0.25, 0.9]));
     }
 
     #[test]
     fn a_drawn_factor_is_one_with_the_gradient_of_its_share() {
-        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1] };
+        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let mut drawn = Drawn::new(&Supernet::new(Candidates::whole(&NB201), shape), vec![vec![1; 6]]);
-        drawn.choices = vec![vec![1]];
-        let relaxed = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: Some(drawn), skips: None };
+        drawn.places = vec![vec![1]];
+        let relaxed = Relaxed { noise: noise([0.0, 0.0], 0.5), drawn: Some(drawn), skips: None, weighing: None };
         let alpha = alpha().autodiff().require_grad();
         let factors = relaxed.factors(std::slice::from_ref(&alpha)).remove(0);
         assert_eq!(values(factors.clone().inner()), [1.0]);
@@ -285,7 +382,7 @@ mod tests {
 
     #[test]
     fn operations_are_drawn_as_often_as_softmax_says() {
-        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1] };
+        let shape = SupernetShape { channels: 2, cells: 3, classes: 2, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let supernet = Supernet::new(Candidates::whole(&NB201), shape);
         let mut alpha = Alpha::new(&supernet.candidates, 1);
         // 1/8 each, and 1/2.
@@ -295,11 +392,11 @@ mod tests {
         for step in 0..1000 {
             mixing.go_to(step, 0, 10);
             let drawn = mixing.training(Half::Weights, &alpha, &supernet).drawn.unwrap();
-            drawn.choices[0].iter().for_each(|&choice| times[choice] += 1.0 / 6000.0);
+            drawn.places[0].iter().for_each(|&choice| times[choice] += 1.0 / 6000.0);
         }
         // Five standard deviations.
         assert!(times.iter().zip([0.125, 0.125, 0.5, 0.125, 0.125]).all(|(a, b)| (a - b).abs() < 0.03), "{times:?}");
-        let choices = |half| mixing.training(half, &alpha, &supernet).drawn.unwrap().choices;
+        let choices = |half| mixing.training(half, &alpha, &supernet).drawn.unwrap().places;
         assert_eq!(choices(Half::Alpha), choices(Half::Alpha));
         assert_ne!(choices(Half::Alpha), choices(Half::Weights));
     }

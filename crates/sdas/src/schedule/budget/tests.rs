@@ -1,7 +1,7 @@
 use super::*;
 use crate::network::{Network, NetworkShape, Stem};
 use crate::schedule::decision::Choice;
-use crate::schedule::{Criterion, Refused, Scores};
+use crate::schedule::{Criterion, Refused, Scores, Unit};
 use crate::space::{NB201, S2, SPACES, Space};
 use proptest::prelude::*;
 use rand::Rng;
@@ -64,19 +64,26 @@ fn mixes(candidates: &Candidates, kind: CellKind, chance: &mut Stream) -> Vec<Ve
 fn searched(
     candidates: &Candidates,
     costs: Option<&Costs>,
-    criterion: Criterion,
+    (unit, criterion): (Unit, Criterion),
     seed: u64,
 ) -> (Genotype, Vec<Choice>) {
     let space = candidates.space;
     let (mut plans, mut choices) = (fresh(space), Vec::new());
     let (mut chance, mut history) = (stream(seed, "test", [0, 0]), vec![Vec::new(); 2]);
-    for _ in 0..space.decisions() {
+    while !plans.iter().all(Plan::is_complete) {
         for &kind in space.kinds() {
+            if plans[kind.index()].is_complete() {
+                continue;
+            }
             let (mixes, never) = (mixes(candidates, kind, &mut chance), candidates.never_chosen(kind));
             let history: &mut Vec<_> = &mut history[kind.index()];
             let room = Room::new(costs, &plans, kind);
-            let seen = Scores { mixes: &mixes, never: &never, history };
-            choices.push(plans[kind.index()].decide(candidates, kind, criterion, &seen, &room, &mut chance));
+            let seen = Scores { mixes: &mixes, weights: &[1.0; 14][..mixes.len()], never: &never, history };
+            let plan = &mut plans[kind.index()];
+            choices.push(match unit {
+                Unit::Edge => plan.decide(candidates, kind, criterion, &seen, &room, &mut chance),
+                Unit::Operation => plan.reduce(candidates, kind, criterion, &seen, &room, &mut chance),
+            });
             history.push(mixes.iter().zip(&never).map(|(p, &never)| crate::schedule::others(p, never)).collect());
         }
     }
@@ -94,25 +101,28 @@ fn same(a: &[Choice], b: &[Choice]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// In every space, whatever α does between decisions, whichever criterion ranks the edges, and whatever is bounded.
+    /// In every space, whatever α does between decisions, whatever is decided and by which criterion, and whatever is
+    /// bounded.
     #[test]
     fn a_found_cell_keeps_its_budget_and_one_that_bounds_nothing_changes_nothing(
         space in 0..SPACES.len(),
-        criterion in 0..CRITERIA.len(),
+        way in 0..CRITERIA.len() + 2,
         seed in any::<u64>(),
         shares in [prop::option::of(0.0..=1.0f64), prop::option::of(0.0..=1.0f64)],
     ) {
         let costs = &COSTS[space];
-        let (candidates, criterion) = (&costs.candidates, CRITERIA[criterion]);
+        let shrinking = [(Unit::Operation, Criterion::Strength), (Unit::Operation, Criterion::Random)];
+        let way = CRITERIA.get(way).map_or_else(|| shrinking[way - CRITERIA.len()], |&criterion| (Unit::Edge, criterion));
+        let candidates = &costs.candidates;
         let bound = |at: usize| {
             let (least, most) = range(costs, at);
             shares[at].map(|share| least + (share * (most - least) as f64) as usize)
         };
         let budget = Budget { parameters: bound(0), multiply_adds: bound(1) };
         let costs = Costs { budget, ..costs.clone() };
-        let (free, free_choices) = searched(candidates, None, criterion, seed);
+        let (free, free_choices) = searched(candidates, None, way, seed);
         if costs.check(&fresh(candidates.space)).is_ok() {
-            let (found, choices) = searched(candidates, Some(&costs), criterion, seed);
+            let (found, choices) = searched(candidates, Some(&costs), way, seed);
             let counted = counts(&found);
             let spending = Spending { budget, parameters: counted.parameters, multiply_adds: counted.multiply_adds };
             prop_assert_eq!(costs.spending(&found), spending);
@@ -137,7 +147,7 @@ proptest! {
         }
         let most = |at| Some(range(&costs, at).1);
         let loose = Costs { budget: Budget { parameters: most(0), multiply_adds: most(1) }, ..costs.clone() };
-        let (found, choices) = searched(candidates, Some(&loose), criterion, seed);
+        let (found, choices) = searched(candidates, Some(&loose), way, seed);
         prop_assert_eq!(found, free);
         prop_assert!(same(&choices, &free_choices) && choices.iter().all(|choice| choice.refused.is_none()));
     }
@@ -209,7 +219,7 @@ fn complete(candidates: &Candidates, choices: &[Vec<Vec<Cost>>], plans: &[Plan],
         let decided = plans.iter().zip(choices).flat_map(|(plan, choices)| plan.states().iter().zip(choices));
         let cost = decided.filter_map(|(state, own)| match *state {
             EdgeState::Decided(operation) => Some(own[operation]),
-            EdgeState::Mixed | EdgeState::Pruned => None,
+            EdgeState::Mixed | EdgeState::Left(_) | EdgeState::Pruned => None,
         });
         all.push(cost.fold([0, 0], plus));
     }
@@ -270,7 +280,7 @@ fn the_strongest_operation_that_is_allowed_is_taken() {
     let (kind, never, mut plans) = (CellKind::Normal, candidates.never_chosen(CellKind::Normal), fresh(&S2));
     let mut decide = || {
         let room = Room::new(Some(&costs), &plans, kind);
-        let seen = Scores { mixes: &mixes, never: &never, history: &[] };
+        let seen = Scores { mixes: &mixes, weights: &[1.0; 14][..mixes.len()], never: &never, history: &[] };
         plans[0].decide(&candidates, kind, Criterion::Confidence, &seen, &room, &mut stream(0, "", [0, 0]))
     };
     let first = decide();

@@ -33,7 +33,7 @@ impl Search<'_> {
             if let Some(good) = self.progress.watch.good() {
                 self.state.alpha.values = good.to_vec();
             }
-            self.decide_until(self.space().decisions(), moment)?;
+            self.decide_until(|all| all, moment)?;
         }
         Ok(eigenvalue)
     }

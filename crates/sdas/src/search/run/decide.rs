@@ -4,7 +4,7 @@ use super::{Search, SearchState};
 use crate::draw;
 use crate::genotype::{Genes, Genotype};
 use crate::run::{Event, RunError};
-use crate::schedule::{Criterion, Decision, EdgeState, Moment, Plan, Room, Scores, strongest};
+use crate::schedule::{Criterion, Decision, EdgeState, Moment, Plan, Room, Scores, Settled, Unit, strongest};
 use crate::space::{CellKind, Operation};
 use crate::supernet::{Remains, Supernet};
 use sdas_data::random::stream;
@@ -12,14 +12,25 @@ use sdas_data::random::stream;
 impl Search<'_> {
     /// Takes the decisions that are due.
     pub(super) fn decide(&mut self, moment: Moment) -> Result<(), RunError> {
-        self.decide_until(self.recipe.search.schedule.due(moment, self.space().decisions()), moment)
+        let schedule = self.recipe.search.schedule;
+        self.decide_until(|all| schedule.due(moment, all), moment)
     }
 
-    /// Takes decisions until so many are taken, one edge of each kind of cell at a time.
-    pub(super) fn decide_until(&mut self, due: usize, moment: Moment) -> Result<(), RunError> {
-        while self.state.supernet.plans.iter().any(|plan| plan.decided() < due) {
+    /// Decisions of a kind of cell, from the first to the last.
+    pub(super) fn decisions(&self, kind: CellKind) -> usize {
+        self.recipe.search.schedule.unit().decisions(&self.state.supernet.candidates, kind)
+    }
+
+    /// Takes decisions until as many of each kind of cell are taken as are due of all, one of each kind at a time.
+    pub(super) fn decide_until(&mut self, due: impl Fn(usize) -> usize, moment: Moment) -> Result<(), RunError> {
+        let unit = self.recipe.search.schedule.unit();
+        let is_behind = |search: &Self, kind: CellKind| {
+            let Supernet { candidates, plans, .. } = &search.state.supernet;
+            unit.taken(candidates, kind, &plans[kind.index()]) < due(search.decisions(kind))
+        };
+        while self.space().kinds().iter().any(|&kind| is_behind(self, kind)) {
             for &kind in self.space().kinds() {
-                if self.state.supernet.plans[kind.index()].decided() < due {
+                if is_behind(self, kind) {
                     self.decide_one(kind, moment)?;
                 }
             }
@@ -28,24 +39,34 @@ impl Search<'_> {
     }
 
     fn decide_one(&mut self, kind: CellKind, moment: Moment) -> Result<(), RunError> {
+        let idle = self.idle(kind);
         let SearchState { supernet, weights, statistics, sgd, alpha, .. } = &mut self.state;
         let Supernet { candidates, plans, .. } = supernet;
         let (mixes, never) = (alpha.mixes(kind), candidates.never_chosen(kind));
-        let seen = Scores { mixes: &mixes, never: &never, history: &self.progress.history[kind.index()] };
+        let weights_of_edges = alpha.edge_weights(kind, &plans[kind.index()]);
+        let history = &self.progress.history[kind.index()];
+        let seen = Scores { mixes: &mixes, weights: &weights_of_edges, never: &never, history };
         let room = Room::new(self.costs.as_ref(), plans, kind);
         let mut chance = stream(self.recipe.search.seed, "decide", [self.progress.decisions as u64, 0]);
-        let criterion = self.recipe.search.criterion;
-        let choice = plans[kind.index()].decide(candidates, kind, criterion, &seen, &room, &mut chance);
+        let (criterion, unit) = (self.recipe.search.criterion, self.recipe.search.schedule.unit());
+        let plan = &mut plans[kind.index()];
+        let before = plan.clone();
+        let choice = match unit {
+            Unit::Edge => plan.decide(candidates, kind, criterion, &seen, &room, &mut chance),
+            Unit::Operation => plan.reduce(candidates, kind, criterion, &seen, &room, &mut chance),
+        };
         let mut remains = Remains::default();
-        supernet.fix(kind, choice.edge, choice.operation, &mut remains);
-        for &pruned in &choice.pruned {
-            supernet.prune(kind, pruned, &mut remains);
-        }
+        supernet.follow(kind, &before, &mut remains);
         remains.apply(&mut [weights, &mut sgd.momentum], statistics);
         sdas_kernels::release_memory();
         let runner_up = choice.candidates.get(1);
-        let place = supernet.candidates.space.edge(choice.edge);
-        let operation = supernet.candidates.of(kind, choice.edge)[choice.operation];
+        let Supernet { candidates, plans, .. } = supernet;
+        let place = candidates.space.edge(choice.edge);
+        let name = |edge, operation: usize| candidates.of(kind, edge)[operation].name.to_owned();
+        let settled = |&edge: &usize| match plans[kind.index()].states()[edge] {
+            EdgeState::Decided(operation) => Some(Settled { edge, operation: name(edge, operation) }),
+            _ => None,
+        };
         let decision = Decision {
             progress: moment.progress(),
             step: moment.step,
@@ -54,11 +75,13 @@ impl Search<'_> {
             edge: choice.edge,
             from: place.from,
             node: place.node,
-            operation: operation.name.to_owned(),
+            unit,
+            operation: name(choice.edge, choice.operation),
             runner_up: runner_up.map(|candidate| candidate.edge),
             margin: runner_up.map(|candidate| choice.candidates[0].score - candidate.score),
             candidates: choice.candidates,
             pruned: choice.pruned,
+            settled: choice.settled.iter().filter_map(settled).collect(),
             refused: choice.refused,
         };
         self.folder.append("decisions.jsonl", &decision)?;
@@ -66,23 +89,21 @@ impl Search<'_> {
         let decided = self.decided();
         let picture = self.picture();
         self.context.observer.notice(&Event::Decided { decision: &decision, decided: &decided, picture });
-        if !operation.learns() {
-            self.warn_of_collapse(kind);
+        let (most, edges) = (self.space().collapsed(), self.idle(kind));
+        if idle < most && edges >= most {
+            self.context.observer.notice(&Event::Collapsed { cell: kind, edges });
         }
         Ok(())
     }
 
-    /// Tells once when a kind of cell has run out of edges that learn, after one more that does not.
-    fn warn_of_collapse(&mut self, cell: CellKind) {
+    /// Decided edges of a kind of cell that learn nothing: where most are, the cell has collapsed, which is told once.
+    fn idle(&self, kind: CellKind) -> usize {
         let Supernet { candidates, plans, .. } = &self.state.supernet;
         let idle = |(state, operations): &(&EdgeState, &Vec<&Operation>)| match **state {
             EdgeState::Decided(operation) => !operations[operation].learns(),
-            EdgeState::Mixed | EdgeState::Pruned => false,
+            EdgeState::Mixed | EdgeState::Left(_) | EdgeState::Pruned => false,
         };
-        let edges = plans[cell.index()].states().iter().zip(candidates.edges(cell)).filter(idle).count();
-        if edges == self.space().collapsed() {
-            self.context.observer.notice(&Event::Collapsed { cell, edges });
-        }
+        plans[kind.index()].states().iter().zip(candidates.edges(kind)).filter(idle).count()
     }
 
     /// The cells as they stand: what is decided, and what undecided edges lean towards.
@@ -96,7 +117,9 @@ impl Search<'_> {
                 let (operation, state) = match *state {
                     EdgeState::Pruned => return None,
                     EdgeState::Decided(operation) => (operation, draw::EdgeState::Decided),
-                    EdgeState::Mixed => (strongest(&mixes[index], never[index]).0, draw::EdgeState::Undecided),
+                    EdgeState::Mixed | EdgeState::Left(_) => {
+                        (strongest(&mixes[index], never[index], *state).0, draw::EdgeState::Undecided)
+                    }
                 };
                 Some(draw::EdgePicture::new(space, space.edge(index), candidates.of(kind, index)[operation], state))
             });
@@ -118,7 +141,8 @@ impl Search<'_> {
                 }
                 let room = Room::new(self.costs.as_ref(), &plans, kind);
                 let (mixes, never) = (self.state.alpha.mixes(kind), candidates.never_chosen(kind));
-                let seen = Scores { mixes: &mixes, never: &never, history: &[] };
+                let weights = self.state.alpha.edge_weights(kind, &plans[kind.index()]);
+                let seen = Scores { mixes: &mixes, weights: &weights, never: &never, history: &[] };
                 plans[kind.index()].decide(candidates, kind, Criterion::Strength, &seen, &room, &mut unused);
             }
         }
