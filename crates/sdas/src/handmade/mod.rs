@@ -1,7 +1,8 @@
 //! Networks that people made by hand: a short function each, which returns a [`Graph`].
 //!
 //! A definition says where it is from, and whose variant it is, since several share a name. Parameters and multiply-adds are
-//! those that are published for it, and weights have torchvision's names where torchvision has the network.
+//! those that are published for it, and weights have torchvision's names where torchvision has the network. Where a definition
+//! pads as TensorFlow does, means at the border are over what is there.
 
 mod classic;
 mod densenet;

@@ -89,7 +89,7 @@ impl Builder {
             Layer::Linear { outputs, .. } | Layer::Zero { outputs, .. } => *outputs,
             Layer::Flatten { positions, .. } => given(&reads[0]).saturating_mul(*positions),
             Layer::Concatenate => reads.iter().map(given).fold(0, usize::saturating_add),
-            Layer::Slice { from, to } => to - from,
+            Layer::Slice { from, to } => to.saturating_sub(*from),
             Layer::Attention { .. } => given(&reads[2]),
             Layer::Bilinear => given(&reads[0]).saturating_pow(2),
             Layer::Multiply => reads.iter().map(given).max().unwrap_or(0),
