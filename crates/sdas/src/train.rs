@@ -195,7 +195,7 @@ impl TrainState {
             NamedTensors::read(path)?
         };
         let own = [&self.weights, &self.statistics];
-        let loaded = tensors.into_numbers(self.network.names(), own, &context.device)?.to_begin_with(sizes.classes)?;
+        let loaded = tensors.into_numbers(self.network.names(), own, &context.device)?.for_training(sizes.classes)?;
         context.observer.notice(&Event::Loaded { path, taken: loaded.taken, differences: &loaded.differences });
         (self.weights, self.statistics) = (loaded.weights, loaded.statistics);
         if let Some(average) = &mut self.average {

@@ -162,7 +162,7 @@ impl Loaded {
     /// # Errors
     ///
     /// If more differs.
-    pub(crate) fn to_begin_with(self, classes: usize) -> Result<Self, LoadError> {
+    pub(crate) fn for_training(self, classes: usize) -> Result<Self, LoadError> {
         let may_differ = |difference: &Mismatch| match difference {
             Mismatch::Superfluous { .. } => true,
             Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),

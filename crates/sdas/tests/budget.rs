@@ -105,7 +105,7 @@ fn cells_drawn_by_chance_keep_the_budget_too() {
         let (device, stop) = (device::choose("cpu").unwrap(), AtomicBool::new(false));
         let context = Context { device, observer: &mut Quiet, stop: &stop };
         match comparison.unwrap().run(&place.path().join(name), context, None)? {
-            Ending::Done(report) => Ok(report.runs.into_iter().map(|run| run.genotype).collect::<Vec<_>>()),
+            Ending::Done(report) => Ok(report.runs.into_iter().filter_map(|run| run.genotype).collect::<Vec<_>>()),
             Ending::Interrupted => panic!("nobody stops it"),
         }
     };

@@ -98,7 +98,7 @@ fn derived_networks_lower_to_the_same_numbers() {
 /// A searched network after its last decision: norms without scale and shift, pools with norms, edges that are gone.
 #[test]
 fn decided_networks_lower_to_the_same_numbers() {
-    let shape = SupernetShape { channels: 4, cells: 4, classes: 3, inputs: 3, stem_stride: [1, 2, 2] };
+    let shape = SupernetShape { channels: 4, cells: 4, classes: 3, inputs: 3, stem_stride: [1, 2, 2], share: 1 };
     for (space, extent) in [(&IMAGE, [1, 19, 16]), (&VIDEO, [4, 19, 16])] {
         let mut supernet = Supernet::new(Candidates::whole(space), shape);
         let device = Device::flex();
@@ -129,8 +129,10 @@ fn decided_networks_lower_to_the_same_numbers() {
 
 #[test]
 fn what_is_undecided_or_noise_does_not_lower() {
-    let shape = SupernetShape { channels: 4, cells: 3, classes: 2, inputs: 3, stem_stride: [1; 3] };
+    let shape = SupernetShape { channels: 4, cells: 3, classes: 2, inputs: 3, stem_stride: [1; 3], share: 1 };
     let supernet = Network::supernet(&Candidates::whole(&IMAGE), shape);
+    let part = Network::supernet(&Candidates::whole(&IMAGE), SupernetShape { share: 2, ..shape });
+    assert_eq!(Graph::lower(&part), Err(LowerError::Part { cell: 0, share: 2 }));
     let mixed = LowerError::Mixed { edge: "cells.0.edges.0".to_owned(), operations: 8 };
     assert_eq!(Graph::lower(&supernet), Err(mixed));
     let space = sdas::space::SPACES.iter().find(|space| space.name == "s4").unwrap();

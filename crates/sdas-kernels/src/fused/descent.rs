@@ -81,7 +81,7 @@ impl Descent {
         let width = Width::current();
         let mut work = Vec::new();
         for ((before, [weights, momentum]), undecayed) in tensors.iter().zip(&mut after).zip(undecayed) {
-            let before = before.each_ref().map(|tensor| values(tensor));
+            let before = before.each_ref().map(values);
             let (mut weights, mut momentum) = (weights.floats(), momentum.floats());
             for (range, decays) in parts(before[0].len(), undecayed) {
                 let by = if decays { self } else { Descent { weight_decay: 0.0, ..self } };

@@ -20,6 +20,14 @@ pub enum LowerError {
         /// How many.
         operations: usize,
     },
+    /// A cell's edges work on a part of its channels.
+    #[error("cell {cell} works on one of {share} parts of its channels, as in the search; train its genotype instead")]
+    Part {
+        /// The cell, from 0.
+        cell: usize,
+        /// How many parts there are.
+        share: usize,
+    },
     /// An edge gives random numbers.
     #[error("{edge} gives noise, which no layer does")]
     Noise {
@@ -41,7 +49,10 @@ impl Graph {
         let mut lowering = Lowering { builder };
         let mut before = lowering.chain(&network.stem, input)?;
         let mut last = lowering.chain(&network.second_stem, before)?;
-        for cell in &network.cells {
+        for (index, cell) in network.cells.iter().enumerate() {
+            if cell.share > 1 {
+                return Err(LowerError::Part { cell: index, share: cell.share });
+            }
             let output = lowering.cell(cell, [before, last])?;
             (before, last) = (last, output);
         }
