@@ -4,20 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::remarks::Listed;
-use crate::source::Kind;
-
-/// How many files a message names.
-pub(crate) const NAMED: usize = 10;
 
 /// Why pictures or clips could not be loaded. Every message names the place and ends with a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No kind of data has this name.
-    #[error("there is no kind of data called `{name}`\n  remedy: choose one of {}", kinds())]
+    #[error("there is no kind of data called `{name}`\n  remedy: choose one of {known}")]
     UnknownKind {
         /// The name.
         name: String,
+        /// Those that there are.
+        known: String,
     },
 
     /// The source needs a path and has none.
@@ -275,14 +273,16 @@ pub enum DataError {
     },
 
     /// A key was set that this kind of data has no use for.
-    #[error("data of kind `{kind}` has no use for `{key}`\n  remedy: leave `{key}` out, or choose {kinds}")]
+    #[error(
+        "data of kind `{kind}` has no use for `data.{key}`\n  remedy: leave it out, or choose {kinds} as `data.kind`"
+    )]
     Unused {
-        /// The key.
+        /// The key, without its section.
         key: &'static str,
         /// Name of the kind.
         kind: &'static str,
         /// The kinds that it is for.
-        kinds: &'static str,
+        kinds: String,
     },
 
     /// A number that is not one of the possible ones.
@@ -489,10 +489,6 @@ impl DataError {
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Write { path: path.into(), source }
     }
-}
-
-fn kinds() -> String {
-    Kind::ALL.map(|kind| format!("`{kind}`")).join(", ")
 }
 
 fn sides([height, width]: [usize; 2]) -> String {

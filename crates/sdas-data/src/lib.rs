@@ -84,44 +84,24 @@
 //! # Ok::<(), sdas_data::DataError>(())
 //! ```
 
-mod augment;
-mod cache;
-mod cifar;
-mod clip;
-mod crop;
-mod dataset;
+mod batch;
 mod decode;
-mod duplicates;
 mod error;
 mod files;
 pub mod flow;
-mod folder;
-mod input;
-mod loader;
-mod motion;
-mod packs;
+mod keep;
+mod load;
 pub mod random;
 mod remarks;
-mod shapes;
+mod seen;
 mod source;
-pub mod split;
-mod statistics;
-mod video;
-mod view;
 
-pub use augment::{Augmentation, augment};
-pub use clip::{ClipSettings, Normalization, Sampling};
-pub use crop::{Cropping, Views};
-pub use dataset::Dataset;
-pub use duplicates::Duplicates;
+pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, split};
+pub use decode::Resize;
 pub use error::DataError;
 pub use files::open_files;
-pub use input::Input;
-pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
-pub use motion::Motion;
-pub use packs::Building;
+pub use keep::{Building, Checked, Dataset, Prepared, Splits};
+pub use load::{check, load, prepare};
 pub use remarks::{Listed, PassedOver, Remark, Remarks};
-pub use shapes::Shapes;
-pub use source::{Kind, Resize, Source, Splits, Unusable, check, load, prepare};
-pub use statistics::Statistics;
-pub use video::{Checked, Prepared};
+pub use seen::{Augmentation, ClipSettings, Cropping, Normalization, Sampling, Statistics, Views, augment};
+pub use source::{Duplicates, Input, Kind, Motion, Shapes, Source, Unusable};

@@ -374,6 +374,10 @@ fn merge(table: &mut Table, over: Table) {
                 {
                     own.clear();
                 }
+                // What another kind of data has no use for stays behind with the kind that had.
+                if let ("data", true, Some(Ok(kind))) = (key.as_str(), is_other, now.map(str::parse::<Kind>)) {
+                    own.retain(|key, _| !kind.is_foreign(key));
+                }
                 merge(own, new);
             }
             // A whole number is fine where a number is meant.
@@ -390,6 +394,7 @@ mod tests {
     use super::*;
     use crate::run::Stage;
     use crate::schedule::{Act, Collapse, Measure, Schedule};
+    use sdas_data::Source;
 
     fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
@@ -533,6 +538,20 @@ mod tests {
         assert_eq!(read(&["search.epochs=30".to_owned()]).mean, [0.1]);
         let other = read(&["data.shapes.train=50".to_owned()]);
         assert!(other.mean.is_empty() && other.std.is_empty() && !other.measured);
+    }
+
+    #[test]
+    fn settings_of_one_kind_stay_behind_when_another_is_chosen() {
+        let of = |recipe: &str, overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+            Recipe::resolve(recipe, &overrides).unwrap().data.source()
+        };
+        // `motion` makes other clips than by default, of which `clips` knows nothing.
+        assert_eq!(of("motion", &[]).motion.train, 1000);
+        assert_eq!(of("motion", &["data.kind=clips"]), Source::new(Kind::Clips));
+        // What is said of the new kind counts, and so does what is not for it.
+        assert_eq!(of("motion", &["data.kind=ucf101", "data.split=2"]).split, 2);
+        assert_eq!(of("motion", &["data.kind=clips", "data.motion.train=50"]).motion.train, 50);
     }
 
     #[test]

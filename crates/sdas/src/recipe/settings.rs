@@ -66,9 +66,9 @@ pub struct DataSettings {
     /// Whether a run measured mean and deviation; where other pictures are asked for, they are measured anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
-    /// How many pictures of `shapes` are drawn; other kinds ignore it.
+    /// How many pictures of `shapes` are drawn.
     pub shapes: Shapes,
-    /// How many clips of `motion` are made; other kinds ignore it.
+    /// How many clips of `motion` are made.
     pub motion: Motion,
 }
 
