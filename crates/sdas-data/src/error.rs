@@ -242,7 +242,49 @@ pub enum DataError {
         bytes: usize,
     },
 
-    /// A list of clips with a line that is not of its form.
+    /// A shard that is cut off, or not of the form that it should have.
+    #[error(
+        "{}, member `{member}` at byte {offset}: {words}\n  \
+         remedy: get this shard again; if that does not help, it was not written as WebDataset does", path.display()
+    )]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// The member, or the sample's name.
+        member: String,
+        /// Where it begins, or where something should follow it.
+        offset: u64,
+        /// What is wrong with it.
+        words: String,
+    },
+
+    /// A shard that is not there, while one with a higher number is.
+    #[error(
+        "{} is not there, but {} and {} are\n  remedy: get it; if there never was one, number the shards without a gap",
+        path.display(), before.display(), after.display()
+    )]
+    AbsentShard {
+        /// The shard.
+        path: PathBuf,
+        /// The one before it.
+        before: PathBuf,
+        /// The next that is there.
+        after: PathBuf,
+    },
+
+    /// A picture that turns out to be no picture when it is looked at.
+    #[error(
+        "{} cannot be decoded: {words}\n  \
+         remedy: replace it and go on; `sdas data check` names all that cannot be decoded", path.display()
+    )]
+    Undecodable {
+        /// The picture.
+        path: PathBuf,
+        /// What is wrong with it.
+        words: String,
+    },
+
+    /// A list of clips, or of pictures' classes, with a line that is not of its form.
     #[error(
         "{}, line {line}: expected {expected}, found `{found}`\n  \
          remedy: check that this is the official list; if it is, get it again", path.display()

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use crate::error::DataError;
 use crate::keep::{
-    Building, Checked, ClipsCache, Making, Prepared, Splits, Store, assemble, bytes_of, cache, with_flow,
+    Building, Checked, ClipsCache, Dataset, Making, Prepared, Splits, Store, Undecoded, assemble, bytes_of, cache,
+    with_flow,
 };
-use crate::remarks::Listed;
-use crate::source::{Found, Input, Origin, Progress, Source};
+use crate::remarks::{Listed, Remarks};
+use crate::source::{Found, FoundPictures, Input, Keep, Origin, Progress, Source};
 
 /// Finds, decodes and checks all pictures or clips of `source`, or opens the cache that an earlier
 /// call left.
@@ -29,6 +30,7 @@ use crate::source::{Found, Input, Origin, Progress, Source};
 pub fn load(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
     match find(source)? {
         Kept::Clips(clips) => clips.load(progress),
+        Kept::Undecoded(found) => Ok(undecoded(found)),
         Kept::Uniform(origin) => Ok(load_uniform(source, &*origin, progress)?.0),
     }
 }
@@ -36,6 +38,7 @@ pub fn load(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Sp
 /// Samples that have been found, and how they are kept.
 enum Kept {
     Uniform(Box<dyn Origin>),
+    Undecoded(FoundPictures),
     Clips(ClipsCache),
 }
 
@@ -43,6 +46,8 @@ fn find(source: &Source) -> Result<Kept, DataError> {
     source.validate()?;
     let found = match source.find()? {
         Found::Uniform(origin) => return Ok(Kept::Uniform(origin)),
+        Found::Pictures(found) if source.kept() == Keep::None => return Ok(Kept::Undecoded(found)),
+        Found::Pictures(found) => return Ok(Kept::Uniform(Box::new(found))),
         Found::Clips(found) => found,
     };
     let making = Making {
@@ -78,9 +83,9 @@ fn load_uniform(
 
 /// Decodes, or generates, or opens the cache; with the number of samples that were there before.
 fn decode(source: &Source, origin: &dyn Origin, progress: Progress) -> Result<(Splits, usize), DataError> {
-    let (store, decoded, was_there) = match &source.cache {
-        Some(folder) => cache::load(&source.cache_name(), origin, folder, progress)?,
-        None => {
+    let (store, decoded, was_there) = match source.kept() {
+        Keep::Cache => cache::load(&source.cache_name(), origin, &source.cache_folder()?, progress)?,
+        Keep::Memory | Keep::None => {
             let mut pixels = Vec::new();
             let decoded = origin.decode(&mut pixels, progress)?;
             (Store::Memory(pixels), decoded, false)
@@ -99,6 +104,11 @@ fn decode(source: &Source, origin: &dyn Origin, progress: Progress) -> Result<(S
 pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
     match find(source)? {
         Kept::Clips(clips) => clips.prepare(progress),
+        Kept::Undecoded(_) => Err(DataError::setting(
+            "data.keep",
+            "`none` where a cache is to be made",
+            "`cache`, or use the data as it is",
+        )),
         Kept::Uniform(origin) => prepare_uniform(source, &*origin, progress),
     }
 }
@@ -116,7 +126,10 @@ fn prepare_uniform(
         seconds: begun.elapsed().as_secs_f64(),
         found,
         remarks: splits.remarks,
-        cache: source.cache.clone(),
+        cache: match source.kept() {
+            Keep::Cache => Some(source.cache_folder()?),
+            Keep::Memory | Keep::None => None,
+        },
     })
 }
 
@@ -128,13 +141,14 @@ fn prepare_uniform(
 pub fn check(source: &Source) -> Result<Checked, DataError> {
     let origin = match find(source)? {
         Kept::Clips(clips) => return clips.check(),
+        Kept::Undecoded(found) => return check_undecoded(source, &found),
         Kept::Uniform(origin) => origin,
     };
     // Flow that is kept in memory needs no check.
     let source = Source { input: Input::Rgb, ..source.clone() };
     let begun = Instant::now();
-    if let Some(folder) = &source.cache
-        && let Some((path, opened)) = cache::verify(&source.cache_name(), &*origin, folder)?
+    if source.kept() == Keep::Cache
+        && let Some((path, opened)) = cache::verify(&source.cache_name(), &*origin, &source.cache_folder()?)?
     {
         let mut checked = Checked { seconds: begun.elapsed().as_secs_f64(), ..Checked::default() };
         match opened {
@@ -149,4 +163,34 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     }
     let Prepared { clips, bytes, seconds, remarks, .. } = prepare_uniform(&source, &*origin, &|_| {})?;
     Ok(Checked { clips, bytes, seconds, absent: 0, damaged: Listed::default(), remarks })
+}
+
+/// Pictures that are decoded when they are looked at.
+fn undecoded(found: FoundPictures) -> Splits {
+    let FoundPictures { settings, classes, test_name, places, labels: [train, test], passed_over, .. } = found;
+    let dataset = |first, labels| {
+        Dataset::undecoded(Undecoded::new(places.clone(), first, settings.form), labels, classes.clone())
+    };
+    let first_of_test = train.len();
+    Splits {
+        train: dataset(0, train),
+        test: dataset(first_of_test, test),
+        test_name: test_name.into(),
+        remarks: Remarks { passed_over, ..Remarks::default() },
+    }
+}
+
+/// Decodes all of them, which nothing else does.
+fn check_undecoded(source: &Source, found: &FoundPictures) -> Result<Checked, DataError> {
+    let begun = Instant::now();
+    let mut bytes = 0;
+    let looked = found.look(&|_, _| {}, |_, picture, _| {
+        bytes += picture.pixels.len() as u64;
+        Ok(())
+    })?;
+    let decoded = found.judge(looked)?;
+    let remarks = found.remarks(&decoded);
+    source.duplicates.check(&remarks.shared)?;
+    let clips = decoded.labels.iter().map(Vec::len).sum();
+    Ok(Checked { clips, bytes, seconds: begun.elapsed().as_secs_f64(), absent: 0, damaged: Listed::default(), remarks })
 }

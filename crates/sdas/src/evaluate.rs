@@ -142,6 +142,7 @@ impl Judge {
         let loader = loader(samples, &indices, seen.evaluation(self.batch, views))?;
         let mut probabilities = vec![0.0; samples.len() * self.classes.len()];
         for batch in loader.epoch(0, 0) {
+            let batch = batch?;
             let of = batch.samples.clone();
             let logits = (self.forward)(DeviceBatch::new(batch, &context.device).input);
             let rows: Vec<f32> = softmax(logits, 1).into_data().convert::<f32>().iter::<f32>().collect();

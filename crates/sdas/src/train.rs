@@ -293,7 +293,7 @@ impl<'a> Training<'a> {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
-            let batch = DeviceBatch::new(batch, &self.context.device);
+            let batch = DeviceBatch::new(batch?, &self.context.device);
             self.step(&batch, rate)?;
             self.clock.step(start.elapsed().as_secs_f64());
             if self.progress.step == 3 {
@@ -330,7 +330,7 @@ impl<'a> Training<'a> {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            let batch = DeviceBatch::new(batch, &self.context.device);
+            let batch = DeviceBatch::new(batch?, &self.context.device);
             let pass = Pass::evaluation(&self.state.weights, &self.state.statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;
             validation.add(Tally::of(logits, &batch.host_labels));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
+use crate::decode::CHANNELS;
 use crate::error::DataError;
 use crate::keep::Dataset;
 use crate::random::{shuffle, stream};
@@ -46,7 +47,7 @@ pub enum Last {
 #[derive(Clone, Debug)]
 pub struct LoaderSettings {
     /// Keeps the chance of several loaders with one seed apart: streams `<name>/order`,
-    /// `<name>/frames`, `<name>/crop` and `<name>/augment`.
+    /// `<name>/frames`, `<name>/crop`, `<name>/augment` and `<name>/colour`.
     pub name: String,
     /// The run's seed.
     pub seed: u64,
@@ -72,7 +73,8 @@ pub struct LoaderSettings {
     pub cropping: Cropping,
     /// Random changes after that.
     pub augmentation: Augmentation,
-    /// Background threads, at least 1. One is enough for 32×32 pictures; it has no influence on
+    /// Background threads, at least 1. One is enough for 32×32 pictures, and pictures that are decoded when they are looked
+    /// at want more; it has no influence on
     /// what is in a batch.
     pub threads: usize,
     /// Batches kept ready, at least one per thread.
@@ -128,6 +130,15 @@ impl LoaderSettings {
             return Err(DataError::setting("data.mean", format!("of {known} channels"), format!("{channels} numbers")));
         }
         self.cropping.check()?;
+        self.augmentation.check()?;
+        if !self.augmentation.colour.is_off() && channels != CHANNELS {
+            let value = format!("set for samples of {channels} channels");
+            return Err(DataError::setting(
+                "augment.colour",
+                value,
+                "nothing: only pictures and clips in colour have colours",
+            ));
+        }
         self.views.unwrap_or_default().check()?;
         let scaled = self.clip.crop.is_some()
             || self.views.map_or(self.cropping != Cropping::Centre {}, |views| {
@@ -242,17 +253,19 @@ impl Shared {
         }
     }
 
-    /// Makes batches until all are made or nobody wants more.
-    fn work(&self, epoch: u64, batches: impl Iterator<Item = usize>, order: &[usize], queue: &SyncSender<Batch>) {
+    /// Makes batches until all are made, one cannot be, or nobody wants more.
+    fn work(&self, epoch: u64, batches: impl Iterator<Item = usize>, order: &[usize], queue: &SyncSender<Made>) {
         let mut viewer = Viewer::new(&self.dataset, self.settings.sight(), self.shape);
         for number in batches {
-            if queue.send(self.batch(epoch, number, order, &mut viewer)).is_err() {
+            let made = self.batch(epoch, number, order, &mut viewer);
+            let is_last = made.is_err();
+            if queue.send(made).is_err() || is_last {
                 return;
             }
         }
     }
 
-    fn batch(&self, epoch: u64, number: usize, order: &[usize], viewer: &mut Viewer) -> Batch {
+    fn batch(&self, epoch: u64, number: usize, order: &[usize], viewer: &mut Viewer) -> Made {
         let (batch, views) = (self.settings.batch, self.settings.views());
         let rows = match self.settings.batches {
             None => number * batch..((number + 1) * batch).min(self.rows()),
@@ -267,17 +280,21 @@ impl Shared {
         let samples: Vec<_> = rows.clone().map(|row| order[row / views % order.len()]).collect();
         for ((out, row), &sample) in pixels.chunks_exact_mut(steps * height * width * channels).zip(rows).zip(&samples)
         {
-            viewer.write(sample, row % views, [epoch, row as u64], out);
+            viewer.write(sample, row % views, [epoch, row as u64], out)?;
         }
         let labels = samples.iter().map(|&sample| self.dataset.label(sample) as i32).collect();
-        Batch { pixels, labels, shape, samples: samples.iter().map(|&sample| sample as u32).collect() }
+        Ok(Batch { pixels, labels, shape, samples: samples.iter().map(|&sample| sample as u32).collect() })
     }
 }
 
-/// The batches of an epoch, in order, from background threads.
+/// A batch, or why there is none.
+type Made = Result<Batch, DataError>;
+
+/// The batches of an epoch, in order, from background threads. An error, which only samples can be that are not
+/// [kept](Dataset::is_undecoded), ends it.
 pub struct Epoch {
     /// One queue per thread; the batches come from them in turn.
-    queues: Vec<Receiver<Batch>>,
+    queues: Vec<Receiver<Made>>,
     workers: Vec<JoinHandle<()>>,
     first: usize,
     next: usize,
@@ -285,16 +302,21 @@ pub struct Epoch {
 }
 
 impl Iterator for Epoch {
-    type Item = Batch;
+    type Item = Result<Batch, DataError>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.end {
             return None;
         }
         let thread = (self.next - self.first) % self.queues.len();
         self.next += 1;
         match self.queues[thread].recv() {
-            Ok(batch) => Some(batch),
+            Ok(made) => {
+                if made.is_err() {
+                    self.next = self.end;
+                }
+                Some(made)
+            }
             Err(_) => {
                 // The thread has died of a panic; it goes on here.
                 let panic = self.workers.swap_remove(thread).join().expect_err("its work was not done");

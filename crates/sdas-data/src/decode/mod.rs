@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 pub(crate) use decoder::{Decoder, Form};
-pub(crate) use picture::{EXTENSIONS, Picture, decode, fit, is_picture, resize, scale};
+pub(crate) use picture::{EXTENSIONS, Encoded, Picture, decode, fit, is_picture, read, resize, scale, too_long};
 
 /// Red, green, blue.
 pub(crate) const CHANNELS: usize = 3;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::Resize;
 
@@ -24,26 +25,113 @@ pub(crate) const EXTENSIONS: &[&str] =
 const BESIDES: u64 = 1 << 26;
 /// The most bytes of a pixel: four channels of 16 bits.
 const PIXEL: u64 = 8;
+/// How JPEGs begin.
+const JPEG: [u8; 2] = [0xff, 0xd8];
 /// What a message calls the most pixels that a picture may have.
 const LIMIT: &str = "`data.max_pixels`";
 
-/// Decodes a JPEG, PNG, WebP, BMP or PNM, told apart by content. Gray becomes RGB, 16 bits become 8,
-/// what is transparent becomes white, and the orientation tag that cameras write is honoured.
-///
-/// A picture that says that it has more than `most` pixels is refused before there is any memory for
-/// them.
+/// Decodes the picture in a file: see [`Encoded`].
 ///
 /// # Errors
 /// In words for a message that names the file.
 pub(crate) fn decode(path: &Path, most: u64) -> Result<Picture, String> {
-    let bytes = read(path, PIXEL * most + BESIDES)?;
-    if jpeg_is_cut_off(&bytes) {
-        return Err("the file is truncated".into());
+    Encoded::new(read(path, Encoded::most_bytes(most))?, most)?.whole()
+}
+
+/// A JPEG, PNG, WebP, BMP or PNM, told apart by content, of which the size is known. Decoded, gray becomes RGB, 16 bits
+/// become 8, CMYK is brought to RGB, what is transparent becomes white, and the orientation tag that cameras write is
+/// honoured.
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    /// Height and width when it stands upright.
+    pub(crate) size: [usize; 2],
+    orientation: Orientation,
+    is_jpeg: bool,
+    most: u64,
+}
+
+impl Encoded {
+    /// The most bytes of the file of a picture that may have `most` pixels.
+    pub(crate) fn most_bytes(most: u64) -> u64 {
+        PIXEL * most + BESIDES
     }
-    let picture = decode_bytes(&bytes, most)?;
-    let picture = if picture.color().has_alpha() { over_white(picture) } else { picture.into_rgb8() };
-    let size = [picture.height() as usize, picture.width() as usize];
-    Ok(Picture { size, pixels: picture.into_raw() })
+
+    /// Reads what these bytes say of the picture. One that says that it has more than `most` pixels is refused before
+    /// there is any memory for them.
+    ///
+    /// # Errors
+    /// In words for a message that names the file.
+    pub(crate) fn new(bytes: Vec<u8>, most: u64) -> Result<Self, String> {
+        if jpeg_is_cut_off(&bytes) {
+            return Err("the file is truncated".into());
+        }
+        let mut decoder = decoder(&bytes, most)?;
+        let (width, height) = decoder.dimensions();
+        let orientation = decoder.orientation().map_err(|error| words(error, most))?;
+        let size = match orientation {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => [width, height],
+            _ => [height, width],
+        };
+        drop(decoder);
+        let is_jpeg = bytes.starts_with(&JPEG);
+        Ok(Self { bytes, size: size.map(|side| side as usize), orientation, is_jpeg, most })
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(crate) fn whole(self) -> Result<Picture, String> {
+        let picture = DynamicImage::from_decoder(decoder(&self.bytes, self.most)?);
+        Ok(self.upright(picture.map_err(|error| words(error, self.most))?))
+    }
+
+    /// All of it, at a scale at which the part of this size comes to no less than `seen`: of JPEGs the smallest of an
+    /// eighth, a quarter, a half and the whole, which costs less than to scale afterwards.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(crate) fn scaled(self, part: [usize; 2], seen: [usize; 2]) -> Result<Picture, String> {
+        let eighths = eighths(part, seen);
+        let small = if self.is_jpeg && eighths < 8 { self.reduced(eighths) } else { None };
+        match small {
+            Some(picture) => Ok(self.upright(picture)),
+            // Also what the one decoder does not know and the other may.
+            None => self.whole(),
+        }
+    }
+
+    /// A JPEG of three colours or gray at so many eighths of its size.
+    fn reduced(&self, eighths: u16) -> Option<DynamicImage> {
+        let mut decoder = jpeg_decoder::Decoder::new(&*self.bytes);
+        decoder.read_info().ok()?;
+        let info = decoder.info()?;
+        let side = |side: u16| ((u32::from(side) * u32::from(eighths)).div_ceil(8)) as u16;
+        let (width, height) = decoder.scale(side(info.width), side(info.height)).ok()?;
+        let (width, height) = (width.into(), height.into());
+        let pixels = decoder.decode().ok()?;
+        match info.pixel_format {
+            jpeg_decoder::PixelFormat::RGB24 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+            jpeg_decoder::PixelFormat::L8 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+            _ => None,
+        }
+    }
+
+    fn upright(&self, mut picture: DynamicImage) -> Picture {
+        picture.apply_orientation(self.orientation);
+        let picture = if picture.color().has_alpha() { over_white(picture) } else { picture.into_rgb8() };
+        let size = [picture.height() as usize, picture.width() as usize];
+        Picture { size, pixels: picture.into_raw() }
+    }
+}
+
+/// The least number of eighths, of those that JPEGs are decoded at, at which `part` comes to no less than `seen`.
+fn eighths(part: [usize; 2], seen: [usize; 2]) -> u16 {
+    let serves = |eighths: &u16| (0..2).all(|side| part[side] * usize::from(*eighths) >= 8 * seen[side]);
+    [1, 2, 4].into_iter().find(serves).unwrap_or(8)
 }
 
 /// Whether the file begins as a picture does that can be decoded.
@@ -55,26 +143,32 @@ pub(crate) fn is_picture(path: &Path) -> bool {
 }
 
 /// The bytes of the file, if they are no more than `most`.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(most + 1).read_to_end(bytes) };
+    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
+        let file = File::open(path)?;
+        bytes.reserve_exact(file.metadata()?.len().min(most) as usize + 1);
+        file.take(most + 1).read_to_end(bytes)
+    };
     match read(&mut bytes) {
         Err(error) => Err(error.to_string()),
-        Ok(length) if length as u64 > most => Err(format!("it is longer than the {most} bytes that {LIMIT} allows")),
+        Ok(length) if length as u64 > most => Err(too_long(most)),
         Ok(_) => Ok(bytes),
     }
 }
 
-fn decode_bytes(bytes: &[u8], most: u64) -> Result<DynamicImage, String> {
-    let words = |error: ImageError| match error {
-        ImageError::Limits(_) => format!("it needs more memory than {LIMIT} = {most} allows"),
-        other => other.to_string(),
-    };
+/// Why a file of more than `most` bytes is not read.
+pub(crate) fn too_long(most: u64) -> String {
+    format!("it is longer than the {most} bytes that {LIMIT} allows")
+}
+
+/// Decodes these bytes, if they say that they are a picture of no more than `most` pixels.
+fn decoder(bytes: &[u8], most: u64) -> Result<impl ImageDecoder, String> {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(PIXEL * most + BESIDES);
+    limits.max_alloc = Some(Encoded::most_bytes(most));
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(words)?;
+    let decoder = reader.into_decoder().map_err(|error| words(error, most))?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
@@ -85,10 +179,14 @@ fn decode_bytes(bytes: &[u8], most: u64) -> Result<DynamicImage, String> {
             "it says that it is {width}×{height}, which is {pixels} pixels, more than {LIMIT} = {most} allows"
         ));
     }
-    let orientation = decoder.orientation().map_err(words)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(words)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok(decoder)
+}
+
+fn words(error: ImageError, most: u64) -> String {
+    match error {
+        ImageError::Limits(_) => format!("it needs more memory than {LIMIT} = {most} allows"),
+        other => other.to_string(),
+    }
 }
 
 /// White, as on paper and in browsers, because most pictures with transparency are dark drawings.
@@ -107,7 +205,7 @@ fn over_white(picture: DynamicImage) -> RgbImage {
 /// left for the decoder to name.
 fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
-    let Some(mut rest) = bytes.strip_prefix(&[0xff, 0xd8]) else {
+    let Some(mut rest) = bytes.strip_prefix(&JPEG) else {
         return false;
     };
     loop {
@@ -174,7 +272,7 @@ pub(crate) fn scale(picture: &Picture, part: [usize; 2], to: [usize; 2]) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, ImageEncoder, Luma, Rgba, RgbaImage};
+    use image::{ImageEncoder, Luma, Rgba, RgbaImage};
 
     use super::*;
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use super::undecoded::Undecoded;
+use crate::decode::CHANNELS;
 use crate::error::DataError;
 
 /// All samples of one split: 8-bit, each `[frames, height, width, channels]` row-major, in memory or
@@ -17,8 +19,7 @@ pub struct Dataset {
 }
 
 struct Shared {
-    stores: Vec<Arc<Store>>,
-    samples: Vec<Sample>,
+    content: Content,
     labels: Vec<u16>,
     /// What each sample was cut from, by number, where that is known.
     sources: Option<Vec<u32>>,
@@ -28,6 +29,24 @@ struct Shared {
     size: [usize; 2],
     /// Whether all samples are of this size.
     same_size: bool,
+}
+
+/// What samples are.
+enum Content {
+    /// Where each lies, decoded.
+    Kept { stores: Vec<Arc<Store>>, samples: Vec<Sample> },
+    /// Pictures that are decoded when they are looked at.
+    Undecoded(Undecoded),
+}
+
+impl Content {
+    /// Sample `i`, and the store that it lies in.
+    fn sample(&self, i: usize) -> (&Sample, &Store) {
+        match self {
+            Content::Kept { stores, samples } => (&samples[i], &stores[samples[i].store as usize]),
+            Content::Undecoded(_) => panic!("picture {i} is not kept: it is decoded when a loader looks at it"),
+        }
+    }
 }
 
 /// Where bytes are.
@@ -164,9 +183,37 @@ impl Dataset {
         let size = [0, 1].map(|side| sizes().map(|size| size[side]).min().unwrap_or(0));
         let same_size = sizes().all(|other| other == size);
         let labels = samples.iter().map(|sample| sample.label).collect();
-        Ok(Self {
-            shared: Arc::new(Shared { stores, samples, labels, sources: None, classes, channels, size, same_size }),
-        })
+        let content = Content::Kept { stores, samples };
+        Ok(Self { shared: Arc::new(Shared { content, labels, sources: None, classes, channels, size, same_size }) })
+    }
+
+    /// Pictures that are decoded when they are looked at, of these labels, each of which has a class.
+    pub(crate) fn undecoded(pictures: Undecoded, labels: Vec<u16>, classes: Vec<String>) -> Self {
+        let size = pictures.size();
+        let content = Content::Undecoded(pictures);
+        let shared = Shared {
+            content,
+            labels,
+            sources: None,
+            classes,
+            channels: CHANNELS,
+            size: size.unwrap_or([1; 2]),
+            same_size: size.is_some(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The pictures, where they are decoded when they are looked at.
+    pub(crate) fn pictures(&self) -> Option<&Undecoded> {
+        match &self.shared.content {
+            Content::Kept { .. } => None,
+            Content::Undecoded(pictures) => Some(pictures),
+        }
+    }
+
+    /// Whether samples are decoded when a loader looks at them, again in every epoch.
+    pub fn is_undecoded(&self) -> bool {
+        self.pictures().is_some()
     }
 
     /// With the recording that each sample was cut from, by any number.
@@ -181,7 +228,7 @@ impl Dataset {
 
     /// How many samples there are.
     pub fn len(&self) -> usize {
-        self.shared.samples.len()
+        self.shared.labels.len()
     }
 
     /// Whether there are none.
@@ -209,17 +256,17 @@ impl Dataset {
     /// Height and width of sample `i`.
     ///
     /// # Panics
-    /// If there is no such sample.
+    /// If there is no such sample, or it is not [kept](Self::is_undecoded).
     pub fn size_of(&self, i: usize) -> [usize; 2] {
-        self.shared.samples[i].size.map(|side| side as usize)
+        self.shared.content.sample(i).0.size.map(|side| side as usize)
     }
 
     /// Frames of sample `i`; 1 for a picture.
     ///
     /// # Panics
-    /// If there is no such sample.
+    /// If there is no such sample, or it is not [kept](Self::is_undecoded).
     pub fn frames(&self, i: usize) -> usize {
-        self.shared.samples[i].frames as usize
+        self.shared.content.sample(i).0.frames as usize
     }
 
     /// Numbers per pixel: 3 for red, green and blue; 2 for optical flow, 8-bit, x then y.
@@ -254,25 +301,28 @@ impl Dataset {
     /// Sample `i`, all of it, `[frames, height, width, channels]` row-major, 0–255.
     ///
     /// # Panics
-    /// If there is no such sample.
+    /// If there is no such sample, or it is not [kept](Self::is_undecoded).
     pub fn pixels(&self, i: usize) -> &[u8] {
-        let sample = &self.shared.samples[i];
+        let (sample, store) = self.shared.content.sample(i);
         let length = sample.frame_bytes(self.shared.channels) * sample.frames as usize;
-        &self.shared.stores[sample.store as usize].bytes()[sample.offset as usize..][..length]
+        &store.bytes()[sample.offset as usize..][..length]
     }
 
     /// Frame `t` of sample `i`, `[height, width, channels]` row-major, 0–255.
     ///
     /// # Panics
-    /// If there is no such sample or no such frame.
+    /// If there is no such sample or no such frame, or it is not [kept](Self::is_undecoded).
     pub fn frame(&self, i: usize, t: usize) -> &[u8] {
-        let length = self.shared.samples[i].frame_bytes(self.shared.channels);
+        let length = self.shared.content.sample(i).0.frame_bytes(self.shared.channels);
         &self.pixels(i)[t * length..][..length]
     }
 
     /// Whether any samples are read from a memory-mapped cache.
     pub fn is_mapped(&self) -> bool {
-        self.shared.stores.iter().any(|store| matches!(**store, Store::Mapped(_)))
+        match &self.shared.content {
+            Content::Kept { stores, .. } => stores.iter().any(|store| matches!(**store, Store::Mapped(_))),
+            Content::Undecoded(_) => false,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! How samples are kept: in memory, in a memory-mapped file, or of clips in packs of frames.
+//! How samples are kept: in memory, in a memory-mapped file, of clips in packs of frames, or not at all.
 
 pub(crate) mod cache;
 mod clips;
 mod dataset;
 mod flow;
 mod packs;
+mod undecoded;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use dataset::Dataset;
 pub(crate) use dataset::{Sample, Store};
 pub(crate) use flow::with_flow;
 pub use packs::Building;
+pub(crate) use undecoded::{Looked, Undecoded};
 
 /// The two splits of a data set; both have the same classes, and pictures have the same size.
 #[derive(Clone, Debug)]

@@ -5,12 +5,14 @@ use std::ops::Range;
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
+use super::colour::ColourJitter;
 use super::statistics::Statistics;
+use crate::error::DataError;
 use crate::random::{Stream, below};
 
-/// Random changes of a sample, in the order of DARTS: crop, flip, (normalise,) cutout. All frames of
+/// Random changes of a sample: colours, then, in the order of DARTS, crop, flip, (normalise,) cutout. All frames of
 /// a clip are changed alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
     /// Pixels of black (of optical flow: no motion) around the picture before a window of its own
@@ -22,12 +24,23 @@ pub struct Augmentation {
     /// Side in pixels of a square set to the mean (0 after normalising); its centre is anywhere in
     /// the picture and what sticks out is lost (DeVries and Taylor 2017, arXiv:1708.04552); 0: off.
     pub cutout: usize,
+    /// How far colours may go.
+    #[serde(skip_serializing_if = "ColourJitter::is_off")]
+    pub colour: ColourJitter,
 }
 
 impl Augmentation {
     /// No change at all.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Whether its numbers are possible.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`].
+    pub fn check(&self) -> Result<(), DataError> {
+        self.colour.check()
     }
 }
 
@@ -43,7 +56,7 @@ pub(crate) struct Change {
 impl Change {
     /// One by chance, of frames of this `size`. Steps that are off draw nothing from `rng`.
     pub(crate) fn draw(augmentation: &Augmentation, size: [usize; 2], rng: &mut Stream) -> Self {
-        let Augmentation { crop_padding: padding, flip, cutout } = *augmentation;
+        let Augmentation { crop_padding: padding, flip, cutout, .. } = *augmentation;
         let mut change = Self { shift: [0; 2], mirrored: false, hole: [0..0, 0..0] };
         if padding > 0 {
             change.shift = [(); 2].map(|()| below(rng, 2 * padding + 1) as isize - padding as isize);
@@ -128,7 +141,7 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// Writes the picture `pixels`, augmented by chance `rng` and normalised by `statistics`, to `out`.
+/// Writes the picture `pixels`, augmented, but for its colours, by chance `rng` and normalised by `statistics`, to `out`.
 ///
 /// Both are `[size[0], size[1], channels]` row-major (height, width). A value v becomes (v / 255 −
 /// mean) / std; the crop's padding is v = 0 and is normalised like every other pixel. Steps that

@@ -25,8 +25,8 @@ pub enum Cropping {
         scales: Vec<f64>,
     },
     /// A part of random area and proportions at a random place (Szegedy et al. 2015,
-    /// arXiv:1409.4842): both uniform, drawn again up to ten times if it does not fit, then the
-    /// largest in the middle.
+    /// arXiv:1409.4842): the area uniform and the logarithm of the proportions too, as torchvision has
+    /// it; drawn again up to ten times if it does not fit, then the largest in the middle.
     RandomResized {
         /// The least and the largest share of the sample's area, in (0, 1].
         #[serde(default = "Cropping::default_area")]
@@ -138,7 +138,7 @@ impl Cropping {
             Cropping::RandomResized { area, aspect } => {
                 for _ in 0..TRIES {
                     let pixels = between(rng, *area) * (size[0] * size[1]) as f64;
-                    let ratio = between(rng, *aspect) * seen[1] as f64 / seen[0] as f64;
+                    let ratio = between(rng, aspect.map(f64::ln)).exp() * seen[1] as f64 / seen[0] as f64;
                     let part = [pixels / ratio, pixels * ratio].map(|square| square.sqrt().round() as usize);
                     if (0..2).all(|side| (1..=size[side]).contains(&part[side])) {
                         let corner = [0, 1].map(|side| below(rng, size[side] - part[side] + 1));
@@ -298,6 +298,13 @@ mod tests {
         }
         assert!(areas.iter().any(|&area| area < 0.22) && areas.iter().any(|&area| area > 0.8));
         assert!(lefts.len() > 60);
+        // Wide and high are equally likely, and so are twice and half as wide.
+        let even = Cropping::RandomResized { area: [0.1, 0.1], aspect: [0.25, 4.0] };
+        let wide = |least: f64| {
+            let of = |i| even.at_random([400, 400], [8, 8], &mut stream(0, "test", [i, 0])).size;
+            (0..2000).map(of).filter(|size| size[1] as f64 > least * size[0] as f64).count()
+        };
+        assert!((900..1100).contains(&wide(1.0)) && (400..600).contains(&wide(2.0)), "{} {}", wide(1.0), wide(2.0));
         // What never fits is the middle: half the area, but thirty times as wide as high.
         let never = Cropping::RandomResized { area: [0.5, 0.5], aspect: [30.0, 30.0] };
         let middle = Window { corner: [0, 15], size: [90, 90] };

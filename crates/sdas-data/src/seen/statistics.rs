@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::keep::Dataset;
+use rayon::prelude::*;
 
-/// How many clips are looked at, and how many frames of each.
-const CLIPS: usize = 4096;
+/// How many clips, or pictures that are not kept, are looked at, and how many frames of a clip.
+const SAMPLES: usize = 4096;
 const FRAMES: usize = 4;
 
 /// Mean and standard deviation per channel of pixels on the scale 0–1: what samples are normalised
@@ -22,16 +23,41 @@ pub struct Statistics {
 impl Statistics {
     /// Of all pixels of `frames`, each with its channels side by side.
     pub(crate) fn measure<'a>(frames: impl IntoIterator<Item = &'a [u8]>, channels: usize) -> Self {
-        let mut histograms = vec![[0u64; 256]; channels];
+        Histograms::of(frames, channels).statistics()
+    }
+}
+
+/// How often each value is there, in each channel.
+struct Histograms(Vec<[u64; 256]>);
+
+impl Histograms {
+    fn new(channels: usize) -> Self {
+        Self(vec![[0; 256]; channels])
+    }
+
+    fn of<'a>(frames: impl IntoIterator<Item = &'a [u8]>, channels: usize) -> Self {
+        let mut all = Self::new(channels);
         for frame in frames {
             for pixel in frame.chunks_exact(channels) {
-                for (histogram, &value) in histograms.iter_mut().zip(pixel) {
+                for (histogram, &value) in all.0.iter_mut().zip(pixel) {
                     histogram[usize::from(value)] += 1;
                 }
             }
         }
-        let (mean, std) = histograms.iter().map(moments).unzip();
-        Self { mean, std }
+        all
+    }
+
+    /// Of both.
+    fn with(mut self, other: Self) -> Self {
+        for (own, other) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            *own += other;
+        }
+        self
+    }
+
+    fn statistics(&self) -> Statistics {
+        let (mean, std) = self.0.iter().map(moments).unzip();
+        Statistics { mean, std }
     }
 }
 
@@ -40,16 +66,26 @@ impl Dataset {
     ///
     /// Of pictures every pixel counts. Of clips at most 4096, evenly spaced among the sorted
     /// `indices`, are looked at, and of each at most 4 frames, evenly spaced: enough for the third
-    /// digit, and a data set of a terabyte is not read for it. The sums are exact integers, so the
+    /// digit, and a data set of a terabyte is not read for it. So it is with pictures that are not
+    /// [kept](Self::is_undecoded), where those that cannot be decoded are passed over. The sums are exact integers, so the
     /// order of `indices` has no influence.
     ///
     /// # Panics
     /// If an index has no sample.
     pub fn statistics(&self, indices: &[usize]) -> Statistics {
+        if let Some(pictures) = self.pictures() {
+            let mut indices = indices.to_vec();
+            indices.sort_unstable();
+            let looked: Vec<_> = spaced(indices.len(), SAMPLES).map(|at| indices[at]).collect();
+            let of = |i: usize| Histograms::of([&*pictures.whole(i).ok()?.pixels], self.channels()).into();
+            let all =
+                looked.into_par_iter().filter_map(of).reduce(|| Histograms::new(self.channels()), Histograms::with);
+            return all.statistics();
+        }
         let mut indices = indices.to_vec();
         if indices.iter().any(|&i| self.frames(i) > 1) {
             indices.sort_unstable();
-            indices = spaced(indices.len(), CLIPS).map(|at| indices[at]).collect();
+            indices = spaced(indices.len(), SAMPLES).map(|at| indices[at]).collect();
         }
         let frames = indices.iter().flat_map(|&i| spaced(self.frames(i), FRAMES).map(move |t| self.frame(i, t)));
         Statistics::measure(frames, self.channels())
@@ -115,7 +151,7 @@ mod tests {
 
     #[test]
     fn of_many_clips_some_count_in_any_order() {
-        let count = 3 * CLIPS;
+        let count = 3 * SAMPLES;
         let pixels = (0..count).flat_map(|i| [if i % 3 == 1 { 51 } else { 255 }; 2]).collect();
         let clips = Dataset::clips(pixels, &vec![[2, 1, 1]; count], vec![0; count], vec!["a".into()], 1).unwrap();
         // The middles of parts of three.

@@ -8,12 +8,13 @@ use super::augment::{Augmentation, Change, Finish};
 use super::clip::{ClipSettings, Normalization};
 use super::crop::{Cropping, Views, Window};
 use super::statistics::Statistics;
-use crate::keep::Dataset;
+use crate::error::DataError;
+use crate::keep::{Dataset, Looked, Undecoded};
 use crate::random::stream;
 
 /// What is seen of samples, and by which chance.
 pub(crate) struct Sight<'a> {
-    /// Of the streams of chance: `<name>/frames`, `<name>/crop` and `<name>/augment`.
+    /// Of the streams of chance: `<name>/frames`, `<name>/crop`, `<name>/augment` and `<name>/colour`.
     pub(crate) name: &'a str,
     pub(crate) seed: u64,
     pub(crate) statistics: &'a Statistics,
@@ -43,10 +44,17 @@ impl<'a> Viewer<'a> {
 
     /// Writes what is seen of `sample` in view number `view`, or by the chance at `at` if the
     /// settings have no views, to `out`.
-    pub(crate) fn write(&mut self, sample: usize, view: usize, at: [u64; 2], out: &mut [f32]) {
+    ///
+    /// # Errors
+    /// If it is a picture that is decoded now, and cannot be.
+    pub(crate) fn write(&mut self, sample: usize, view: usize, at: [u64; 2], out: &mut [f32]) -> Result<(), DataError> {
         let (dataset, [steps, height, width, channels]) = (self.dataset, self.shape);
         let (sight, seen, clip) = (&self.sight, [height, width], self.sight.clip);
-        let (count, size) = (dataset.frames(sample), dataset.size_of(sample));
+        let looked = dataset.pictures().map(|pictures| pictures.look(sample)).transpose()?;
+        let (count, size) = match &looked {
+            Some(looked) => (1, looked.size()),
+            None => (dataset.frames(sample), dataset.size_of(sample)),
+        };
         // Each choice has its own stream: what is drawn for one shifts nothing for another.
         let chance = |what| stream(sight.seed, &format!("{}/{what}", sight.name), at);
         let (starts, window, mirrored) = match &sight.views {
@@ -62,6 +70,14 @@ impl<'a> Viewer<'a> {
         let frame_at = |step: usize, number: usize| (starts[step] + number) % count;
         let mut change = Change::draw(sight.augmentation, seen, &mut chance("augment"));
         change.mirrored ^= mirrored;
+        let jitter = sight.augmentation.colour.draw(&mut chance("colour"));
+
+        let decode = |(looked, pictures): (Looked, &Undecoded)| {
+            looked.decode(window.size, seen).map_err(|words| pictures.undecodable(sample, words))
+        };
+        let picture = looked.zip(dataset.pictures()).map(decode).transpose()?;
+        let stored = picture.as_ref().map_or(size, |picture| picture.size);
+        let frame = |t: usize| picture.as_ref().map_or_else(|| dataset.frame(sample, t), |picture| &picture.pixels);
 
         // Every frame once, however often it is seen.
         self.needed.clear();
@@ -69,12 +85,16 @@ impl<'a> Viewer<'a> {
         self.needed.sort_unstable();
         self.needed.dedup();
         let whole = Window { corner: [0; 2], size };
-        let ready: Vec<&[u8]> = if window == whole && size == seen {
-            self.needed.iter().map(|&t| dataset.frame(sample, t)).collect()
+        let ready: Vec<&[u8]> = if window == whole && stored == seen && jitter.is_none() {
+            self.needed.iter().map(|&t| frame(t)).collect()
         } else {
             self.scaled.resize_with(self.needed.len().max(self.scaled.len()), Vec::new);
             for (&t, scaled) in self.needed.iter().zip(&mut self.scaled) {
-                scale(dataset.frame(sample, t), size, dataset.channels(), window, seen, &mut self.resizer, scaled);
+                let frame = Frame { pixels: frame(t), stored, size, channels: dataset.channels() };
+                scale(frame, window, seen, &mut self.resizer, scaled);
+                if let Some(jitter) = &jitter {
+                    jitter.apply(scaled);
+                }
             }
             self.scaled[..self.needed.len()].iter().map(Vec::as_slice).collect()
         };
@@ -102,39 +122,45 @@ impl<'a> Viewer<'a> {
             }));
             finish.step(&stack, out);
         }
+        Ok(())
     }
+}
+
+/// A frame, or a picture that is decoded at a scale of its own.
+struct Frame<'a> {
+    pixels: &'a [u8],
+    /// Height and width of the pixels.
+    stored: [usize; 2],
+    /// Height and width that they stand for.
+    size: [usize; 2],
+    channels: usize,
 }
 
 /// Brings the part `window` of a frame to the size `seen`: bilinearly, averaging over the area where
 /// that shrinks. Vectors of optical flow keep their length in stored pixels.
-fn scale(
-    frame: &[u8],
-    size: [usize; 2],
-    channels: usize,
-    window: Window,
-    seen: [usize; 2],
-    resizer: &mut Resizer,
-    out: &mut Vec<u8>,
-) {
-    let [top, left] = window.corner;
-    let [height, width] = window.size;
-    if window.size == seen {
+fn scale(frame: Frame, window: Window, seen: [usize; 2], resizer: &mut Resizer, out: &mut Vec<u8>) {
+    let Frame { pixels, stored, size, channels } = frame;
+    if stored == size && window.size == seen {
+        let ([top, left], [height, width]) = (window.corner, window.size);
         out.clear();
-        for line in frame.chunks_exact(size[1] * channels).skip(top).take(height) {
+        for line in pixels.chunks_exact(size[1] * channels).skip(top).take(height) {
             out.extend_from_slice(&line[left * channels..][..width * channels]);
         }
         return;
     }
     out.resize(seen[0] * seen[1] * channels, 0);
     let kind = pixel_type(channels).expect("checked when the loader was made");
+    let factor = [0, 1].map(|side| stored[side] as f64 / size[side] as f64);
+    let [top, left] = [0, 1].map(|side| window.corner[side] as f64 * factor[side]);
+    // Not beyond the end by the last digit.
+    let [height, width] = [(top, 0), (left, 1)]
+        .map(|(start, side)| (window.size[side] as f64 * factor[side]).min(stored[side] as f64 - start));
     // Without `use_alpha`, or the second channel of two would count as transparency.
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false).crop(
-        left as f64,
-        top as f64,
-        width as f64,
-        height as f64,
-    );
-    let from = ImageRef::new(size[1] as u32, size[0] as u32, frame, kind).expect("a frame of this size");
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .use_alpha(false)
+        .crop(left, top, width, height);
+    let from = ImageRef::new(stored[1] as u32, stored[0] as u32, pixels, kind).expect("a frame of this size");
     let mut to = Image::from_slice_u8(seen[1] as u32, seen[0] as u32, out, kind).expect("resized to fit");
     resizer.resize(&from, &mut to, &options).expect("the window lies inside and both have the same type");
 }

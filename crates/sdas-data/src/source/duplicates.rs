@@ -56,19 +56,20 @@ pub(crate) fn find<K: Hash + Eq>(
 
 /// The files of duplicates, each with what it is the same as: those to test on that are among those to
 /// train on, too, and those that are in one set twice. The first `train` numbers are to train on.
-pub(crate) fn tell<'a>(
+pub(crate) fn tell<P: AsRef<Path>>(
     found: &[[usize; 2]],
     train: usize,
-    file: impl Fn(usize) -> &'a Path,
+    file: impl Fn(usize) -> P,
 ) -> [Vec<(PathBuf, String)>; 2] {
     let (mut shared, mut repeated) = (vec![], vec![]);
     for &[number, first] in found {
         let told = if first < train && number >= train { &mut shared } else { &mut repeated };
-        let words = match file(first) == file(number) {
+        let [first, number] = [file(first), file(number)];
+        let words = match first.as_ref() == number.as_ref() {
             true => "named twice".into(),
-            false => format!("the same as {}", file(first).display()),
+            false => format!("the same as {}", first.as_ref().display()),
         };
-        told.push((file(number).into(), words));
+        told.push((number.as_ref().into(), words));
     }
     [shared, repeated]
 }

@@ -1,171 +1,105 @@
-//! A folder of pictures: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`.
+//! Folders of pictures: `train/<class>/**`, and `test/<class>/**` or `val/<class>/**`. The pictures to test on may also
+//! lie side by side, as those of ImageNet do, with a list of their classes.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use super::duplicates;
-use super::listing::{Listing, Wanted, list};
-use super::origin::{Decoded, Origin, Progress, Sink};
-use super::stamp::stamp;
-use super::unusable::Unusable;
-use crate::decode::{CHANNELS, EXTENSIONS, Picture, Resize, decode, fit};
-use crate::error::DataError;
-use crate::random::fnv1a;
-use crate::remarks::{Ledger, Listed, PassedOver, Remarks};
+use super::listing::{FlatTest, Listing, Wanted, list};
+use super::pictures::{FoundPictures, PictureSettings};
+use super::places::Places;
+use crate::decode::EXTENSIONS;
+use crate::error::{DataError, found_at};
 
 /// The keys that it uses.
-pub(super) const KEYS: &[&str] = &["path", "resize", "broken", "duplicates"];
+pub(super) const KEYS: &[&str] = &["path", "resize", "broken", "duplicates", "lists", "keep"];
+const KIND: &str = "folder";
 
 const PICTURES: Wanted = Wanted {
-    kind: "folder",
+    kind: KIND,
     what: "pictures",
     extensions: EXTENSIONS,
     none: "put pictures (.jpg, .png, .webp, .bmp, …) there, or delete the class's folders in both splits",
 };
-/// Pictures decoded between two calls of `progress`: enough for all cores, few enough to hold.
-const CHUNK: usize = 512;
+/// By which names lists of the classes of a test set are looked for, besides its own with `.txt` or `.csv`.
+const LISTS: &[&str] = &["LOC_val_solution.csv"];
+/// The list of the development kit, whose numbers are those of a table that no program but Matlab reads.
+const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
 
-/// Which pictures are meant, and what is made of them.
-pub(crate) struct FolderSettings {
-    pub(crate) root: PathBuf,
-    pub(crate) size: Option<usize>,
-    pub(crate) resize: Resize,
-    pub(crate) broken: Unusable,
-    pub(crate) max_pixels: u64,
-    pub(crate) ledger: Ledger,
+/// Lists the pictures; the list of a flat test set's classes is in `lists` or, without it, in the data set's folder or in
+/// that of the test set.
+pub(super) fn find(settings: PictureSettings, lists: Option<&Path>) -> Result<FoundPictures, DataError> {
+    let label = |test: &Path, classes: &[String], names: &[PathBuf]| labels(test, lists, classes, names);
+    let Listing { classes, test_name, files: [mut files, test], labels, passed_over } =
+        list(&settings.root, &PICTURES, Some(&label as &FlatTest))?;
+    files.extend(test.iter());
+    let places = Arc::new(Places::Files(files));
+    Ok(FoundPictures { kind: KIND, settings, classes, test_name, places, labels, passed_over })
 }
 
-/// Pictures that have been found but not decoded.
-pub(crate) struct Folder {
-    settings: FolderSettings,
-    classes: Vec<String>,
-    test_name: &'static str,
-    /// Those to train on first, sorted by class and path.
-    files: Vec<PathBuf>,
-    labels: [Vec<u16>; 2],
-    passed_over: PassedOver,
-}
-
-impl Folder {
-    /// Lists the pictures.
-    pub(crate) fn find(settings: FolderSettings) -> Result<Self, DataError> {
-        let Listing { classes, test_name, files, labels, passed_over } = list(&settings.root, &PICTURES)?;
-        Ok(Self { settings, classes, test_name, files: files.concat(), labels, passed_over })
-    }
-
-    fn listed(&self, broken: &[(usize, String)]) -> Listed {
-        let files = broken.iter().map(|(number, words)| (self.files[*number].clone(), words.clone()));
-        self.settings.ledger.listed("broken", files.collect())
-    }
-
-    /// A picture as it will be, and the hash of its pixels.
-    fn open(&self, file: &Path) -> Result<(Picture, u64), String> {
-        let picture = fit(decode(file, self.settings.max_pixels)?, self.settings.size, self.settings.resize);
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&picture.pixels);
-        Ok((picture, hasher.finish()))
-    }
-
-    /// Height and width that the pictures will have: as asked for, or as the first that can be
-    /// decoded has.
-    fn target(&self) -> [usize; 2] {
-        match self.settings.size {
-            Some(side) => [side; 2],
-            None => self.files.iter().find_map(|file| self.open(file).ok()).map_or([1; 2], |(picture, _)| picture.size),
-        }
-    }
-
-    /// The labels of the files that can be decoded.
-    ///
-    /// # Errors
-    /// If a class has none to train on, or there are none to test on.
-    fn labels_without(&self, broken: &[(usize, String)]) -> Result<[Vec<u16>; 2], DataError> {
-        let mut labels = [vec![], vec![]];
-        let mut broken = broken.iter().map(|(number, _)| *number).peekable();
-        let all =
-            self.labels.iter().enumerate().flat_map(|(split, labels)| labels.iter().map(move |label| (split, label)));
-        for (number, (split, &label)) in all.enumerate() {
-            if broken.next_if_eq(&number).is_none() {
-                labels[split].push(label);
-            }
-        }
-        let lacks = |class: &usize| labels[0].binary_search(&(*class as u16)).is_err();
-        let empty = (0..self.classes.len()).find(lacks).map(|class| (class, "train"));
-        match empty.or(labels[1].is_empty().then_some((0, self.test_name))) {
-            None => Ok(labels),
-            Some((class, split)) => {
-                let class = self.classes[class].clone();
-                let path = self.settings.root.join(split).join(&class);
-                let remedy = "replace those that are broken, or delete the class's folders in both splits";
-                Err(DataError::EmptyClass { path, class, what: "pictures that can be decoded", remedy })
+/// The labels of pictures that lie side by side in `test`, by a list of lines `<name> <class>`, where blanks, tabs or
+/// commas lie between. A class is a folder's name, or its number from 0 in their order. More on a line is passed over.
+fn labels(test: &Path, lists: Option<&Path>, classes: &[String], pictures: &[PathBuf]) -> Result<Vec<u16>, DataError> {
+    let beside = test.parent().unwrap_or(test);
+    let folders = lists.map_or(vec![beside, test], |lists| vec![lists]);
+    let own = test.file_name().unwrap_or_default().to_string_lossy();
+    let names = [format!("{own}.txt"), format!("{own}.csv")].into_iter().chain(LISTS.iter().map(|&name| name.into()));
+    let names: Vec<_> = names.collect();
+    let found =
+        folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name))).find(|list| list.is_file());
+    let Some(list) = found else {
+        let is_ground_truth = folders.iter().any(|folder| folder.join(GROUND_TRUTH).is_file());
+        return Err(DataError::NotADataset {
+            path: folders[0].into(),
+            kind: KIND,
+            expected: format!(
+                "`{}`, `{}` or `{}`, a line `<name> <class>` for every picture of `{own}`",
+                names[0], names[1], names[2]
+            ),
+            found: if is_ground_truth {
+                format!("`{GROUND_TRUTH}`, whose numbers only `meta.mat` explains")
+            } else {
+                found_at(folders[0])
+            },
+            remedy: "put the pictures to test on into folders named as the classes, or give such a list (of ImageNet \
+                     `LOC_val_solution.csv`), or set `data.lists` to its folder",
+        });
+    };
+    let odd = |line: usize, expected: String, found: &str| DataError::List {
+        path: list.clone(),
+        line,
+        expected,
+        found: found.into(),
+    };
+    let text = fs::read_to_string(&list).map_err(DataError::read(&list))?;
+    let mut known = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let mut words = line.split([' ', '\t', ',']).map(str::trim).filter(|word| !word.is_empty());
+        let (Some(name), class) = (words.next(), words.next().unwrap_or_default()) else { continue };
+        let by_number = || class.parse().ok().filter(|&label: &usize| label < classes.len());
+        match classes.iter().position(|known| known == class).or_else(by_number) {
+            Some(label) => drop(known.insert(stem(Path::new(name)), label as u16)),
+            // The names of the columns.
+            None if number == 1 && list.extension().is_some_and(|ending| ending == "csv") => {}
+            None => {
+                let expected =
+                    format!("a picture's name and its class, a folder of `train` or a number below {}", classes.len());
+                return Err(odd(number, expected, line));
             }
         }
     }
+    let label = |picture: &PathBuf| match known.get(&stem(picture)) {
+        Some(&label) => Ok(label),
+        None => {
+            let expected = format!("the class of `{}`", stem(picture));
+            Err(odd(text.lines().count() + 1, expected, "the end of the list"))
+        }
+    };
+    pictures.iter().map(label).collect()
 }
 
-impl Origin for Folder {
-    fn fingerprint(&self) -> Result<u64, DataError> {
-        // What is not there is broken, which is told of when it is decoded.
-        let of = |file: &PathBuf| stamp(&self.settings.root, file).unwrap_or_else(|_| format!("{}\n", file.display()));
-        let stamps: Vec<_> = self.files.par_iter().map(of).collect();
-        let FolderSettings { size, resize, broken, max_pixels, .. } = &self.settings;
-        let what = format!("folder {size:?} {resize:?} {broken:?} {max_pixels} {:?}\n", self.test_name);
-        Ok(fnv1a((what + &stamps.concat()).as_bytes()))
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn test_name(&self) -> &'static str {
-        self.test_name
-    }
-
-    fn remarks(&self, decoded: &Decoded) -> Remarks {
-        let [shared, repeated] = duplicates::tell(&decoded.equal, self.labels[0].len(), |number| &self.files[number]);
-        Remarks {
-            broken: self.listed(&decoded.broken),
-            passed_over: self.passed_over.clone(),
-            shared: self.settings.ledger.listed("shared", shared),
-            repeated: self.settings.ledger.listed("repeated", repeated),
-            ..Remarks::default()
-        }
-    }
-
-    fn decode(&self, sink: &mut dyn Sink, progress: Progress) -> Result<Decoded, DataError> {
-        let size = self.target();
-        let total = self.files.len();
-        sink.reserve(total * size[0] * size[1] * CHANNELS)?;
-
-        // A failure ends the output, but not the search for others.
-        let (mut broken, mut hashes, mut odd) = (Vec::new(), Vec::new(), None);
-        for (i, chunk) in self.files.chunks(CHUNK).enumerate() {
-            let pictures: Vec<_> = chunk.par_iter().map(|file| self.open(file)).collect();
-            for (number, picture) in (i * CHUNK..).zip(pictures) {
-                match picture {
-                    Ok((picture, _)) if picture.size != size => odd = odd.or(Some((number, picture.size))),
-                    Ok((picture, hash)) => {
-                        hashes.push((number, hash));
-                        let may_go_on = broken.is_empty() || self.settings.broken == Unusable::Skip;
-                        if odd.is_none() && may_go_on {
-                            sink.append(&picture.pixels)?;
-                        }
-                    }
-                    Err(words) => broken.push((number, words)),
-                }
-            }
-            progress(i * CHUNK + chunk.len(), total);
-        }
-        if !broken.is_empty() && self.settings.broken == Unusable::Error {
-            return Err(DataError::Broken { what: "pictures", files: self.listed(&broken), total });
-        }
-        if let Some((number, other)) = odd {
-            let paths = [hashes[0].0, number].map(|number| self.files[number].clone());
-            return Err(DataError::Sizes { paths, sizes: [size, other] });
-        }
-        let labels = self.labels_without(&broken)?;
-        Ok(Decoded { frames: 1, size, labels, broken, equal: duplicates::find(hashes, |_, _| true) })
-    }
+/// Its name without its ending.
+fn stem(picture: &Path) -> String {
+    picture.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{cifar, clips, folder, motion, shapes};
+use super::{cifar, clips, folder, motion, shapes, shards};
 use crate::error::DataError;
 
 /// A kind of data.
@@ -23,9 +23,18 @@ pub enum Kind {
     /// `cifar-100-binary` inside it.
     Cifar100,
     /// `train/<class>/**` and `test/<class>/**` or `val/<class>/**`: JPEG, PNG, WebP, BMP and PNM, in
-    /// the class's folder and in all folders below it. Gray becomes RGB, 16 bits become 8,
-    /// transparent parts become white, and a photo's orientation tag is honoured.
+    /// the class's folder and in all folders below it. Gray becomes RGB, 16 bits become 8, CMYK is
+    /// brought to RGB, transparent parts become white, and a photo's orientation tag is honoured.
+    ///
+    /// Pictures to test on may also lie in `test` or `val` itself, as those of ImageNet do, with a list
+    /// `val.txt`, `val.csv` or `LOC_val_solution.csv` (`test.…`) beside them: a line `<name> <class>`
+    /// each, the class as the name of its folder or its number from 0 in the order of these.
     Folder,
+    /// Such pictures in tar files, as WebDataset has them: `*train*-000000.tar` and so on, and `*test*`,
+    /// `*val*` or `*validation*`, in `path`, or with any names in folders called so. A sample is
+    /// consecutive members with one stem: a picture, and its class as a number from 0 in `.cls`.
+    /// `classes.txt` in `path` may name the classes, a line each.
+    Shards,
     /// Clips: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`, as ffmpeg can read them.
     Clips,
     /// UCF101, or clips with lists of its form: `classInd.txt`, `trainlist0N.txt` and
@@ -42,12 +51,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 9] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Shapes,
         Kind::Motion,
         Kind::Cifar10,
         Kind::Cifar100,
         Kind::Folder,
+        Kind::Shards,
         Kind::Clips,
         Kind::Ucf101,
         Kind::Hmdb51,
@@ -71,6 +81,7 @@ impl Kind {
             Kind::Motion => motion::KEYS,
             Kind::Cifar10 | Kind::Cifar100 => cifar::KEYS,
             Kind::Folder => folder::KEYS,
+            Kind::Shards => shards::KEYS,
             Kind::Clips => clips::FOLDERS_KEYS,
             Kind::Kinetics => clips::LISTS_KEYS,
             Kind::Ucf101 | Kind::Hmdb51 => clips::SPLITS_KEYS,
@@ -105,6 +116,7 @@ impl Kind {
                 "the folder that holds the clips, in a folder per class, and the official lists"
             }
             Kind::Kinetics => "the folder that holds the clips, and the official lists `train.csv` and `val.csv`",
+            Kind::Shards => "the folder that holds the tar files, `*train*.tar` and `*val*.tar`",
             Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
                 "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
             }
@@ -119,6 +131,7 @@ impl Kind {
             Kind::Cifar10 => "cifar10",
             Kind::Cifar100 => "cifar100",
             Kind::Folder => "folder",
+            Kind::Shards => "shards",
             Kind::Clips => "clips",
             Kind::Ucf101 => "ucf101",
             Kind::Hmdb51 => "hmdb51",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::paths::Paths;
 use crate::error::{DataError, found_at};
 use crate::remarks::PassedOver;
 
@@ -24,14 +25,18 @@ pub(crate) struct Listing {
     pub(crate) classes: Vec<String>,
     /// `test` or `val`.
     pub(crate) test_name: &'static str,
-    /// Sorted by class and path.
-    pub(crate) files: [Vec<PathBuf>; 2],
+    /// Sorted by class and path, or by name alone where they lie in no folders.
+    pub(crate) files: [Paths; 2],
     pub(crate) labels: [Vec<u16>; 2],
     pub(crate) passed_over: PassedOver,
 }
 
-/// Lists what lies in `path/train/<class>` and `path/test/<class>` or `path/val/<class>`, and below.
-pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Listing, DataError> {
+/// Finds the labels of files that lie side by side in the folder of the test set, for these classes.
+pub(crate) type FlatTest<'a> = dyn Fn(&Path, &[String], &[PathBuf]) -> Result<Vec<u16>, DataError> + 'a;
+
+/// Lists what lies in `path/train/<class>` and `path/test/<class>` or `path/val/<class>`, and below; where `flat` is
+/// given, the files of the latter may also lie there without any folder.
+pub(crate) fn list(path: &Path, wanted: &Wanted, flat: Option<&FlatTest>) -> Result<Listing, DataError> {
     let train = path.join("train");
     if !train.is_dir() {
         return Err(DataError::NotADataset {
@@ -49,41 +54,45 @@ pub(crate) fn list(path: &Path, wanted: &Wanted) -> Result<Listing, DataError> {
     };
 
     let classes = class_names(&train, wanted)?;
-    let tested = class_names(&test, wanted)?;
-    let without = |all: &[String], known: &[String]| all.iter().filter(|name| !known.contains(name)).cloned().collect();
-    let (missing, extra): (Vec<_>, Vec<_>) = (without(&classes, &tested), without(&tested, &classes));
-    if !missing.is_empty() || !extra.is_empty() {
-        return Err(DataError::Classes { path: test, missing, extra });
-    }
-
-    let (mut files, mut labels) = <([Vec<PathBuf>; 2], [Vec<u16>; 2])>::default();
     let mut walk = Walk { wanted, within: vec![], found: vec![], passed_over: BTreeMap::new() };
-    for (split, folder) in [train, test].iter().enumerate() {
-        visible(folder)?.iter().filter(|path| !path.is_dir()).for_each(|path| walk.pass_over(path));
-        for (label, class) in (0..).zip(&classes) {
-            let folder = folder.join(class);
-            walk.enter(&folder)?;
-            if walk.found.is_empty() {
-                return Err(DataError::EmptyClass {
-                    path: folder,
-                    class: class.clone(),
-                    what: wanted.what,
-                    remedy: wanted.none,
-                });
-            }
-            labels[split].extend(std::iter::repeat_n(label, walk.found.len()));
-            files[split].append(&mut walk.found);
+    let (train, train_labels) = walk.classes(&train, &classes)?;
+    let files_of_test: Vec<_> = match flat {
+        Some(_) if !has_folders(&test)? => visible(&test)?.into_iter().filter(|file| wanted.names(file)).collect(),
+        _ => vec![],
+    };
+    let (test, test_labels) = match flat {
+        Some(label) if !files_of_test.is_empty() => {
+            let labels = label(&test, &classes, &files_of_test)?;
+            let mut paths = Paths::default();
+            paths.extend(files_of_test);
+            (paths, labels)
         }
-    }
-    Ok(Listing { classes, test_name, files, labels, passed_over: PassedOver::of(walk.passed_over) })
+        _ => {
+            let tested = class_names(&test, wanted)?;
+            let without =
+                |all: &[String], known: &[String]| all.iter().filter(|name| !known.contains(name)).cloned().collect();
+            let (missing, extra): (Vec<_>, Vec<_>) = (without(&classes, &tested), without(&tested, &classes));
+            if !missing.is_empty() || !extra.is_empty() {
+                return Err(DataError::Classes { path: test, missing, extra });
+            }
+            walk.classes(&test, &classes)?
+        }
+    };
+    Ok(Listing {
+        classes,
+        test_name,
+        files: [train, test],
+        labels: [train_labels, test_labels],
+        passed_over: PassedOver::of(walk.passed_over),
+    })
 }
 
 /// The folders in `split`, sorted.
 fn class_names(split: &Path, wanted: &Wanted) -> Result<Vec<String>, DataError> {
-    let names: Vec<_> = visible(split)?
+    let names: Vec<_> = entries(split)?
         .into_iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+        .filter(|entry| entry.lies == Lies::Folder)
+        .filter_map(|entry| Some(entry.path.file_name()?.to_string_lossy().into_owned()))
         .collect();
     if names.is_empty() {
         return Err(DataError::NotADataset {
@@ -100,6 +109,10 @@ fn class_names(split: &Path, wanted: &Wanted) -> Result<Vec<String>, DataError> 
     Ok(names)
 }
 
+fn has_folders(folder: &Path) -> Result<bool, DataError> {
+    Ok(entries(folder)?.iter().any(|entry| entry.lies == Lies::Folder))
+}
+
 /// Goes through folders.
 struct Walk<'a> {
     wanted: &'a Wanted,
@@ -111,6 +124,24 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// The files of these classes in `split`, with their labels.
+    fn classes(&mut self, split: &Path, classes: &[String]) -> Result<(Paths, Vec<u16>), DataError> {
+        let beside = entries(split)?.into_iter().filter(|entry| entry.lies != Lies::Folder);
+        beside.for_each(|entry| self.pass_over(&entry.path));
+        let (mut files, mut labels) = (Paths::default(), vec![]);
+        for (label, class) in (0..).zip(classes) {
+            let folder = split.join(class);
+            self.enter(&folder)?;
+            if self.found.is_empty() {
+                let (what, remedy) = (self.wanted.what, self.wanted.none);
+                return Err(DataError::EmptyClass { path: folder, class: class.clone(), what, remedy });
+            }
+            labels.extend(std::iter::repeat_n(label, self.found.len()));
+            files.extend(self.found.drain(..));
+        }
+        Ok((files, labels))
+    }
+
     /// Looks at what is in `folder` and below it, in order.
     fn enter(&mut self, folder: &Path) -> Result<(), DataError> {
         let real = folder.canonicalize().map_err(DataError::read(folder))?;
@@ -119,13 +150,12 @@ impl Walk<'_> {
             return Ok(());
         }
         self.within.push(real);
-        for path in visible(folder)? {
-            if path.is_dir() {
-                self.enter(&path)?;
-            } else if self.wanted.accepts(&path) {
-                self.found.push(path);
-            } else {
-                self.pass_over(&path);
+        for Entry { path, lies } in entries(folder)? {
+            match lies {
+                Lies::Folder => self.enter(&path)?,
+                // Also what a link leads to in vain, which is then found to be broken.
+                Lies::File | Lies::Nowhere if self.wanted.names(&path) => self.found.push(path),
+                _ => self.pass_over(&path),
             }
         }
         self.within.pop();
@@ -139,11 +169,6 @@ impl Walk<'_> {
 }
 
 impl Wanted {
-    /// Whether a file is meant; also one that a link leads to in vain, which is then found to be broken.
-    fn accepts(&self, path: &Path) -> bool {
-        self.names(path) && (path.is_file() || !path.exists())
-    }
-
     /// Whether a file of this name would be meant.
     pub(crate) fn names(&self, path: &Path) -> bool {
         path.extension()
@@ -154,14 +179,44 @@ impl Wanted {
 
 /// Everything in `folder` but hidden files, sorted by name.
 pub(crate) fn visible(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let entries = fs::read_dir(folder).map_err(DataError::read(folder))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(DataError::read(folder))?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
+    Ok(entries(folder)?.into_iter().map(|entry| entry.path).collect())
+}
+
+/// Something in a folder.
+struct Entry {
+    path: PathBuf,
+    lies: Lies,
+}
+
+/// What an entry is, or where it leads to as a link.
+#[derive(PartialEq)]
+enum Lies {
+    File,
+    Folder,
+    Nowhere,
+    Other,
+}
+
+/// Likewise, with what it is: as the folder has it, since to look at a million files takes long.
+fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
+    let read = || DataError::read(folder);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read())? {
+        let entry = entry.map_err(read())?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
         }
+        let path = entry.path();
+        let lies = match entry.file_type() {
+            Ok(kind) if kind.is_file() => Lies::File,
+            Ok(kind) if kind.is_dir() => Lies::Folder,
+            _ if path.is_dir() => Lies::Folder,
+            _ if path.is_file() => Lies::File,
+            _ if !path.exists() => Lies::Nowhere,
+            _ => Lies::Other,
+        };
+        entries.push(Entry { path, lies });
     }
-    paths.sort();
-    Ok(paths)
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(entries)
 }

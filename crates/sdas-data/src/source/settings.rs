@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::cifar::{Cifar, Version};
 use super::clips::{ClipsSettings, FoundClips, Naming};
 use super::duplicates::Duplicates;
-use super::folder::{Folder, FolderSettings};
+use super::folder;
 use super::input::Input;
+use super::keep::Keep;
 use super::kind::Kind;
 use super::motion::{Motion, Mover};
 use super::origin::Origin;
+use super::pictures::{FoundPictures, PictureForm, PictureSettings};
 use super::shapes::{Painter, Shapes};
+use super::shards;
 use super::unusable::Unusable;
 use crate::decode::{Form, MOST, Resize};
 use crate::error::DataError;
@@ -37,7 +40,8 @@ pub struct Source {
     #[serde(default)]
     pub input: Input,
     /// Side in pixels of the square that every picture is brought to. None keeps them as they are:
-    /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder must then all have one size.
+    /// 32 for CIFAR, `shapes` and `motion`; the pictures of a folder or of shards must then all have one
+    /// size, unless they are not [kept](Keep::None).
     ///
     /// Of clips, the short side. The long one follows by proportion, rounded to an even number;
     /// cutting is left to the loader. None keeps every clip's own size.
@@ -46,9 +50,12 @@ pub struct Source {
     /// How pictures become square. Clips do by [`Resize::Squash`] only.
     #[serde(default)]
     pub resize: Resize,
-    /// Folder for the memory-mapped cache of what is decoded, made if it is missing. None keeps
-    /// pictures in memory, and clips in `sdas` in the user's folder for caches (`$XDG_CACHE_HOME`
-    /// or `~/.cache`).
+    /// How what is decoded is kept. None: clips in files in a cache, and others in memory unless a folder
+    /// for the `cache` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Folder for the memory-mapped cache of what is decoded, made if it is missing. None: `sdas` in the
+    /// user's folder for caches (`$XDG_CACHE_HOME` or `~/.cache`), where there is a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// How many pictures of `shapes` to generate.
@@ -60,7 +67,8 @@ pub struct Source {
     /// Which of the official divisions into train and test, 1 to 3, of `ucf101` and `hmdb51`.
     #[serde(default = "first_split")]
     pub split: usize,
-    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`. None: they are in `path`.
+    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`, or of that of the classes of a
+    /// folder's pictures to test on. None: they are in `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists: Option<PathBuf>,
     /// Of clips, only these classes, with labels in this order. None: all, sorted or in the lists'
@@ -98,8 +106,10 @@ fn usual_pixels() -> u64 {
 
 /// Samples that have been found but not decoded.
 pub(crate) enum Found {
-    /// Such as all have one shape.
+    /// Such as all have one shape, or are brought to one.
     Uniform(Box<dyn Origin>),
+    /// Pictures in files or shards.
+    Pictures(FoundPictures),
     /// Clips in files.
     Clips(FoundClips),
 }
@@ -113,6 +123,7 @@ impl Source {
             input: Input::default(),
             size: None,
             resize: Resize::default(),
+            keep: None,
             cache: None,
             shapes: Shapes::default(),
             motion: Motion::default(),
@@ -133,6 +144,12 @@ impl Source {
             Some(folder) => Ok(folder.clone()),
             None => Ok(etcetera::choose_base_strategy().map_err(|_| DataError::NoCache)?.cache_dir().join("sdas")),
         }
+    }
+
+    /// How samples are kept, by what is said or usual.
+    pub(crate) fn kept(&self) -> Keep {
+        let usual = if self.kind.is_video() || self.cache.is_some() { Keep::Cache } else { Keep::Memory };
+        self.keep.unwrap_or(usual)
     }
 
     /// What the file is called that a cache of these samples is, whatever they are now.
@@ -166,20 +183,26 @@ impl Source {
             Kind::Motion => Box::new(Mover::new(self.motion, self.size)?),
             Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, self.root()?, self.size)?),
             Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, self.root()?, self.size)?),
-            Kind::Folder => Box::new(Folder::find(FolderSettings {
-                root: self.root()?.into(),
-                size: self.size,
-                resize: self.resize,
-                broken: self.broken,
-                max_pixels: self.max_pixels,
-                ledger: self.ledger(),
-            })?),
+            Kind::Folder => {
+                let found = folder::find(self.picture_settings()?, self.lists.as_deref())?;
+                return Ok(Found::Pictures(found));
+            }
+            Kind::Shards => return Ok(Found::Pictures(shards::find(self.picture_settings()?)?)),
             Kind::Clips => return self.find_clips(Naming::Folders),
             Kind::Ucf101 => return self.find_clips(Naming::Ucf101 { split: self.split }),
             Kind::Hmdb51 => return self.find_clips(Naming::Hmdb51 { split: self.split }),
             Kind::Kinetics => return self.find_clips(Naming::Kinetics),
         };
         Ok(Found::Uniform(uniform))
+    }
+
+    fn picture_settings(&self) -> Result<PictureSettings, DataError> {
+        Ok(PictureSettings {
+            root: self.root()?.into(),
+            form: PictureForm { size: self.size, resize: self.resize, max_pixels: self.max_pixels },
+            broken: self.broken,
+            ledger: self.ledger(),
+        })
     }
 
     fn find_clips(&self, naming: Naming) -> Result<Found, DataError> {
@@ -217,6 +240,30 @@ impl Source {
         }
         if let Some(key) = self.said().into_iter().find(|key| !kind.uses(key)) {
             return Err(DataError::Unused { key, kind: kind.name(), kinds: Kind::that_use(key) });
+        }
+        if self.cache.is_some() && self.kept() != Keep::Cache {
+            return Err(DataError::setting(
+                "data.cache",
+                "set where nothing is kept in a cache",
+                "nothing, or leave `data.keep` out",
+            ));
+        }
+        match self.keep {
+            Some(Keep::Memory) if kind.is_video() => {
+                let value = format!("`memory` for data of kind `{kind}`, whose frames are decoded once");
+                return Err(DataError::setting("data.keep", value, "`cache`, or leave it out"));
+            }
+            Some(Keep::None) if !kind.uses("keep") => {
+                let value = format!("`none` for data of kind `{kind}`");
+                let right =
+                    format!("`cache`, or leave it out; {} can be decoded while they are used", Kind::that_use("keep"));
+                return Err(DataError::setting("data.keep", value, right));
+            }
+            Some(Keep::None) if self.broken == Unusable::Skip => {
+                let right = "`error`, or `data.keep` to `cache`; what is broken is only known once all is decoded, as `sdas data check` does";
+                return Err(DataError::setting("data.broken", "`skip` where `data.keep` is `none`", right));
+            }
+            _ => {}
         }
         if self.input == Input::Flow && !kind.has_clips() {
             return Err(DataError::NoMotion { kind: kind.name() });
@@ -268,8 +315,10 @@ mod tests {
             ("lists", Kind::Clips, "`ucf101`, `hmdb51` or `kinetics`", &|source| source.lists = Some("x".into())),
             ("fps", Kind::Motion, "`clips`, `ucf101`", &|source| source.fps = Some(5.0)),
             ("missing", Kind::Clips, "`ucf101`, `hmdb51` or `kinetics`", &|source| source.missing = Unusable::Skip),
-            ("broken", Kind::Shapes, "`folder`, `clips`", &|source| source.broken = Unusable::Skip),
-            ("duplicates", Kind::Cifar100, "`folder`, `clips`", &|source| source.duplicates = Duplicates::Warn),
+            ("broken", Kind::Shapes, "`folder`, `shards`, `clips`", &|source| source.broken = Unusable::Skip),
+            ("duplicates", Kind::Cifar100, "`folder`, `shards`, `clips`", &|source| {
+                source.duplicates = Duplicates::Warn
+            }),
         ];
         for (key, kind, users, change) in changes {
             let text = of(kind, change).unwrap_err().to_string();

@@ -236,8 +236,13 @@ impl Recipe {
             return fault("data.std", "must be finite and above 0".to_owned());
         }
         // Only now, not when it is needed, which may be hours later.
-        let checks =
-            [("", self.eval.check()), ("search.", search.cropping.check()), ("train.", train.cropping.check())];
+        let checks = [
+            ("", self.eval.check()),
+            ("search.", search.cropping.check()),
+            ("search.", search.augment.check()),
+            ("train.", train.cropping.check()),
+            ("train.", train.augment.check()),
+        ];
         checks.into_iter().try_for_each(|(section, check)| check.map_err(|error| section_error(section, error)))
     }
 }
@@ -368,6 +373,7 @@ fn merge(table: &mut Table, over: Table) {
                 let [before, now] = [&*own, &new].map(|table| table.get("kind").and_then(Value::as_str));
                 let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
                 let is_other = before.is_some() && now.is_some() && before != now;
+                let other_data = now.and_then(|kind| kind.parse::<Kind>().ok()).filter(|_| key == "data" && is_other);
                 if matches!(key.as_str(), "schedule" | "cropping" | "relaxation" | "by")
                     && is_other
                     && !(has_points(before) && has_points(now))
@@ -375,7 +381,7 @@ fn merge(table: &mut Table, over: Table) {
                     own.clear();
                 }
                 // What another kind of data has no use for stays behind with the kind that had.
-                if let ("data", true, Some(Ok(kind))) = (key.as_str(), is_other, now.map(str::parse::<Kind>)) {
+                if let Some(kind) = other_data {
                     own.retain(|key, _| !kind.is_foreign(key));
                 }
                 merge(own, new);

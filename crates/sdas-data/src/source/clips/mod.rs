@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::duplicates::Duplicates;
 use super::listing::{Listing, Wanted, list};
+use super::paths::Paths;
 use super::stamp::Stamp;
 use super::unusable::Unusable;
 use crate::error::DataError;
@@ -231,10 +232,10 @@ fn name(settings: &ClipsSettings) -> Result<(Named, PassedOver), DataError> {
         Naming::Hmdb51 { split } => by_split(hmdb51::find, split)?,
         Naming::Kinetics => kinetics::find(root, lists)?,
         Naming::Folders => {
-            let Listing { classes, test_name, files, labels, passed_over } = list(root, &FOLDERS)?;
+            let Listing { classes, test_name, files, labels, passed_over } = list(root, &FOLDERS, None)?;
             let [train, test] = files;
-            let pair = |(files, labels): (Vec<PathBuf>, &Vec<u16>)| {
-                files.into_iter().zip(labels.iter().map(|&label| label.into())).collect()
+            let pair = |(files, labels): (Paths, &Vec<u16>)| {
+                files.iter().zip(labels.iter().map(|&label| label.into())).collect()
             };
             let clips = [(train, &labels[0]), (test, &labels[1])].map(pair);
             return Ok((
