@@ -11,6 +11,6 @@ pub enum Keep {
     /// In a folder on disk, memory-mapped.
     Cache,
     /// Not at all: pictures are listed at the start and decoded when a batch is made of them, in every epoch anew. What
-    /// they need of memory does not grow with their number, but for some forty bytes each.
+    /// they need of memory does not grow with their number, but for some fifty bytes each.
     None,
 }

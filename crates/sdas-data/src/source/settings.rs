@@ -306,7 +306,8 @@ mod tests {
             change(&mut source);
             source.validate()
         };
-        let changes: [(&str, Kind, &str, &dyn Fn(&mut Source)); 10] = [
+        type Case<'a> = (&'a str, Kind, &'a str, &'a dyn Fn(&mut Source));
+        let changes: [Case; 10] = [
             ("path", Kind::Motion, "`cifar10`, `cifar100`, `folder`", &|source| source.path = Some("x".into())),
             ("resize", Kind::Motion, "`shapes`, `cifar10`", &|source| source.resize = Resize::Squash),
             ("shapes", Kind::Cifar10, "choose `shapes`", &|source| source.shapes.train = 50),
