@@ -73,9 +73,8 @@ pub struct LoaderSettings {
     pub cropping: Cropping,
     /// Random changes after that.
     pub augmentation: Augmentation,
-    /// Background threads, at least 1. One is enough for 32×32 pictures, and pictures that are decoded when they are looked
-    /// at want more; it has no influence on
-    /// what is in a batch.
+    /// Background threads, at least 1. One is enough for 32×32 pictures; those that are decoded when
+    /// they are looked at want more. It has no influence on what is in a batch.
     pub threads: usize,
     /// Batches kept ready, at least one per thread.
     pub prefetch: usize,

@@ -19,7 +19,7 @@ pub use dataset::Dataset;
 pub(crate) use dataset::{Sample, Store};
 pub(crate) use flow::with_flow;
 pub use packs::Building;
-pub(crate) use undecoded::{Looked, Undecoded};
+pub(crate) use undecoded::{Opened, Undecoded};
 
 /// The two splits of a data set; both have the same classes, and pictures have the same size.
 #[derive(Clone, Debug)]

@@ -14,8 +14,8 @@ pub(crate) struct Undecoded {
     form: PictureForm,
 }
 
-/// A picture that is being looked at.
-pub(crate) enum Looked {
+/// A picture whose file has been read.
+pub(crate) enum Opened {
     /// Brought to the size that all have.
     Fitted(Picture),
     /// Of its own size.
@@ -33,25 +33,25 @@ impl Undecoded {
     }
 
     /// Reads picture `i`; where it is to be fitted, it is decoded, too.
-    pub(crate) fn look(&self, i: usize) -> Result<Looked, DataError> {
+    pub(crate) fn open(&self, i: usize) -> Result<Opened, DataError> {
         let most = self.form.max_pixels;
-        let look = || {
+        let open = || {
             let encoded = Encoded::new(self.places.read(self.first + i, Encoded::most_bytes(most))?, most)?;
             Ok(match self.form.size {
-                Some(_) => Looked::Fitted(fit(encoded.whole()?, self.form.size, self.form.resize)),
-                None => Looked::Encoded(encoded),
+                Some(_) => Opened::Fitted(fit(encoded.whole()?, self.form.size, self.form.resize)),
+                None => Opened::Encoded(encoded),
             })
         };
-        look().map_err(|words| self.undecodable(i, words))
+        open().map_err(|words| self.undecodable(i, words))
     }
 
     /// All of picture `i`.
     pub(crate) fn whole(&self, i: usize) -> Result<Picture, DataError> {
-        let decode = |looked: Looked| match looked {
-            Looked::Fitted(picture) => Ok(picture),
-            Looked::Encoded(encoded) => encoded.whole(),
+        let decode = |opened: Opened| match opened {
+            Opened::Fitted(picture) => Ok(picture),
+            Opened::Encoded(encoded) => encoded.whole(),
         };
-        decode(self.look(i)?).map_err(|words| self.undecodable(i, words))
+        decode(self.open(i)?).map_err(|words| self.undecodable(i, words))
     }
 
     /// That picture `i` is none.
@@ -60,20 +60,20 @@ impl Undecoded {
     }
 }
 
-impl Looked {
+impl Opened {
     /// Height and width.
     pub(crate) fn size(&self) -> [usize; 2] {
         match self {
-            Looked::Fitted(picture) => picture.size,
-            Looked::Encoded(encoded) => encoded.size,
+            Opened::Fitted(picture) => picture.size,
+            Opened::Encoded(encoded) => encoded.size,
         }
     }
 
     /// The picture, at a scale at which the part of this size comes to no less than `seen`.
     pub(crate) fn decode(self, part: [usize; 2], seen: [usize; 2]) -> Result<Picture, String> {
         match self {
-            Looked::Fitted(picture) => Ok(picture),
-            Looked::Encoded(encoded) => encoded.scaled(part, seen),
+            Opened::Fitted(picture) => Ok(picture),
+            Opened::Encoded(encoded) => encoded.scaled(part, seen),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::clip::{ClipSettings, Normalization};
 use super::crop::{Cropping, Views, Window};
 use super::statistics::Statistics;
 use crate::error::DataError;
-use crate::keep::{Dataset, Looked, Undecoded};
+use crate::keep::{Dataset, Opened, Undecoded};
 use crate::random::stream;
 
 /// What is seen of samples, and by which chance.
@@ -50,9 +50,9 @@ impl<'a> Viewer<'a> {
     pub(crate) fn write(&mut self, sample: usize, view: usize, at: [u64; 2], out: &mut [f32]) -> Result<(), DataError> {
         let (dataset, [steps, height, width, channels]) = (self.dataset, self.shape);
         let (sight, seen, clip) = (&self.sight, [height, width], self.sight.clip);
-        let looked = dataset.pictures().map(|pictures| pictures.look(sample)).transpose()?;
-        let (count, size) = match &looked {
-            Some(looked) => (1, looked.size()),
+        let opened = dataset.pictures().map(|pictures| pictures.open(sample)).transpose()?;
+        let (count, size) = match &opened {
+            Some(opened) => (1, opened.size()),
             None => (dataset.frames(sample), dataset.size_of(sample)),
         };
         // Each choice has its own stream: what is drawn for one shifts nothing for another.
@@ -72,10 +72,10 @@ impl<'a> Viewer<'a> {
         change.mirrored ^= mirrored;
         let jitter = sight.augmentation.colour.draw(&mut chance("colour"));
 
-        let decode = |(looked, pictures): (Looked, &Undecoded)| {
-            looked.decode(window.size, seen).map_err(|words| pictures.undecodable(sample, words))
+        let decode = |(opened, pictures): (Opened, &Undecoded)| {
+            opened.decode(window.size, seen).map_err(|words| pictures.undecodable(sample, words))
         };
-        let picture = looked.zip(dataset.pictures()).map(decode).transpose()?;
+        let picture = opened.zip(dataset.pictures()).map(decode).transpose()?;
         let stored = picture.as_ref().map_or(size, |picture| picture.size);
         let frame = |t: usize| picture.as_ref().map_or_else(|| dataset.frame(sample, t), |picture| &picture.pixels);
 
