@@ -4,20 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::remarks::Listed;
-use crate::source::Kind;
-
-/// How many files a message names.
-pub(crate) const NAMED: usize = 10;
 
 /// Why pictures or clips could not be loaded. Every message names the place and ends with a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No kind of data has this name.
-    #[error("there is no kind of data called `{name}`\n  remedy: choose one of {}", kinds())]
+    #[error("there is no kind of data called `{name}`\n  remedy: choose one of {known}")]
     UnknownKind {
         /// The name.
         name: String,
+        /// Those that there are.
+        known: String,
     },
 
     /// The source needs a path and has none.
@@ -244,7 +242,49 @@ pub enum DataError {
         bytes: usize,
     },
 
-    /// A list of clips with a line that is not of its form.
+    /// A shard that is cut off, or not of the form that it should have.
+    #[error(
+        "{}, member `{member}` at byte {offset}: {words}\n  \
+         remedy: get this shard again; if that does not help, it was not written as WebDataset does", path.display()
+    )]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// The member, or the sample's name.
+        member: String,
+        /// Where it begins, or where something should follow it.
+        offset: u64,
+        /// What is wrong with it.
+        words: String,
+    },
+
+    /// A shard that is not there, while one with a higher number is.
+    #[error(
+        "{} is not there, but {} and {} are\n  remedy: get it; if there never was one, number the shards without a gap",
+        path.display(), before.display(), after.display()
+    )]
+    AbsentShard {
+        /// The shard.
+        path: PathBuf,
+        /// The one before it.
+        before: PathBuf,
+        /// The next that is there.
+        after: PathBuf,
+    },
+
+    /// A picture that turns out to be no picture when it is looked at.
+    #[error(
+        "{} cannot be decoded: {words}\n  \
+         remedy: replace it and go on; `sdas data check` names all that cannot be decoded", path.display()
+    )]
+    Undecodable {
+        /// The picture.
+        path: PathBuf,
+        /// What is wrong with it.
+        words: String,
+    },
+
+    /// A list of clips, or of pictures' classes, with a line that is not of its form.
     #[error(
         "{}, line {line}: expected {expected}, found `{found}`\n  \
          remedy: check that this is the official list; if it is, get it again", path.display()
@@ -275,14 +315,16 @@ pub enum DataError {
     },
 
     /// A key was set that this kind of data has no use for.
-    #[error("data of kind `{kind}` has no use for `{key}`\n  remedy: leave `{key}` out, or choose {kinds}")]
+    #[error(
+        "data of kind `{kind}` has no use for `data.{key}`\n  remedy: leave it out, or choose {kinds} as `data.kind`"
+    )]
     Unused {
-        /// The key.
+        /// The key, without its section.
         key: &'static str,
         /// Name of the kind.
         kind: &'static str,
         /// The kinds that it is for.
-        kinds: &'static str,
+        kinds: String,
     },
 
     /// A number that is not one of the possible ones.
@@ -489,10 +531,6 @@ impl DataError {
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Write { path: path.into(), source }
     }
-}
-
-fn kinds() -> String {
-    Kind::ALL.map(|kind| format!("`{kind}`")).join(", ")
 }
 
 fn sides([height, width]: [usize; 2]) -> String {

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::dataset::{Dataset, Sample, Store};
-use crate::decode::{decode, fit, is_picture, scale};
+use crate::decode::{Decoder, Failure, Form, Frames, Resize, decode, fit, is_picture, scale};
 use crate::error::DataError;
 use crate::flow::TvL1;
-use crate::input::Input;
-use crate::packs::{Failure, Frames};
+use crate::keep::{Dataset, Sample, Store};
 use crate::remarks::Listed;
-use crate::source::{Kind, Resize, Source, validate};
-use crate::video::{Decoder, Form, is_named_as_clip};
+use crate::source::clips::is_named_as_clip;
+use crate::source::{Input, Kind, Source};
 
 /// Side of pictures and clips of the built-in sets and CIFAR.
 const SIDE: usize = 32;
@@ -30,17 +28,17 @@ const SIDE: usize = 32;
 /// differ in size and `source` has none to bring them to; what is impossible in `source`;
 /// [`DataError::LabelOutOfRange`] if there are no `classes`.
 pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Result<Dataset, DataError> {
-    validate(source)?;
+    source.validate()?;
     let built_in = source.size.or(Some(SIDE));
     let opened: Vec<Result<Frames, Failure>> = if source.kind.has_clips() {
         let form = match source.kind {
             Kind::Motion => Form { size: built_in, resize: Resize::Squash, fps: None },
-            _ => Form { size: source.size, resize: source.resize, fps: source.fps },
+            _ => source.form(),
         };
         let decoder = Decoder::find()?;
         files.par_iter().map(|file| open_clip(file, &decoder, &form, source.input, source.max_pixels)).collect()
     } else {
-        let side = if source.kind == Kind::Folder { source.size } else { built_in };
+        let side = if matches!(source.kind, Kind::Folder | Kind::Shards) { source.size } else { built_in };
         let open = |file: &PathBuf| open_picture(file, side, source.resize, source.max_pixels);
         files.par_iter().map(|file| open(file).map_err(Failure::Broken)).collect()
     };

@@ -46,11 +46,11 @@
 //!
 //! let [weights, _architecture] = split::halves(splits.train.labels(), 0);
 //! let statistics = splits.train.statistics(&weights);
-//! let augmentation = Augmentation { crop_padding: 4, flip: true, cutout: 0 };
+//! let augmentation = Augmentation { crop_padding: 4, flip: true, ..Augmentation::none() };
 //! let settings = LoaderSettings::training("weights", 0, 32, statistics, augmentation);
 //! let loader = Loader::new(&splits.train, &weights, settings);
 //! for batch in loader.epoch(0, 0) {
-//!     assert_eq!(batch.shape, [32, 1, 32, 32, 3]);
+//!     assert_eq!(batch?.shape, [32, 1, 32, 32, 3]);
 //! }
 //! # Ok::<(), sdas_data::DataError>(())
 //! ```
@@ -73,55 +73,37 @@
 //! let cropping = Cropping::Corners { scales: vec![1.0, 0.875, 0.75] };
 //! let settings = LoaderSettings { clip, cropping, ..settings };
 //! for batch in Loader::new(&splits.train, &train, settings).epoch(0, 0) {
-//!     assert_eq!(batch.shape, [16, 6, 24, 24, 3]);
+//!     assert_eq!(batch?.shape, [16, 6, 24, 24, 3]);
 //! }
 //!
 //! // Two clips of each sample, one after the other.
 //! let views = Some(Views { clips: 2, ..Views::default() });
 //! let settings = LoaderSettings { clip, views, ..LoaderSettings::evaluation(4, statistics) };
-//! let batch = Loader::new(&splits.test, &[7, 9], settings).epoch(0, 0).next().expect("two samples");
+//! let batch = Loader::new(&splits.test, &[7, 9], settings).epoch(0, 0).next().expect("two samples")?;
 //! assert_eq!(batch.samples, [7, 7, 9, 9]);
 //! # Ok::<(), sdas_data::DataError>(())
 //! ```
 
-mod augment;
-mod cache;
-mod cifar;
-mod clip;
-mod crop;
-mod dataset;
+mod batch;
 mod decode;
-mod duplicates;
 mod error;
 mod files;
 pub mod flow;
-mod folder;
-mod input;
-mod loader;
-mod motion;
-mod packs;
+mod keep;
+mod load;
 pub mod random;
 mod remarks;
-mod shapes;
+mod seen;
 mod source;
-pub mod split;
-mod statistics;
-mod video;
-mod view;
 
-pub use augment::{Augmentation, augment};
-pub use clip::{ClipSettings, Normalization, Sampling};
-pub use crop::{Cropping, Views};
-pub use dataset::Dataset;
-pub use duplicates::Duplicates;
+pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, split};
+pub use decode::Resize;
 pub use error::DataError;
 pub use files::open_files;
-pub use input::Input;
-pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
-pub use motion::Motion;
-pub use packs::Building;
+pub use keep::{Building, Checked, Dataset, Prepared, Splits};
+pub use load::{check, load, prepare};
 pub use remarks::{Listed, PassedOver, Remark, Remarks};
-pub use shapes::Shapes;
-pub use source::{Kind, Resize, Source, Splits, Unusable, check, load, prepare};
-pub use statistics::Statistics;
-pub use video::{Checked, Prepared};
+pub use seen::{
+    Augmentation, ClipSettings, ColourJitter, Cropping, Normalization, Sampling, Statistics, Views, augment,
+};
+pub use source::{Duplicates, Input, Keep, Kind, Motion, Shapes, Source, Unusable};

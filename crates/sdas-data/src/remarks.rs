@@ -6,7 +6,32 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::error::NAMED;
+use crate::random::fnv1a;
+
+/// How many files a message names.
+const NAMED: usize = 10;
+
+/// Where lists of files are written that are too long for a message: among the caches, by the name of
+/// what they are about.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Ledger {
+    /// Of the data set at `path`, in `folder`.
+    pub(crate) fn of(path: Option<&Path>, folder: PathBuf) -> Self {
+        let name = path.and_then(Path::file_name).map_or("data".into(), |name| name.to_string_lossy());
+        let name = format!("{name}-{:016x}", fnv1a(format!("{path:?}").as_bytes()));
+        Self { folder, name }
+    }
+
+    /// These files, which are `what`.
+    pub(crate) fn listed(&self, what: &str, files: Vec<(PathBuf, String)>) -> Listed {
+        Listed::of(files, &self.folder.join(format!("{}.{what}.txt", self.name)))
+    }
+}
 
 /// Files to tell of.
 #[derive(Clone, Debug, Default, PartialEq)]

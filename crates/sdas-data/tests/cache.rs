@@ -151,8 +151,8 @@ fn every_source_has_its_own_file() {
         Source { size: Some(4), ..source.clone() },
         Source { size: Some(5), ..source.clone() },
         Source { size: Some(4), resize: Resize::Squash, ..source.clone() },
-        Source { kind: Kind::Shapes, shapes: Shapes { train: 10, test: 10, seed: 0 }, ..source.clone() },
-        Source { kind: Kind::Shapes, shapes: Shapes { train: 10, test: 10, seed: 1 }, ..source.clone() },
+        Source { kind: Kind::Shapes, path: None, shapes: Shapes { train: 10, test: 10, seed: 0 }, ..source.clone() },
+        Source { kind: Kind::Shapes, path: None, shapes: Shapes { train: 10, test: 10, seed: 1 }, ..source.clone() },
     ];
     for source in &sources {
         load(source, &|_| {}).unwrap();

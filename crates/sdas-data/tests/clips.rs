@@ -34,7 +34,7 @@ fn testing(channels: usize, clip: ClipSettings, views: Views) -> LoaderSettings 
 fn batches(data: &Dataset, settings: LoaderSettings) -> Vec<Batch> {
     let all: Vec<_> = (0..data.len()).collect();
     let loader = Loader::new(data, &all, settings);
-    let batches: Vec<_> = loader.epoch(0, 0).collect();
+    let batches: Vec<_> = loader.epoch(0, 0).map(Result::unwrap).collect();
     for batch in &batches {
         assert_eq!(batch.pixels.len(), batch.shape.iter().product::<usize>());
         assert_eq!([batch.labels.len(), batch.samples.len()], [batch.shape[0]; 2]);
@@ -77,7 +77,7 @@ fn any_settings() -> impl Strategy<Value = LoaderSettings> {
             },
             cropping,
             views,
-            augmentation: Augmentation { crop_padding, flip, cutout },
+            augmentation: Augmentation { crop_padding, flip, cutout, ..Augmentation::none() },
             batch,
             last: if keep { Last::Keep } else { Last::Drop },
             batches,
@@ -95,9 +95,9 @@ proptest! {
     ) {
         let data = clips(&shapes, 2);
         let all: Vec<_> = (0..data.len()).collect();
-        let whole: Vec<_> = Loader::new(&data, &all, settings.clone()).epoch(1, 0).collect();
+        let whole: Vec<_> = Loader::new(&data, &all, settings.clone()).epoch(1, 0).map(Result::unwrap).collect();
         let part: Vec<_> =
-            Loader::new(&data, &all, LoaderSettings { threads, prefetch, ..settings }).epoch(1, first).collect();
+            Loader::new(&data, &all, LoaderSettings { threads, prefetch, ..settings }).epoch(1, first).map(Result::unwrap).collect();
         prop_assert!(whole.iter().all(|batch| batch.pixels.iter().all(|value| value.is_finite())));
         prop_assert_eq!(&whole[first.min(whole.len())..], part);
     }
@@ -109,7 +109,7 @@ fn a_picture_is_a_clip_of_one_frame() {
     let classes = vec!["a".to_string()];
     let pictures = Dataset::new(pixels.clone(), vec![0; 6], classes.clone(), [5, 5], 3).unwrap();
     let clips = Dataset::clips(pixels, &[[1, 5, 5]; 6], vec![0; 6], classes, 3).unwrap();
-    let augmentation = Augmentation { crop_padding: 2, flip: true, cutout: 2 };
+    let augmentation = Augmentation { crop_padding: 2, flip: true, cutout: 2, ..Augmentation::none() };
     let settings = LoaderSettings { augmentation, ..training(3, ClipSettings::default()) };
     assert_eq!(batches(&pictures, settings.clone()), batches(&clips, settings));
 }
@@ -162,7 +162,7 @@ fn all_frames_of_a_clip_are_changed_alike() {
         Cropping::RandomResized { area: [0.2, 1.0], aspect: [0.8, 1.25] },
     ] {
         let clip = ClipSettings { frames: 3, crop: Some(6), ..ClipSettings::default() };
-        let augmentation = Augmentation { crop_padding: 2, flip: true, cutout: 3 };
+        let augmentation = Augmentation { crop_padding: 2, flip: true, cutout: 3, ..Augmentation::none() };
         let mut seen = vec![];
         for batch in batches(&data, LoaderSettings { cropping, augmentation, ..training(3, clip) }) {
             for row in batch.pixels.chunks(3 * 6 * 6 * 3) {
@@ -210,7 +210,7 @@ fn views_come_in_order_and_name_their_sample() {
     let views = Views { clips: 2, crops: 3, scale: 1.0 };
     let loader = Loader::new(&data, &[2, 0], testing(1, clip, views));
     assert_eq!((loader.pictures(), loader.batches()), (2, 3));
-    let batches: Vec<_> = loader.epoch(0, 0).collect();
+    let batches: Vec<_> = loader.epoch(0, 0).map(Result::unwrap).collect();
     let all = |part: fn(&Batch) -> Vec<i32>| batches.iter().flat_map(part).collect::<Vec<_>>();
     assert_eq!(batches.iter().map(|batch| batch.shape[0]).collect::<Vec<_>>(), [4, 4, 4]);
     assert_eq!(all(|batch| batch.samples.iter().map(|&sample| sample as i32).collect()), [[2; 6], [0; 6]].concat());
@@ -261,7 +261,7 @@ fn every_epoch_sees_other_frames() {
         let clip = ClipSettings { frames: 3, sampling, ..ClipSettings::default() };
         let settings = LoaderSettings { order: Order::InOrder, batch: 30, ..training(1, clip) };
         let loader = Loader::new(&data, &all, settings);
-        let [one, two] = [0, 1].map(|epoch| loader.epoch(epoch, 0).next().unwrap());
+        let [one, two] = [0, 1].map(|epoch| loader.epoch(epoch, 0).next().unwrap().unwrap());
         assert_ne!(one.pixels, two.pixels);
         assert_eq!(one.labels, two.labels);
         assert!(one.pixels.chunks(3).all(|times| times.is_sorted()));

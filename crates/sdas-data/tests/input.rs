@@ -121,7 +121,8 @@ fn clips_become_their_motion() {
     let statistics = splits.train.statistics(&train);
     let settings = LoaderSettings::training("weights", 0, 2, statistics, Augmentation::none());
     let clip = ClipSettings { frames: 1, stack: 2, ..ClipSettings::default() };
-    let batch = Loader::new(&splits.train, &train, LoaderSettings { clip, ..settings }).epoch(0, 0).next().unwrap();
+    let batch =
+        Loader::new(&splits.train, &train, LoaderSettings { clip, ..settings }).epoch(0, 0).next().unwrap().unwrap();
     assert_eq!(batch.shape, [2, 1, SIZE[0], SIZE[1], 4]);
 }
 

@@ -149,6 +149,7 @@ impl Judge {
         let mut probabilities = vec![0.0; samples.len() * self.classes.len()];
         let mut seconds = 0.0;
         for batch in loader.epoch(0, 0) {
+            let batch = batch?;
             let of = batch.samples.clone();
             let start = Instant::now();
             let logits = (self.forward)(DeviceBatch::new(batch, &context.device).input);

@@ -408,7 +408,7 @@ impl<'a> Training<'a> {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
-            let batch = DeviceBatch::new(batch, &self.context.device);
+            let batch = DeviceBatch::new(batch?, &self.context.device);
             self.step(batch, rate)?;
             self.clock.step(start.elapsed().as_secs_f64());
             if self.progress.step == 3 {
@@ -445,7 +445,7 @@ impl<'a> Training<'a> {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            let batch = DeviceBatch::new(batch, &self.context.device);
+            let batch = DeviceBatch::new(batch?, &self.context.device);
             let [weights, statistics] = self.state.measured();
             let pass = Pass::evaluation(weights, statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;

@@ -46,4 +46,10 @@ pub const BUILTIN: &[Builtin] = recipes![
     "ucf101",
     "hmdb51",
     "kinetics",
+    "pictures-train",
+    "imagenet-train",
+    "imagenet-train-1024",
+    "kinetics-train",
+    "ucf101-train",
+    "hmdb51-train",
 ];

@@ -251,8 +251,13 @@ impl Recipe {
             return fault("data.std", "must be finite and above 0".to_owned());
         }
         // Only now, not when it is needed, which may be hours later.
-        let checks =
-            [("", self.eval.check()), ("search.", search.cropping.check()), ("train.", train.cropping.check())];
+        let checks = [
+            ("", self.eval.check()),
+            ("search.", search.cropping.check()),
+            ("search.", search.augment.check()),
+            ("train.", train.cropping.check()),
+            ("train.", train.augment.check()),
+        ];
         checks.into_iter().try_for_each(|(section, check)| check.map_err(|error| section_error(section, error)))
     }
 }
@@ -362,11 +367,16 @@ fn merge(table: &mut Table, over: Table) {
                 let [before, now] = [&*own, &new].map(|table| table.get("kind").and_then(Value::as_str));
                 let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
                 let is_other = before.is_some() && now.is_some() && before != now;
+                let other_data = now.and_then(|kind| kind.parse::<Kind>().ok()).filter(|_| key == "data" && is_other);
                 if matches!(key.as_str(), "schedule" | "cropping" | "relaxation" | "by")
                     && is_other
                     && !(has_points(before) && has_points(now))
                 {
                     own.clear();
+                }
+                // What another kind of data has no use for stays behind with the kind that had.
+                if let Some(kind) = other_data {
+                    own.retain(|key, _| !kind.is_foreign(key));
                 }
                 merge(own, new);
             }
@@ -385,6 +395,7 @@ mod tests {
     use crate::run::Stage;
     use crate::schedule::{Act, Collapse, Measure, Schedule};
     use crate::supernet::Relaxation;
+    use sdas_data::Source;
 
     fn resolve(overrides: &[&str]) -> Result<Recipe, RecipeError> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
@@ -556,6 +567,20 @@ mod tests {
         assert_eq!(read(&["search.epochs=30".to_owned()]).mean, [0.1]);
         let other = read(&["data.shapes.train=50".to_owned()]);
         assert!(other.mean.is_empty() && other.std.is_empty() && !other.measured);
+    }
+
+    #[test]
+    fn settings_of_one_kind_stay_behind_when_another_is_chosen() {
+        let of = |recipe: &str, overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+            Recipe::resolve(recipe, &overrides).unwrap().data.source()
+        };
+        // `motion` makes other clips than by default, of which `clips` knows nothing.
+        assert_eq!(of("motion", &[]).motion.train, 1000);
+        assert_eq!(of("motion", &["data.kind=clips"]), Source::new(Kind::Clips));
+        // What is said of the new kind counts, and so does what is not for it.
+        assert_eq!(of("motion", &["data.kind=ucf101", "data.split=2"]).split, 2);
+        assert_eq!(of("motion", &["data.kind=clips", "data.motion.train=50"]).motion.train, 50);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::search::Order;
 use crate::space::{IMAGE, Space, Stem};
 use crate::supernet::{AlphaSettings, Relaxation};
 use sdas_data::{
-    Augmentation, ClipSettings, Cropping, Duplicates, Input, Kind, Motion, Resize, Shapes, Source, Statistics, Unusable,
+    Augmentation, ClipSettings, Cropping, Duplicates, Input, Keep, Kind, Motion, Resize, Shapes, Source, Statistics,
+    Unusable,
 };
 use sdas_kernels::Extent;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSettings {
-    /// Which kind of data: pictures (`shapes`, `cifar10`, `cifar100`, `folder`) or clips (`motion`, `clips`, `ucf101`,
+    /// Which kind of data: pictures (`shapes`, `cifar10`, `cifar100`, `folder`, `shards`) or clips (`motion`, `clips`, `ucf101`,
     /// `hmdb51`, `kinetics`).
     pub kind: Kind,
     /// The data set's folder; every kind but `shapes` and `motion` needs it.
@@ -28,13 +29,16 @@ pub struct DataSettings {
     pub size: Option<usize>,
     /// How a picture of another shape becomes square: `crop` or `squash`.
     pub resize: Resize,
-    /// Folder for the memory-mapped cache of what is decoded; without it pictures are kept in memory, and clips in the
-    /// user's folder for caches.
+    /// How what is decoded is kept: in `memory`, in a `cache`, or, of pictures in files, as `none`: decoded while they are
+    /// used. Without it clips in files are in a cache, and others in memory unless a folder for the cache is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Folder for the memory-mapped cache of what is decoded; without it the user's folder for caches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// Official division into train and test, 1 to 3, of `ucf101` and `hmdb51`.
     pub split: usize,
-    /// Folder of the official lists, where they are not in `path`.
+    /// Folder of the official lists, or of that of the classes of pictures to test on, where they are not in `path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lists: Option<PathBuf>,
     /// Of clips, only these classes, with labels in this order; without it all.
@@ -67,9 +71,9 @@ pub struct DataSettings {
     /// Whether a run measured mean and deviation; where other pictures are asked for, they are measured anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
-    /// How many pictures of `shapes` are drawn; other kinds ignore it.
+    /// How many pictures of `shapes` are drawn.
     pub shapes: Shapes,
-    /// How many clips of `motion` are made; other kinds ignore it.
+    /// How many clips of `motion` are made.
     pub motion: Motion,
 }
 
@@ -80,6 +84,7 @@ impl Default for DataSettings {
             path: None,
             size: None,
             resize: Resize::default(),
+            keep: None,
             cache: None,
             limit: None,
             mean: Vec::new(),
@@ -104,7 +109,7 @@ impl Default for DataSettings {
 impl DataSettings {
     /// What the loader is asked for.
     pub fn source(&self) -> Source {
-        let DataSettings { kind, path, size, resize, cache, shapes, motion, .. } = self.clone();
+        let DataSettings { kind, path, size, resize, keep, cache, shapes, motion, .. } = self.clone();
         let DataSettings { split, lists, classes, fps, missing, broken, duplicates, max_pixels, input, .. } =
             self.clone();
         Source {
@@ -112,6 +117,7 @@ impl DataSettings {
             path,
             size,
             resize,
+            keep,
             cache,
             shapes,
             motion,
@@ -220,7 +226,7 @@ impl Default for SearchSettings {
             weights: SgdSettings::default(),
             alpha: AlphaSettings::default(),
             cropping: Cropping::default(),
-            augment: Augmentation { crop_padding: 4, flip: true, cutout: 0 },
+            augment: Augmentation { crop_padding: 4, flip: true, ..Augmentation::none() },
         }
     }
 }
@@ -299,7 +305,7 @@ impl Default for TrainSettings {
             decay_norms: true,
             average: 0.0,
             cropping: Cropping::default(),
-            augment: Augmentation { crop_padding: 4, flip: true, cutout: 16 },
+            augment: Augmentation { crop_padding: 4, flip: true, cutout: 16, ..Augmentation::none() },
         }
     }
 }

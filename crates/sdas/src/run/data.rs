@@ -8,6 +8,9 @@ use sdas_data::{
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
+/// The most threads that decode for one loader, each of which holds two batches.
+const MOST_DECODERS: usize = 8;
+
 /// Loaded samples, and which of them a run uses.
 #[derive(Debug, Clone)]
 pub struct RunData {
@@ -76,9 +79,14 @@ pub(crate) fn extent(loader: &Loader) -> [usize; 3] {
     [frames, height, width]
 }
 
-/// A loader, once its settings are known to be possible.
+/// A loader, once its settings are known to be possible. What is decoded while it is used is decoded on several threads.
 pub(crate) fn loader(dataset: &Dataset, indices: &[usize], settings: LoaderSettings) -> Result<Loader, RunError> {
     settings.shape(dataset)?;
+    let threads = match dataset.is_undecoded() {
+        true => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_DECODERS)),
+        false => settings.threads,
+    };
+    let settings = LoaderSettings { threads, ..settings };
     Ok(Loader::new(dataset, indices, settings))
 }
 

@@ -194,7 +194,8 @@ impl Search<'_> {
         let mut batches = self.loaders.training.epoch(0, 0).zip(self.loaders.validation.epoch(0, 0));
         let mut times = Vec::new();
         for _ in 0..4 {
-            let Some((training, validation)) = batches.next() else { break };
+            // What cannot be read is told of when the search comes to it.
+            let Some((Ok(training), Ok(validation))) = batches.next() else { break };
             let (training, validation) =
                 (DeviceBatch::new(training, &self.context.device), DeviceBatch::new(validation, &self.context.device));
             let start = std::time::Instant::now();
@@ -203,6 +204,9 @@ impl Search<'_> {
             }
             copy.weight_step(&training, 0.0, &settings);
             times.push(start.elapsed().as_secs_f64());
+        }
+        if times.is_empty() {
+            return;
         }
         // The first step also takes its memory from the system.
         let warm = &times[1.min(times.len() - 1)..];
@@ -239,10 +243,10 @@ impl Search<'_> {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
-            let training = DeviceBatch::new(training, &self.context.device);
+            let training = DeviceBatch::new(training?, &self.context.device);
             self.state.mixing.go_to(self.progress.step, epoch, settings.epochs);
             if epoch >= settings.alpha_warmup && !self.state.supernet.is_decided() {
-                let validation = DeviceBatch::new(validation, &self.context.device);
+                let validation = DeviceBatch::new(validation?, &self.context.device);
                 let gradient =
                     self.state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights);
                 self.check(gradient.tally.loss.is_finite(), "the loss of α", "search.alpha.rate")?;
@@ -285,7 +289,7 @@ impl Search<'_> {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            let batch = DeviceBatch::new(batch, &self.context.device);
+            let batch = DeviceBatch::new(batch?, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
         let eigenvalue = self.watch(self.moment())?;

@@ -18,7 +18,7 @@ impl Search<'_> {
         }
         let eigenvalue = match settings.by {
             Measure::Skips { .. } => None,
-            Measure::Curvature { .. } => self.curvature(),
+            Measure::Curvature { .. } => self.curvature()?,
         };
         if let Some(eigenvalue) = eigenvalue {
             self.check(eigenvalue.is_finite(), "the curvature of the loss in α", "search.alpha.rate")?;
@@ -45,10 +45,12 @@ impl Search<'_> {
 
     /// The largest eigenvalue of α's Hessian, always on the same held-out samples and from the same direction, so that epochs
     /// differ by nothing else.
-    fn curvature(&self) -> Option<f64> {
-        let batch = self.loaders.curvature.as_ref()?.epoch(0, 0).next()?;
-        let batch = DeviceBatch::new(batch, &self.context.device);
+    fn curvature(&self) -> Result<Option<f64>, RunError> {
+        let Some(batch) = self.loaders.curvature.as_ref().and_then(|loader| loader.epoch(0, 0).next()) else {
+            return Ok(None);
+        };
+        let batch = DeviceBatch::new(batch?, &self.context.device);
         let mut chance = stream(self.recipe.search.seed, "curvature/direction", [0, 0]);
-        Some(self.state.curvature(&batch, &mut chance))
+        Ok(Some(self.state.curvature(&batch, &mut chance)))
     }
 }

@@ -1,0 +1,16 @@
+//! How what is decoded is kept.
+
+use serde::{Deserialize, Serialize};
+
+/// How what is decoded is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// In memory; not of clips in files.
+    Memory,
+    /// In a folder on disk, memory-mapped.
+    Cache,
+    /// Not at all: pictures are listed at the start and decoded when a batch is made of them, in every epoch anew. What
+    /// they need of memory does not grow with their number, but for some fifty bytes each.
+    None,
+}
