@@ -368,7 +368,7 @@ fn merge(table: &mut Table, over: Table) {
                 let has_points = |kind: Option<&str>| matches!(kind, Some("linear" | "cosine"));
                 let is_other = before.is_some() && now.is_some() && before != now;
                 let other_data = now.and_then(|kind| kind.parse::<Kind>().ok()).filter(|_| key == "data" && is_other);
-                if matches!(key.as_str(), "schedule" | "cropping" | "relaxation" | "by")
+                if matches!(key.as_str(), "schedule" | "cropping" | "relaxation" | "by" | "course")
                     && is_other
                     && !(has_points(before) && has_points(now))
                 {
