@@ -56,7 +56,11 @@ fn is_misuse(error: &anyhow::Error) -> bool {
     let of_data = |error: &DataError| {
         matches!(
             error,
-            DataError::NoPath { .. } | DataError::NoMotion { .. } | DataError::Setting { .. } | DataError::Value { .. }
+            DataError::NoPath { .. }
+                | DataError::NoMotion { .. }
+                | DataError::Setting { .. }
+                | DataError::Unused { .. }
+                | DataError::Value { .. }
         )
     };
     let of_run = |error: &RunError| match error {

@@ -209,10 +209,15 @@ fn misuse_names_the_key_and_exits_with_2() {
 fn a_run_that_cannot_begin_leaves_no_folder() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("run");
-    let small = ["--set", "data.shapes.train=80", "--set", "data.shapes.test=20"];
-    for own in [["search", "--set", "search.batch=64"], ["search", "--set", "data.kind=cifar10"]] {
-        let text = refused(&[own.as_slice(), &small, &["--out", out.to_str().unwrap()]].concat(), 2);
-        assert!(text.contains("search.batch: is 64") || text.contains("--data"), "{text}");
+    for (settings, expected) in [
+        (&["search.batch=64", "data.shapes.train=80", "data.shapes.test=20"][..], "search.batch: is 64"),
+        (&["data.kind=cifar10"], "--data"),
+        (&["data.kind=cifar10", "data.shapes.train=80"], "has no use for `data.shapes`"),
+    ] {
+        let mut arguments = vec!["search", "--out", out.to_str().unwrap()];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let text = refused(&arguments, 2);
+        assert!(text.contains(expected), "{text}");
         assert!(!out.exists());
     }
 }
