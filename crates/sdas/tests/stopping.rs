@@ -102,7 +102,26 @@ fn ends_alike(
     assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not measured");
     let ending = resume(&stopped, Context { device, observer: &mut Quiet, stop: &never });
     assert!(matches!(ending, Ending::Done(_)));
-    assert!(last(&stopped) == last(&whole), "{}", name.display());
+    let (name, (lines, own), (expected_lines, expected)) = (name.display(), last(&stopped), last(&whole));
+    assert_eq!(lines, expected_lines, "{name}");
+    let names = |checkpoint: &Checkpoint| checkpoint.tensors.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&own), names(&expected), "{name}");
+    let differing: Vec<String> = own
+        .tensors
+        .iter()
+        .filter(|(tensor, values)| expected.tensors[*tensor] != **values)
+        .map(|(tensor, values)| {
+            let expected = &expected.tensors[tensor];
+            let at = (0..values.len()).find(|&at| values.get(at) != expected.get(at)).unwrap_or(values.len());
+            format!("{tensor} from {at} of {}: {:?} for {:?}", expected.len(), values.get(at), expected.get(at))
+        })
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "{name}: {} tensors differ: {:?}",
+        differing.len(),
+        &differing[..differing.len().min(9)]
+    );
 }
 
 /// What is drawn, and what changes from epoch to epoch, is a function of where the search stands.
