@@ -97,6 +97,8 @@ pub(super) fn cost(report: &Report) -> String {
         let millions = |count: f64| (1e-6 * count).max(1e-6);
         let x = report.runs.iter().map(|run| millions(run.multiply_adds as f64));
         let [low, high] = [x.clone().fold(f64::INFINITY, f64::min), x.fold(0.0, f64::max)];
+        // From one power of ten to another, since it is these that have labels.
+        let [low, high] = [(low / 1.1).log10().floor(), (high * 1.1).log10().ceil()].map(|power| 10f64.powf(power));
         let bars = report.methods.iter().flat_map(|method| bar(Some(method.accuracy), 100.0));
         let y = report.runs.iter().map(|run| 100.0 * run.accuracy).chain(bars).collect::<Vec<f64>>();
         let mut chart = ChartBuilder::on(area)
@@ -104,7 +106,7 @@ pub(super) fn cost(report: &Report) -> String {
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(64)
-            .build_cartesian_2d((low / 1.5..high * 1.5).log_scale(), range(y.into_iter()))?;
+            .build_cartesian_2d((low..high).log_scale(), range(y.into_iter()))?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -321,6 +323,12 @@ mod tests {
         let points = front.split("points=\"").nth(1).unwrap().split('"').next().unwrap().split_whitespace().count();
         assert_eq!(points, 3, "{front}");
         assert!(svg.contains("multiply-adds a sample, millions") && svg.contains("poor"), "{svg}");
+        // Labels at powers of ten, even where all networks are within one.
+        let close = vec![at("a", 2, 0.9), at("b", 3, 0.5)];
+        let svg = cost(&Report::of("shapes", close));
+        for label in ["1", "10"] {
+            assert!(svg.lines().any(|line| line.trim() == label), "{label}: {svg}");
+        }
     }
 
     #[test]
