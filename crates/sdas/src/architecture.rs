@@ -207,7 +207,8 @@ impl Architecture {
         let (mut low, mut high) = (least, least + 1);
         let narrowest = cost(low);
         if narrowest > most {
-            let message = format!("is {most}, but at its narrowest {} has {narrowest}", self.text());
+            let name = if self.genotype().is_some() { "the network of this cell".to_owned() } else { self.text() };
+            let message = format!("is {most}, but at its narrowest {name} has {narrowest}");
             return Err(RunError::Setting { key: "train.at", message });
         }
         // The costs rise with the step, if not with every one.

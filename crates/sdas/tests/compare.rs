@@ -166,11 +166,13 @@ fn a_network_that_cannot_be_brought_to_a_cost_says_its_least() {
     let stop = AtomicBool::new(false);
     let place = tempfile::tempdir().unwrap();
     let mut notes = notes(&stop, usize::MAX);
-    let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
     let recipe = recipe(&["train.at={parameters=10}"]);
-    let comparison = Comparison::new(recipe, vec![Method::network("resnet20").unwrap()], 1).unwrap();
-    let error = comparison.run(place.path(), context, None).unwrap_err().to_string();
-    assert!(error.contains("train.at: is 10, but at its narrowest resnet20 has "), "{error}");
+    for (network, called) in [("resnet20", "resnet20"), ("darts_v2", "the network of this cell")] {
+        let comparison = Comparison::new(recipe.clone(), vec![Method::network(network).unwrap()], 1).unwrap();
+        let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
+        let error = comparison.run(&place.path().join(network), context, None).unwrap_err().to_string();
+        assert!(error.contains(&format!("train.at: is 10, but at its narrowest {called} has ")), "{error}");
+    }
     let error = Method::network("resnet21").unwrap_err().to_string();
     assert!(error.contains("resnet20"), "{error}");
 }

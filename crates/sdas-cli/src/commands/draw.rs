@@ -2,7 +2,7 @@
 
 use super::{Outcome, say};
 use crate::arguments::{DrawArguments, Drawing, DrawingForm};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use sdas::draw::{Picture, png, svg, to_text};
 use sdas::genotype::Genotype;
 use std::fs;
@@ -10,6 +10,9 @@ use std::path::Path;
 
 /// Draws a cell.
 pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
+    if Path::new(&arguments.genotype).join("network.json").exists() {
+        bail!("{} is the run of a network that people made, which has no cells to draw", arguments.genotype);
+    }
     let genotype = Genotype::resolve(&arguments.genotype)?;
     match &arguments.output {
         Some(Drawing { file, form }) => {
