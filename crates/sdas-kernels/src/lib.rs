@@ -16,6 +16,7 @@ mod lanes;
 mod linear;
 mod peak;
 mod portable;
+mod recorded;
 mod registers;
 mod weights;
 mod width;
@@ -26,6 +27,7 @@ pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::{Descending, Descent, approach, norm, release_memory};
 pub use linear::linear;
 pub use peak::{peak_bandwidth, peak_operations};
+pub use recorded::{Recorded, Values};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;
 

@@ -1,7 +1,7 @@
 //! A batch on its device, and what is measured on one.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 
 /// Pictures or clips with their labels.
 #[derive(Debug, Clone)]
@@ -24,6 +24,39 @@ impl DeviceBatch {
             labels: Tensor::from_data(TensorData::new(batch.labels, [count]), device),
             host_labels,
         }
+    }
+
+    /// Its samples and labels as flat numbers.
+    pub(crate) fn flat(&self) -> Vec<Tensor<1>> {
+        vec![self.input.clone().flatten(0, 4), self.labels.clone().float()]
+    }
+
+    /// A batch of this size from flat numbers.
+    pub(crate) fn of_flat(&self, values: Vec<Tensor<1>>) -> Self {
+        let [input, labels] = values.try_into().expect("these are samples and labels");
+        let input = input.reshape(self.input.dims());
+        DeviceBatch { input, labels: labels.int(), host_labels: self.host_labels.clone() }
+    }
+
+    /// Flat logits of its samples as `[N, classes]`.
+    pub(crate) fn logits(&self, mut flat: Vec<Tensor<1>>) -> Tensor<2> {
+        let flat = flat.pop().expect("these are the logits");
+        let count = self.host_labels.len();
+        let classes = flat.dims()[0] / count;
+        flat.reshape([count, classes])
+    }
+
+    /// Tensors moved to the host, and the account of logits `[N, classes]`, with one wait for the device.
+    pub(crate) fn read(&self, tensors: Vec<Tensor<2>>, logits: Tensor<2>) -> (Vec<Tensor<2>>, Tally) {
+        let host = Device::flex();
+        if self.input.device() == host {
+            return (tensors, Tally::of(logits, &self.host_labels));
+        }
+        let all = tensors.into_iter().chain([logits]);
+        let read = all.fold(Transaction::default(), Transaction::register).execute();
+        let mut read: Vec<Tensor<2>> = read.into_iter().map(|data| Tensor::from_data(data, &host)).collect();
+        let logits = read.pop().expect("the logits were read");
+        (read, Tally::of(logits, &self.host_labels))
     }
 
     /// The samples in so many parts, one after another, whose sizes differ by one at most.

@@ -7,7 +7,7 @@ use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
 use crate::run::{Phase, RunError, StepSize, peak_memory};
-use crate::search::SearchState;
+use crate::search::{Recordings, SearchState};
 use crate::space::{Candidates, IMAGE, Space, VIDEO};
 use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
@@ -156,7 +156,8 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let statistics = supernet.network.initial_statistics(device);
             let alpha = Alpha::new(&supernet.candidates, 1);
             let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-            let mut state = SearchState { sgd, supernet, weights, statistics, alpha, mixing };
+            let mut state =
+                SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recordings::default() };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {
                 let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));

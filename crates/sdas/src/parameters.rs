@@ -43,6 +43,17 @@ impl Parameters {
         self.slots[slot] = tensor;
     }
 
+    /// The tensors of the slots that are not empty, in their order.
+    pub fn tensors(&self) -> Vec<Tensor<1>> {
+        self.slots.iter().flatten().cloned().collect()
+    }
+
+    /// Others in their places, in the order of [`tensors`](Self::tensors).
+    pub fn with(&self, tensors: Vec<Tensor<1>>) -> Self {
+        let mut tensors = tensors.into_iter();
+        self.map(|_| tensors.next().expect("there is one for every slot that is not empty"))
+    }
+
     /// Number of elements in all slots.
     pub fn count(&self) -> usize {
         self.slots.iter().flatten().map(|tensor| tensor.dims()[0]).sum()
@@ -86,8 +97,7 @@ impl Parameters {
 
     /// Euclidean norm over all slots together.
     pub fn norm(&self) -> f64 {
-        let tensors: Vec<Tensor<1>> = self.slots.iter().flatten().cloned().collect();
-        sdas_kernels::norm(&tensors)
+        sdas_kernels::norm(&self.tensors())
     }
 
     /// Moves `self` towards `target` by `share` of the way: how running statistics follow a batch's.

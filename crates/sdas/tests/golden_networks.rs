@@ -15,7 +15,7 @@ use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
-use sdas::search::{Order, SearchState};
+use sdas::search::{Order, Recordings, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
 
@@ -104,7 +104,7 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
     let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-    SearchState { sgd, supernet, weights, statistics, alpha, mixing }
+    SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recordings::default() }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.
@@ -122,7 +122,7 @@ fn run_supernet(
         .alpha
         .tensors(&state.supernet.plans, &batch.input)
         .into_iter()
-        .map(|alpha| alpha.autodiff().require_grad());
+        .map(|alpha| alpha.to_device(device).autodiff().require_grad());
     let alpha: Vec<_> = alpha.collect();
     let mixes = Some(alpha.iter().map(|alpha| softmax(alpha.clone(), 1)).collect());
     let logits = state.supernet.network.forward(Pass { mixes, ..Pass::training(&tracked) }, batch.input).logits;

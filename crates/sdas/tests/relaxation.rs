@@ -9,7 +9,7 @@ use sdas::network::Pass;
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::schedule::EdgeState;
-use sdas::search::{Order, SearchState};
+use sdas::search::{Order, Recordings, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
@@ -45,7 +45,15 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
-    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing }
+    SearchState {
+        sgd: Sgd::new(&weights),
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recordings::default(),
+    }
 }
 
 fn batch(dtype: DType) -> DeviceBatch {

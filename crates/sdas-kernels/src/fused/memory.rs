@@ -109,7 +109,7 @@ pub fn release_memory() {
     pool().idle.clear();
     super::plan::forget_plans();
     #[cfg(feature = "gpu")]
-    crate::gpu::forget_phases();
+    crate::gpu::forget();
     // The system's allocator keeps what is freed, too, unless it is told.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code)]

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::kernels::{descent, pack};
-use super::run::Buffer;
+use super::run::{Buffer, number};
 use super::table::UNITS;
 use crate::{Descending, Descent};
 use burn::backend::Cube;
@@ -13,6 +13,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::prelude::*;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Elements between the starts of two tensors: a view has to start at a multiple of 256 bytes.
 const ALIGNMENT: usize = 64;
@@ -83,7 +85,6 @@ pub(super) fn copied(client: &Client, tensors: &[CubeTensor], starts: &[usize], 
         // Always as many, so that there is one kernel; what is too much has no elements.
         places.resize(3 * most, 0);
         let longest = places.chunks_exact(3).map(|place| place[2] - place[0]).max().unwrap_or(1).max(1);
-        let places: Vec<u8> = places.into_iter().flat_map(|place| (place as i32).to_ne_bytes()).collect();
         let last = tensors.last().expect("chunks are not empty");
         let all = tensors.iter().chain(std::iter::repeat(last)).take(most);
         let arguments = all.map(|tensor| Buffer(tensor.handle.clone()).argument()).collect();
@@ -95,15 +96,45 @@ pub(super) fn copied(client: &Client, tensors: &[CubeTensor], starts: &[usize], 
                 CubeDim::new_1d(UNITS as u32),
                 arguments,
                 to.argument(),
-                Buffer(client.create_from_slice(&places)).argument(),
+                uploaded(client, places).argument(),
             );
         }
     }
     to
 }
 
+/// Copies so many elements into another buffer.
+pub(super) fn copy(client: &Client, from: &Buffer, to: &Buffer, count: usize) {
+    // SAFETY: the buffers are as long as is said.
+    unsafe {
+        pack::copy::launch_unchecked(
+            client,
+            CubeCount::new_1d(count.div_ceil(UNITS) as u32),
+            CubeDim::new_1d(UNITS as u32),
+            from.argument(),
+            to.argument(),
+            count,
+        );
+    }
+}
+
+static UPLOADED: LazyLock<Mutex<HashMap<(u64, Vec<i32>), Buffer>>> = LazyLock::new(Mutex::default);
+
+/// Places on the device, where the same few are asked for over and over.
+fn uploaded(client: &Client, places: Vec<usize>) -> Buffer {
+    let places: Vec<i32> = places.into_iter().map(|place| place as i32).collect();
+    let bytes: Vec<u8> = places.iter().flat_map(|place| place.to_ne_bytes()).collect();
+    let mut all = UPLOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.entry((number(client), places)).or_insert_with(|| Buffer(client.create_from_slice(&bytes))).clone()
+}
+
+/// Forgets what was uploaded so far.
+pub(super) fn forget_places() {
+    UPLOADED.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 /// The tensors, if a graphics card has them.
-fn primitives(tensors: &[Tensor<1>]) -> Option<Vec<CubeTensor>> {
+pub(super) fn primitives(tensors: &[Tensor<1>]) -> Option<Vec<CubeTensor>> {
     let primitive = |tensor: &Tensor<1>| {
         let single = tensor.dtype() == DType::F32;
         let tensor = tensor.clone().try_into_primitive::<Cube>().ok().filter(|_| single)?;

@@ -10,16 +10,23 @@ mod extension;
 mod flat;
 mod kernels;
 mod phase;
+mod record;
 mod run;
 mod table;
 
 pub(crate) use flat::{approach, norm, step};
-pub(crate) use run::forget_phases;
+pub(crate) use record::Recorder;
 
 use crate::fused::{Plan, Shape};
 use crate::{Edge, Expression, Link};
 use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Tensor};
+
+/// Forgets what it has prepared for shapes that may not come again.
+pub(crate) fn forget() {
+    run::forget_phases();
+    flat::forget_places();
+}
 
 /// Whether a device runs these kernels.
 pub(crate) fn runs_on(device: &Device) -> bool {

@@ -62,7 +62,7 @@ struct Key {
 static PREPARED: LazyLock<Mutex<HashMap<Key, Arc<Prepared>>>> = LazyLock::new(Mutex::default);
 
 /// Forgets the phases prepared so far.
-pub(crate) fn forget_phases() {
+pub(super) fn forget_phases() {
     PREPARED.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
@@ -105,6 +105,13 @@ pub(super) struct Gradients<'a> {
     pub(super) mixes: &'a Buffer,
 }
 
+/// Stands for a device in a key.
+pub(super) fn number(client: &Client) -> u64 {
+    let mut device = DefaultHasher::new();
+    client.service_id().hash(&mut device);
+    device.finish()
+}
+
 fn grid(x: usize, y: usize, z: usize) -> CubeCount {
     CubeCount::new_3d(x as u32, y as u32, z as u32)
 }
@@ -120,9 +127,7 @@ impl Prepared {
             let PhaseLink { plan, node, mixed, factors, weights, statistics } = link;
             (Arc::as_ptr(plan) as usize, [Some(*node), *mixed, *factors, Some(*weights), Some(*statistics)])
         };
-        let mut device = DefaultHasher::new();
-        client.service_id().hash(&mut device);
-        let key = Key { device: device.finish(), frame, links: links.iter().map(key).collect() };
+        let key = Key { device: number(client), frame, links: links.iter().map(key).collect() };
         let mut all = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
         let prepare = || {
             let phase = Phase::new(&links, frame);

@@ -5,7 +5,7 @@ use crate::space::{Candidates, CellKind, Operation, Space};
 use serde::{Deserialize, Serialize};
 
 /// What an edge of a kind of cell runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeState {
     /// All candidate operations.
@@ -19,7 +19,7 @@ pub enum EdgeState {
 }
 
 /// A set of an edge's candidates, by their indices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<usize>", into = "Vec<usize>")]
 pub struct Operations(u64);
 
@@ -91,7 +91,7 @@ impl From<Operations> for Vec<usize> {
 }
 
 /// The state of every edge of a kind of cell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Plan {
     states: Vec<EdgeState>,

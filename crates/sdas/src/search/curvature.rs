@@ -116,6 +116,7 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Recordings;
     use super::*;
     use crate::optimizer::Sgd;
     use crate::schedule::{EdgeState, Plan};
@@ -161,7 +162,15 @@ mod tests {
             host_labels,
         };
         (
-            SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing: Mixing::default() },
+            SearchState {
+                sgd: Sgd::new(&weights),
+                supernet,
+                weights,
+                statistics,
+                alpha,
+                mixing: Mixing::default(),
+                recorded: Recordings::default(),
+            },
             batch,
         )
     }

@@ -1,7 +1,7 @@
 //! A search's state at its beginning, or as a checkpoint has it.
 
-use super::SearchState;
 use super::progress::Progress;
+use super::{Recordings, SearchState};
 use crate::architecture;
 use crate::genotype::Genotype;
 use crate::network::{Counts, Network, NetworkShape};
@@ -119,7 +119,15 @@ pub(super) fn initial(
     let statistics = supernet.network.initial_statistics(&context.device);
     let alpha = alpha(recipe, &supernet.candidates);
     let mixing = mixing(&recipe.search, 0);
-    Ok(SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing })
+    Ok(SearchState {
+        sgd: Sgd::new(&weights),
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recordings::default(),
+    })
 }
 
 /// The state of a search's newest checkpoint, for measuring it.
@@ -171,7 +179,15 @@ pub(super) fn restore(
     checkpoint.finish(path)?;
     // Of the epoch of the last step.
     let mixing = mixing(&recipe.search, progress.epoch.saturating_sub(usize::from(progress.step_in_epoch == 0)));
-    Ok(SearchState { supernet, weights, statistics, sgd: Sgd { momentum, undecayed: Vec::new() }, alpha, mixing })
+    Ok(SearchState {
+        supernet,
+        weights,
+        statistics,
+        sgd: Sgd { momentum, undecayed: Vec::new() },
+        alpha,
+        mixing,
+        recorded: Recordings::default(),
+    })
 }
 
 #[cfg(test)]

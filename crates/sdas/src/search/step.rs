@@ -5,8 +5,10 @@ use crate::batch::{DeviceBatch, Tally, cross_entropy};
 use crate::network::{Forward, Noise, Pass};
 use crate::optimizer::{Sgd, SgdSettings};
 use crate::parameters::Parameters;
+use crate::space::OperationKind;
 use crate::supernet::{Alpha, Half, Mixing, Relaxed, Rows, Supernet};
 use burn::tensor::{Gradients, Tensor};
+use sdas_kernels::{Recorded, Values};
 use serde::{Deserialize, Serialize};
 
 /// How α's gradient is taken.
@@ -35,6 +37,23 @@ pub struct SearchState {
     pub alpha: Alpha,
     /// How α acts, and where the search stands.
     pub mixing: Mixing,
+    /// What a graphics card has recorded of it.
+    pub recorded: Recordings,
+}
+
+/// The passes that are recorded where they are repeated.
+#[derive(Debug, Clone, Default)]
+pub struct Recordings {
+    alpha: Recorded,
+    weights: Recorded,
+}
+
+/// What a pass of the weights' half gives.
+struct WeightGradients {
+    gradients: Parameters,
+    /// The batch's.
+    statistics: Parameters,
+    logits: Tensor<2>,
 }
 
 /// α's gradient, and the validation loss it was taken of.
@@ -84,14 +103,15 @@ impl SearchState {
     /// Updates the weights by one step of SGD on `training`.
     pub fn weight_step(&mut self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> WeightStep {
         let relaxed = self.mixing.training(Half::Weights, &self.alpha, &self.supernet);
-        let (gradients, forward) = self.weight_gradients(&self.weights, training, &relaxed, Half::Weights);
+        let WeightGradients { gradients, statistics, logits } =
+            self.weight_gradients(&self.weights, training, &relaxed, Half::Weights);
         let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, rate, settings);
-        let tally = Tally::of(forward.logits.inner(), &training.host_labels);
+        let tally = Tally::of(logits, &training.host_labels);
         if tally.loss.is_finite() && gradient_norm.is_finite() {
             self.weights = weights;
             self.statistics = match &relaxed.drawn {
-                Some(drawn) => drawn.approach(&self.statistics, &forward.statistics, STATISTICS_SHARE),
-                None => self.statistics.approach(&forward.statistics, STATISTICS_SHARE),
+                Some(drawn) => drawn.approach(&self.statistics, &statistics, STATISTICS_SHARE),
+                None => self.statistics.approach(&statistics, STATISTICS_SHARE),
             };
         }
         WeightStep { tally, gradient_norm }
@@ -102,13 +122,17 @@ impl SearchState {
         let relaxed = self.mixing.evaluation(&self.alpha, &self.supernet);
         let mixes = self.mixes(&input, &relaxed);
         let noise = Noise::fixed(self.mixing.seed);
-        let pass = Pass { mixes, noise, ..Pass::evaluation(&self.weights, &self.statistics) };
-        self.forward(pass, &relaxed, input).logits
+        let pass = Pass { noise, ..Pass::evaluation(&self.weights, &self.statistics) };
+        self.forward(pass, mixes, &relaxed, input).logits
     }
 
     /// The factors of the mixes as constants, while anything is mixed.
-    fn mixes(&self, input: &Tensor<5>, relaxed: &Relaxed) -> Option<Vec<Tensor<2>>> {
-        (!self.supernet.is_decided()).then(|| relaxed.factors(&self.alpha.tensors(&self.supernet.plans, input)))
+    fn mixes(&self, input: &Tensor<5>, relaxed: &Relaxed) -> Vec<Tensor<2>> {
+        if self.supernet.is_decided() {
+            return Vec::new();
+        }
+        let factors = relaxed.factors(&self.alpha.tensors(&self.supernet.plans, input));
+        factors.into_iter().map(|factors| factors.to_device(&input.device())).collect()
     }
 
     /// What operations that are nothing but noise give in a pass: other numbers in every step, and in every half of it.
@@ -116,26 +140,52 @@ impl SearchState {
         Noise::fixed(self.mixing.seed).at(self.mixing.step, half as usize)
     }
 
-    /// Through the whole network, or through what is drawn of it.
-    fn forward(&self, pass: Pass<'_>, relaxed: &Relaxed, input: Tensor<5>) -> Forward {
+    /// Through the whole network, or through what is drawn of it. No mixes stand for none.
+    fn forward(&self, pass: Pass<'_>, mixes: Vec<Tensor<2>>, relaxed: &Relaxed, input: Tensor<5>) -> Forward {
+        let pass = Pass { mixes: (!mixes.is_empty()).then_some(mixes), ..pass };
         let Some(drawn) = &relaxed.drawn else { return self.supernet.network.forward(pass, input) };
         let (weights, running) = (drawn.weights(pass.weights), pass.running.map(|running| drawn.statistics(running)));
         drawn.network.forward(Pass { weights: &weights, running: running.as_ref(), ..pass }, input)
     }
 
+    /// Whether a pass is the same computation in every step until something is decided.
+    fn is_repeated(&self, relaxed: &Relaxed) -> bool {
+        relaxed.drawn.is_none() && !self.supernet.candidates.have(OperationKind::Noise)
+    }
+
+    /// The weights' gradient on `batch`, and what the pass gave.
     fn weight_gradients(
         &self,
         weights: &Parameters,
         batch: &DeviceBatch,
         relaxed: &Relaxed,
         half: Half,
-    ) -> (Parameters, Forward) {
-        let tracked = weights.tracked();
+    ) -> WeightGradients {
+        let pass = |weights: &Parameters, batch: &DeviceBatch, mixes: Vec<Tensor<2>>| {
+            let tracked = weights.tracked();
+            let pass = Pass { noise: self.noise(half), ..Pass::training(&tracked) };
+            let Forward { logits, statistics, .. } = self.forward(pass, mixes, relaxed, batch.input.clone());
+            let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
+            WeightGradients { gradients: tracked.gradients(&mut gradients), statistics, logits: logits.inner() }
+        };
         let mixes = self.mixes(&batch.input, relaxed);
-        let pass = Pass { mixes, noise: self.noise(half), ..Pass::training(&tracked) };
-        let forward = self.forward(pass, relaxed, batch.input.clone());
-        let mut gradients = cross_entropy(forward.logits.clone(), batch.labels.clone()).backward();
-        (tracked.gradients(&mut gradients), forward)
+        if !self.is_repeated(relaxed) {
+            return pass(weights, batch, mixes);
+        }
+        let inputs = vec![weights.tensors(), batch.flat(), flat(&mixes)];
+        let compute = |inputs: Values| {
+            let [own, samples, factors] = inputs.try_into().expect("these are the inputs");
+            let WeightGradients { gradients, statistics, logits } =
+                pass(&weights.with(own), &batch.of_flat(samples), shaped(&mixes, factors));
+            vec![gradients.tensors(), statistics.tensors(), flat(&[logits])]
+        };
+        let outputs = self.recorded.weights.run(&self.supernet.plans, inputs, compute);
+        let [gradients, statistics, logits] = outputs.try_into().expect("these are the outputs");
+        WeightGradients {
+            gradients: weights.with(gradients),
+            statistics: self.statistics.with(statistics),
+            logits: batch.logits(logits),
+        }
     }
 
     fn alpha_gradient_at(
@@ -145,32 +195,56 @@ impl SearchState {
         relaxed: &Relaxed,
         half: Half,
     ) -> AlphaGradient {
-        let (alpha, logits) = self.pass_of_alpha(weights, batch, relaxed, half);
-        let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
-        let tally = Tally::of(logits.inner(), &batch.host_labels);
-        AlphaGradient { values: self.take_alpha(alpha, &mut gradients), tally }
+        let (alpha, factors) = self.tracked_alpha(batch, relaxed);
+        let pass = |weights: &Parameters, batch: &DeviceBatch, mixes: Vec<Tensor<2>>| {
+            let mixes: Vec<Tensor<2>> = mixes.into_iter().map(tracked).collect();
+            let logits = self.logits_of(weights, batch, &mixes, relaxed, half);
+            let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
+            (gradients_of(&mixes, &mut gradients), logits.inner())
+        };
+        let mixes = constants(&factors, batch);
+        let (gradients, logits) = match self.is_repeated(relaxed) {
+            false => pass(weights, batch, mixes),
+            true => {
+                let inputs = vec![weights.tensors(), batch.flat(), flat(&mixes)];
+                let compute = |inputs: Values| {
+                    let [own, samples, factors] = inputs.try_into().expect("these are the inputs");
+                    let (gradients, logits) =
+                        pass(&weights.with(own), &batch.of_flat(samples), shaped(&mixes, factors));
+                    vec![flat(&gradients), flat(&[logits])]
+                };
+                let outputs = self.recorded.alpha.run(&self.supernet.plans, inputs, compute);
+                let [gradients, logits] = outputs.try_into().expect("these are the outputs");
+                (shaped(&mixes, gradients), batch.logits(logits))
+            }
+        };
+        let (gradients, tally) = batch.read(gradients, logits);
+        AlphaGradient { values: self.take_alpha(alpha, factors, gradients), tally }
     }
 
-    /// α, tracked, and the logits that depend on it.
-    fn pass_of_alpha(
+    /// α on the host, tracked, and the factors that depend on it.
+    fn tracked_alpha(&self, batch: &DeviceBatch, relaxed: &Relaxed) -> (Vec<Tensor<2>>, Vec<Tensor<2>>) {
+        let alpha = self.alpha.tensors(&self.supernet.plans, &batch.input);
+        let alpha: Vec<Tensor<2>> = alpha.into_iter().map(tracked).collect();
+        let factors = relaxed.factors(&alpha);
+        (alpha, factors)
+    }
+
+    /// The logits with mixes that are tracked.
+    fn logits_of(
         &self,
         weights: &Parameters,
         batch: &DeviceBatch,
+        mixes: &[Tensor<2>],
         relaxed: &Relaxed,
         half: Half,
-    ) -> (Vec<Tensor<2>>, Tensor<2>) {
-        let tracked = |alpha: Tensor<2>| alpha.autodiff().require_grad();
-        let alpha: Vec<Tensor<2>> =
-            self.alpha.tensors(&self.supernet.plans, &batch.input).into_iter().map(tracked).collect();
-        let factors = relaxed.factors(&alpha);
+    ) -> Tensor<2> {
+        let pass = Pass { noise: self.noise(half), ..Pass::training(weights) };
+        let logits = self.forward(pass, mixes.to_vec(), relaxed, batch.input.clone()).logits;
         // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would
         // be nothing to go back from.
-        let zeros = factors.iter().filter(|_| relaxed.drawn.is_some()).map(|factors| factors.clone().sum() * 0.0);
-        let zeros: Vec<Tensor<1>> = zeros.collect();
-        let pass = Pass { mixes: Some(factors), noise: self.noise(half), ..Pass::training(weights) };
-        let logits = self.forward(pass, relaxed, batch.input.clone()).logits;
-        let logits = zeros.into_iter().fold(logits, |logits, zero| logits + zero.reshape([1, 1]));
-        (alpha, logits)
+        let zeros = mixes.iter().filter(|_| relaxed.drawn.is_some()).map(|factors| factors.clone().sum() * 0.0);
+        zeros.fold(logits, |logits, zero| logits + zero.reshape([1, 1]))
     }
 
     /// w′ = w − ξ(momentum·m + ∇w L_train(w, α) + decay·w); v = ∇w′ L_val(w′, α); ε = 0.01/‖v‖;
@@ -183,19 +257,21 @@ impl SearchState {
         settings: &SgdSettings,
         relaxed: &Relaxed,
     ) -> AlphaGradient {
-        let (gradients, _) = self.weight_gradients(&self.weights, training, relaxed, Half::Ahead);
+        let WeightGradients { gradients, .. } = self.weight_gradients(&self.weights, training, relaxed, Half::Ahead);
         let (own, kept) = settings.shares();
         let direction = gradients
             .zip(&self.weights, |g, w| g + w * settings.weight_decay)
             .zip(&self.sgd.momentum, |d, m| d * own + m * kept);
         let unrolled = self.weights.zip(&direction, |w, d| w - d * rate);
 
-        let tracked = unrolled.tracked();
-        let (alpha, logits) = self.pass_of_alpha(&tracked, validation, relaxed, Half::Alpha);
+        let ahead = unrolled.tracked();
+        let (alpha, factors) = self.tracked_alpha(validation, relaxed);
+        let mixes: Vec<Tensor<2>> = constants(&factors, validation).into_iter().map(tracked).collect();
+        let logits = self.logits_of(&ahead, validation, &mixes, relaxed, Half::Alpha);
         let mut gradients = cross_entropy(logits.clone(), validation.labels.clone()).backward();
-        let tally = Tally::of(logits.inner(), &validation.host_labels);
-        let mut values = self.take_alpha(alpha, &mut gradients);
-        let v = tracked.gradients(&mut gradients);
+        let v = ahead.gradients(&mut gradients);
+        let (of_mixes, tally) = validation.read(gradients_of(&mixes, &mut gradients), logits.inner());
+        let mut values = self.take_alpha(alpha, factors, of_mixes);
 
         let epsilon = 0.01 / v.norm();
         let shifted = |sign: f64| {
@@ -211,12 +287,43 @@ impl SearchState {
         AlphaGradient { values, tally }
     }
 
-    /// Zeros for a kind of cell whose α the loss no longer depends on.
-    fn take_alpha(&self, alpha: Vec<Tensor<2>>, gradients: &mut Gradients) -> Vec<Rows<f64>> {
+    /// α's gradient from those of the factors, on the host; zeros for a kind of cell whose α the loss does not depend on.
+    fn take_alpha(&self, alpha: Vec<Tensor<2>>, factors: Vec<Tensor<2>>, gradients: Vec<Tensor<2>>) -> Vec<Rows<f64>> {
+        let weighed = factors.into_iter().zip(gradients).map(|(factors, gradient)| {
+            let gradient = gradient.autodiff();
+            (factors * gradient).sum()
+        });
+        let mut gradients = weighed.reduce(|sum, more| sum + more).expect("there is a kind of cell").backward();
         let take = |(kind, alpha): (usize, Tensor<2>)| {
-            let gradient = alpha.grad_remove(gradients).unwrap_or_else(|| alpha.inner().zeros_like());
+            let gradient = alpha.grad_remove(&mut gradients).unwrap_or_else(|| alpha.inner().zeros_like());
             self.alpha.rows(kind, &self.supernet.plans[kind], gradient)
         };
         alpha.into_iter().enumerate().map(take).collect()
     }
+}
+
+fn tracked(tensor: Tensor<2>) -> Tensor<2> {
+    tensor.autodiff().require_grad()
+}
+
+/// Tracked factors as constants on the batch's device.
+fn constants(factors: &[Tensor<2>], batch: &DeviceBatch) -> Vec<Tensor<2>> {
+    let device = batch.input.device();
+    factors.iter().map(|factors| factors.clone().inner().to_device(&device)).collect()
+}
+
+/// The gradients of tracked factors; zeros where the loss does not depend on them.
+fn gradients_of(factors: &[Tensor<2>], gradients: &mut Gradients) -> Vec<Tensor<2>> {
+    let take =
+        |factors: &Tensor<2>| factors.grad_remove(gradients).unwrap_or_else(|| factors.clone().inner().zeros_like());
+    factors.iter().map(take).collect()
+}
+
+fn flat(tensors: &[Tensor<2>]) -> Vec<Tensor<1>> {
+    tensors.iter().map(|tensor| tensor.clone().flatten(0, 1)).collect()
+}
+
+/// Flat tensors in the shapes of others.
+fn shaped(like: &[Tensor<2>], tensors: Vec<Tensor<1>>) -> Vec<Tensor<2>> {
+    like.iter().zip(tensors).map(|(like, tensor)| tensor.reshape(like.dims())).collect()
 }

@@ -94,6 +94,12 @@ impl Candidates {
         &self.by_kind[kind.index()][edge]
     }
 
+    /// Whether any edge has an operation of a kind.
+    pub fn have(&self, kind: OperationKind) -> bool {
+        let edges = self.space.kinds().iter().flat_map(|&cell| self.edges(cell)).flatten();
+        edges.into_iter().any(|operation| operation.kind == kind)
+    }
+
     /// Those of every edge of a kind of cell.
     pub fn edges(&self, kind: CellKind) -> &[Vec<&'static Operation>] {
         &self.by_kind[kind.index()]

@@ -127,15 +127,15 @@ impl Alpha {
         rows.iter().map(|row| row.iter().zip(states.by_ref()).map(masked).collect()).collect()
     }
 
-    /// α by kind as tensors `[edges, most operations of an edge]`, on the device and in the float type of the `input` that
-    /// they will work on. A row begins with the numbers of what its edge has, in their order. Where edges are weighed, β is
+    /// α by kind as tensors `[edges, most operations of an edge]` on the host, in the float type of the `input` that they will
+    /// work on. A row begins with the numbers of what its edge has, in their order. Where edges are weighed, β is
     /// in further rows, and there is a column more, for what passes edges by. The rest of a row, and β of edges that are
     /// decided, are so far below all others that softmax leaves nothing of them.
     pub fn tensors(&self, plans: &[Plan], input: &Tensor<5>) -> Vec<Tensor<2>> {
         let of = |(kind, plan): (usize, &Plan)| {
             let mut rows = left(self.parts(&self.values[kind]).0, plan);
             rows.extend(self.beta_of_undecided(kind, plan));
-            padded(&rows, self.width(kind), ABSENT, &input.device(), input.dtype())
+            padded(&rows, self.width(kind), ABSENT, &Device::flex(), input.dtype())
         };
         plans.iter().enumerate().map(of).collect()
     }

@@ -20,3 +20,12 @@ pub fn pack(tensors: &Sequence<Box<[f32]>>, packed: &mut [f32], places: &[i32]) 
         }
     }
 }
+
+/// A copy of so many elements.
+#[cube(launch_unchecked)]
+pub fn copy(from: &[f32], to: &mut [f32], count: usize) {
+    let at = ABSOLUTE_POS;
+    if at < count {
+        to[at] = from[at];
+    }
+}

@@ -1,0 +1,150 @@
+//! Launches that are recorded once and repeated at one word: on the host, a launch costs many times what it takes on the
+//! device to compute.
+
+use super::flat::{Places, copied, copy, packed, primitives, view};
+use super::run::Buffer;
+use crate::Values;
+use burn::backend::Cube;
+use burn::tensor::Tensor;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::client::{Client, Graph};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Where a computation stands that is to be recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    key: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nothing has been done yet.
+    #[default]
+    New,
+    /// It was done once, so that its kernels are compiled and chosen.
+    Done,
+    Recorded(Recording),
+    /// The device records nothing, or not this.
+    Refused,
+}
+
+impl Recorder {
+    /// The results, if they come from a recording.
+    pub(crate) fn run(
+        &mut self,
+        key: impl Hash,
+        inputs: &Values,
+        compute: impl Fn(Values) -> Values,
+    ) -> Option<Values> {
+        let like = primitives(inputs.first()?)?.swap_remove(0);
+        let mut hash = DefaultHasher::new();
+        // A thread's launches follow one another; those of two need not.
+        (key, std::thread::current().id()).hash(&mut hash);
+        let lengths = |group: &Vec<Tensor<1>>| group.iter().map(|tensor| tensor.dims()[0]).collect::<Vec<_>>();
+        inputs.iter().map(lengths).collect::<Vec<_>>().hash(&mut hash);
+        let key = hash.finish();
+        if self.key != key {
+            // What was recorded is freed before anything else takes memory.
+            *self = Recorder { key, stage: Stage::New };
+        }
+        match self.stage {
+            Stage::New => self.stage = Stage::Done,
+            Stage::Done => {
+                self.stage = Recording::new(&like, inputs, compute).map_or(Stage::Refused, Stage::Recorded);
+            }
+            Stage::Recorded(_) | Stage::Refused => {}
+        }
+        match &self.stage {
+            Stage::Recorded(recording) => recording.repeat(inputs),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        matches!(self.stage, Stage::Recorded(_))
+    }
+}
+
+/// Recorded launches and the memory that they read and write, which nothing else uses.
+#[derive(Debug)]
+struct Recording {
+    graph: Graph,
+    like: CubeTensor,
+    inputs: Vec<Group>,
+    outputs: Vec<Group>,
+}
+
+/// Tensors side by side.
+#[derive(Debug)]
+struct Group {
+    buffer: Buffer,
+    places: Places,
+    lengths: Vec<usize>,
+}
+
+impl Group {
+    /// A copy of tensors, zeros between them.
+    fn of(client: &Client, tensors: &[Tensor<1>]) -> Option<Self> {
+        let tensors = primitives(tensors)?;
+        let lengths: Vec<usize> = tensors.iter().map(|tensor| tensor.meta.num_elements()).collect();
+        let places = Places::new(lengths.iter().copied());
+        Some(Group { buffer: copied(client, &tensors, &places.starts, places.length), places, lengths })
+    }
+
+    fn all(client: &Client, values: &Values) -> Option<Vec<Self>> {
+        values.iter().map(|tensors| Group::of(client, tensors)).collect()
+    }
+
+    /// The tensors of a buffer that is laid out in this way.
+    fn tensors(&self, like: &CubeTensor, buffer: &Buffer) -> Vec<Tensor<1>> {
+        let tensor =
+            |(&start, &length): (&usize, &usize)| Tensor::from_primitive::<Cube>(view(like, buffer, start, [length]));
+        self.places.starts.iter().zip(&self.lengths).map(tensor).collect()
+    }
+
+    /// Takes over the values of other tensors of these lengths.
+    fn fill(&self, client: &Client, tensors: &[Tensor<1>]) -> Option<()> {
+        let tensors = primitives(tensors)?;
+        let from = match &tensors[..] {
+            [one] => Buffer(one.handle.clone()),
+            _ => packed(client, &tensors, &self.places.starts, self.places.length),
+        };
+        let end = self.places.starts.last()? + self.lengths.last()?;
+        copy(client, &from, &self.buffer, end);
+        Some(())
+    }
+}
+
+impl Recording {
+    fn new(like: &CubeTensor, inputs: &Values, compute: impl Fn(Values) -> Values) -> Option<Self> {
+        let client = like.client.clone();
+        let inputs = Group::all(&client, inputs)?;
+        let like = view(like, &inputs.first()?.buffer, 0, [1]);
+        let values = || inputs.iter().map(|group| group.tensors(&like, &group.buffer)).collect::<Values>();
+        client.graph_prepare().ok()?;
+        // What it takes from the memory's pools is there when it is recorded: then, nothing may be added to them.
+        drop(Group::all(&client, &compute(values())));
+        let outputs = client.start_capture().ok().and_then(|()| Group::all(&client, &compute(values())));
+        let graph = client.stop_capture().ok()?;
+        Some(Recording { graph, outputs: outputs?, like, inputs })
+    }
+
+    /// What it makes of other inputs of the same sizes.
+    #[allow(unsafe_code)]
+    fn repeat(&self, inputs: &Values) -> Option<Values> {
+        let client = &self.like.client;
+        for (group, tensors) in self.inputs.iter().zip(inputs) {
+            group.fill(client, tensors)?;
+        }
+        // SAFETY: the recording holds its inputs and outputs, the graph the memory between them, and all that touches them
+        // is launched by the thread that has the recorder's lock.
+        unsafe { self.graph.replay() }.ok()?;
+        let taken = |group: &Group| {
+            let buffer = Buffer::new(client, group.places.length);
+            copy(client, &group.buffer, &buffer, group.places.length);
+            group.tensors(&self.like, &buffer)
+        };
+        Some(self.outputs.iter().map(taken).collect())
+    }
+}

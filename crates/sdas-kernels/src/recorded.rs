@@ -1,0 +1,53 @@
+//! Computations that a graphics card records once and then repeats.
+
+#[cfg(feature = "gpu")]
+use crate::edge::is_portable;
+use burn::tensor::Tensor;
+use std::hash::Hash;
+#[cfg(feature = "gpu")]
+use std::sync::{Mutex, PoisonError};
+
+/// What goes into a recorded computation or comes out of it: tensors in groups that lie side by side.
+pub type Values = Vec<Vec<Tensor<1>>>;
+
+/// A computation that is done over and over with other numbers. A graphics card records its launches at the second time and
+/// repeats them from the third on, so that the host's work for each of them is done once; elsewhere it is just done.
+///
+/// While it is recorded, nothing may be read from the device or written to it, so that the computation must depend on the
+/// values of its inputs through tensors alone.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    #[cfg(feature = "gpu")]
+    recorder: Mutex<crate::gpu::Recorder>,
+}
+
+/// A copy has recorded nothing yet.
+impl Clone for Recorded {
+    fn clone(&self) -> Self {
+        Recorded::default()
+    }
+}
+
+impl Recorded {
+    /// What `compute` makes of `inputs`. It has to be the same computation as long as `key` and the inputs' sizes are.
+    pub fn run(&self, key: impl Hash, inputs: Values, compute: impl Fn(Values) -> Values) -> Values {
+        #[cfg(feature = "gpu")]
+        if !is_portable() {
+            let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(outputs) = recorder.run(key, &inputs, &compute) {
+                return outputs;
+            }
+        }
+        #[cfg(not(feature = "gpu"))]
+        let _ = key;
+        compute(inputs)
+    }
+
+    /// Whether it is repeated now rather than done anew.
+    pub fn is_recorded(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return self.recorder.lock().unwrap_or_else(PoisonError::into_inner).is_recorded();
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+}
