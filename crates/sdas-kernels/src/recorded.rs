@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 /// What goes into a recorded computation or comes out of it: tensors in groups that lie side by side.
 pub type Values = Vec<Vec<Tensor<1>>>;
 
-/// A computation that is done over and over with other numbers. A graphics card records its launches at the second time and
-/// repeats them from the third on, so that the host's work for each of them is done once; elsewhere it is just done.
+/// Computations that are done over and over with other numbers, one after another. A graphics card records the launches of each
+/// at its second time and repeats them from then on, so that the host's work for each of them is done once; elsewhere it is
+/// just done.
 ///
-/// While it is recorded, nothing may be read from the device or written to it, so that the computation must depend on the
-/// values of its inputs through tensors alone.
+/// While one is recorded, nothing may be read from the device or written to it, so that it must depend on the values of its inputs through tensors alone.
 #[derive(Debug, Default)]
 pub struct Recorded {
     #[cfg(feature = "gpu")]
@@ -29,25 +29,35 @@ impl Clone for Recorded {
 }
 
 impl Recorded {
-    /// What `compute` makes of `inputs`. It has to be the same computation as long as `key` and the inputs' sizes are.
-    pub fn run(&self, key: impl Hash, inputs: Values, compute: impl Fn(Values) -> Values) -> Values {
+    /// What `compute` makes of `inputs`. It has to be the same computation under the same name as long as `structure` is the
+    /// same; with another one, all recordings are forgotten. Inputs of other sizes are computed with unrecorded.
+    pub fn run(
+        &self,
+        name: &'static str,
+        structure: impl Hash,
+        inputs: Values,
+        compute: impl Fn(Values) -> Values,
+    ) -> Values {
         #[cfg(feature = "gpu")]
         if !is_portable() {
             let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(outputs) = recorder.run(key, &inputs, &compute) {
+            if let Some(outputs) = recorder.run(name, structure, &inputs, &compute) {
                 return outputs;
             }
         }
         #[cfg(not(feature = "gpu"))]
-        let _ = key;
+        let _ = (name, structure);
         compute(inputs)
     }
 
-    /// Whether it is repeated now rather than done anew.
-    pub fn is_recorded(&self) -> bool {
+    /// Whether the computation of a name is repeated now rather than done anew.
+    pub fn is_recorded(&self, name: &str) -> bool {
         #[cfg(feature = "gpu")]
-        return self.recorder.lock().unwrap_or_else(PoisonError::into_inner).is_recorded();
+        return self.recorder.lock().unwrap_or_else(PoisonError::into_inner).is_recorded(name);
         #[cfg(not(feature = "gpu"))]
-        false
+        {
+            let _ = name;
+            false
+        }
     }
 }

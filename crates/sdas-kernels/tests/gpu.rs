@@ -159,6 +159,8 @@ fn edges_are_the_portable_ones() {
     // Rows of quads.
     edge_case(PICTURES, [8, 8], [1, 1, 1], [1, 6, 8]).compare();
     edge_case(PICTURES, [8, 8], [1, 2, 2], [1, 7, 15]).compare();
+    // More channels than a cube holds the matrix of, and not so many that they fill its blocks.
+    edge_case(&PICTURES[4..], [72, 72], [1, 1, 1], [1, 6, 8]).compare();
     edge_case(CLIPS, [4, 4], [2, 2, 2], [4, 5, 7]).compare();
     edge_case(CLIPS, [3, 3], [1, 1, 1], [4, 5, 6]).compare();
     edge_case(CLIPS, [3, 3], [2, 2, 2], [5, 6, 7]).compare();

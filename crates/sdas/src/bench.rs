@@ -7,13 +7,13 @@ use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
 use crate::run::{Phase, RunError, StepSize, peak_memory};
-use crate::search::{Recordings, SearchState};
+use crate::search::SearchState;
 use crate::space::{Candidates, IMAGE, Space, VIDEO};
 use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
-use sdas_kernels::Extent;
+use sdas_kernels::{Extent, Recorded};
 use serde::{Serialize, Serializer};
 use std::time::Instant;
 
@@ -157,7 +157,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let alpha = Alpha::new(&supernet.candidates, 1);
             let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
             let mut state =
-                SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recordings::default() };
+                SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {
                 let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));

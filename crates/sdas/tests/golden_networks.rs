@@ -15,9 +15,10 @@ use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
-use sdas::search::{Order, Recordings, SearchState};
+use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
+use sdas_kernels::Recorded;
 
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
@@ -104,7 +105,7 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
     let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-    SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recordings::default() }
+    SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

@@ -9,11 +9,11 @@ use sdas::network::Pass;
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::schedule::EdgeState;
-use sdas::search::{Order, Recordings, SearchState};
+use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
-use sdas_kernels::portably;
+use sdas_kernels::{Recorded, portably};
 
 const SAMPLES: usize = 4;
 const CLASSES: usize = 3;
@@ -45,15 +45,7 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
-    SearchState {
-        sgd: Sgd::new(&weights),
-        supernet,
-        weights,
-        statistics,
-        alpha,
-        mixing,
-        recorded: Recordings::default(),
-    }
+    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() }
 }
 
 fn batch(dtype: DType) -> DeviceBatch {

@@ -27,16 +27,16 @@ fn zeros(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     let shape = shape.into();
     let flat = Shape::new([shape.num_elements()]);
     let zeros = burn_cubecl::ops::numeric::zeros_client(like.client.clone(), like.device.clone(), flat, DType::F32);
-    view(like, &Buffer(zeros.handle), 0, shape)
+    view(like, &Buffer::from(zeros.handle), 0, shape)
 }
 
 fn upload(client: &Client, values: &[f32]) -> Buffer {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-    Buffer(client.create_from_slice(&bytes))
+    Buffer::from(client.create_from_slice(&bytes))
 }
 
 fn state(tensor: &CubeTensor, channels: usize) -> State {
-    State { buffer: Buffer(tensor.handle.clone()), start: 0, pitch: channels, own: false }
+    State { buffer: Buffer::from(tensor.handle.clone()), start: 0, pitch: channels, own: false }
 }
 
 /// What an edge keeps.
@@ -50,7 +50,7 @@ impl Call {
         Given {
             client: input.client.clone(),
             weights: Buffer::of(weights, self.plan.weights > 0),
-            mixes: Buffer(mix.handle.clone()),
+            mixes: Buffer::from(mix.handle.clone()),
             factors: Buffer::new(&input.client, 1),
             pitch: self.plan.outputs / lanes(&self.plan),
         }
@@ -111,7 +111,7 @@ impl FusedEdge for Cube {
         let weight_gradient = Buffer::new(client, count(wanted.weights, plan.weights));
         let mix_gradient = Buffer::new(client, count(wanted.mix, plan.operations));
         let to = Gradients {
-            nodes: &Buffer(gradient.handle.clone()),
+            nodes: &Buffer::from(gradient.handle.clone()),
             input: &input_gradient,
             weights: &weight_gradient,
             mixes: &mix_gradient,
@@ -185,7 +185,7 @@ impl CellCall {
         match inputs[..INPUTS].get(from) {
             Some(input) => state(input, channels),
             None => State {
-                buffer: Buffer(output.handle.clone()),
+                buffer: Buffer::from(output.handle.clone()),
                 start: (from - INPUTS) * channels,
                 pitch: NODES * channels,
                 own: true,
@@ -233,7 +233,7 @@ impl FusedCell for Cube {
         let given = Given {
             client: client.clone(),
             weights: own(contiguous(weights), |plan| plan.weights, &shared.weights),
-            mixes: Buffer(mixes.handle.clone()),
+            mixes: Buffer::from(mixes.handle.clone()),
             factors: call.factors(&client),
             pitch: NODES * call.places[0].plan.outputs / call.lanes(),
         };
@@ -297,7 +297,7 @@ impl FusedCell for Cube {
                 nodes: &nodes,
                 input: &own,
                 weights: &weight_gradient,
-                mixes: &Buffer(mix_gradient.handle.clone()),
+                mixes: &Buffer::from(mix_gradient.handle.clone()),
             };
             let wanted =
                 Wanted { input: from >= INPUTS || wanted.inputs[from], weights: wanted.weights, mix: wanted.mixes };

@@ -43,9 +43,9 @@ impl Places {
 /// A tensor over a buffer, from an element on.
 pub(super) fn view(like: &CubeTensor, buffer: &Buffer, start: usize, shape: impl Into<Shape>) -> CubeTensor {
     let shape = shape.into();
-    let (size, length) = (buffer.0.size_in_used(), shape.num_elements());
+    let (size, length) = (buffer.handle.size_in_used(), shape.num_elements());
     let end = 4 * (start + length) as u64;
-    let handle = buffer.0.clone().offset_start(4 * start as u64).offset_end(size - end);
+    let handle = buffer.handle.clone().offset_start(4 * start as u64).offset_end(size - end);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::F32)
 }
 
@@ -59,7 +59,7 @@ fn side_by_side(tensors: &[CubeTensor], starts: &[usize]) -> Option<Buffer> {
     });
     let mut whole = first.handle.clone();
     whole.offset_end = last.handle.offset_end;
-    (fits && starts[0] == 0).then_some(Buffer(whole))
+    (fits && starts[0] == 0).then_some(Buffer::from(whole))
 }
 
 /// Tensors side by side, each at its start, zeros between them.
@@ -87,7 +87,7 @@ pub(super) fn copied(client: &Client, tensors: &[CubeTensor], starts: &[usize], 
         let longest = places.chunks_exact(3).map(|place| place[2] - place[0]).max().unwrap_or(1).max(1);
         let last = tensors.last().expect("chunks are not empty");
         let all = tensors.iter().chain(std::iter::repeat(last)).take(most);
-        let arguments = all.map(|tensor| Buffer(tensor.handle.clone()).argument()).collect();
+        let arguments = all.map(|tensor| Buffer::from(tensor.handle.clone()).argument()).collect();
         // SAFETY: the places are those of the tensors' elements, which fit into the buffer side by side.
         unsafe {
             pack::pack::launch_unchecked(
@@ -125,7 +125,7 @@ fn uploaded(client: &Client, places: Vec<usize>) -> Buffer {
     let places: Vec<i32> = places.into_iter().map(|place| place as i32).collect();
     let bytes: Vec<u8> = places.iter().flat_map(|place| place.to_ne_bytes()).collect();
     let mut all = UPLOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    all.entry((number(client), places)).or_insert_with(|| Buffer(client.create_from_slice(&bytes))).clone()
+    all.entry((number(client), places)).or_insert_with(|| Buffer::from(client.create_from_slice(&bytes))).clone()
 }
 
 /// Forgets what was uploaded so far.

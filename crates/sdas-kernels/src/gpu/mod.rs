@@ -6,6 +6,7 @@
 //! taken by cubes of a fixed range each and added up in their order, without atomics, so that the same input gives the same
 //! bits.
 
+mod arena;
 mod extension;
 mod flat;
 mod kernels;

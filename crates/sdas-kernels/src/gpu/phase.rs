@@ -285,14 +285,18 @@ impl Builder<'_> {
 
     /// Finds the windows of a level's stages, and tells each row its own.
     fn shapes(&mut self, rows: Rows) {
-        let mut shapes = Shapes::default();
-        for row in rows.first..rows.first + rows.count {
+        let rows = rows.first..rows.first + rows.count;
+        let window = |row: usize| {
             let three =
                 |from: usize| [0, 1, 2].map(|axis| self.phase.table.get(row, piece::WINDOW + from + axis) as usize);
             let ([.., width], shape) = (three(3), Shape { kernel: three(6), dilation: three(9), stride: three(12) });
-            let index = if width.is_multiple_of(QUAD) { shapes.index(shape) } else { None };
-            shapes.others |= index.is_none();
-            self.phase.table.set(row, piece::SHAPE, option(index));
+            width.is_multiple_of(QUAD).then_some(shape)
+        };
+        let windows: Vec<_> = rows.clone().map(window).collect();
+        let is_mixed = self.links.iter().all(|link| link.mixed.is_some());
+        let shapes = Shapes::covering(windows.iter().copied(), !is_mixed);
+        for (row, window) in rows.zip(windows) {
+            self.phase.table.set(row, piece::SHAPE, option(window.and_then(|window| shapes.index(window))));
         }
         self.phase.shapes.push(shapes);
     }

@@ -1,6 +1,7 @@
 //! Launches that are recorded once and repeated at one word: on the host, a launch costs many times what it takes on the
 //! device to compute.
 
+use super::arena::Arena;
 use super::flat::{Places, copied, copy, packed, primitives, view};
 use super::run::Buffer;
 use crate::Values;
@@ -8,20 +9,20 @@ use burn::backend::Cube;
 use burn::tensor::Tensor;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::{Client, Graph};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Where a computation stands that is to be recorded.
+/// The computations of one structure, and the memory that their recordings share.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    key: u64,
-    stage: Stage,
+    structure: u64,
+    stages: HashMap<&'static str, Stage>,
+    arena: Arena,
 }
 
-#[derive(Debug, Default)]
+/// Where a computation stands that is to be recorded.
+#[derive(Debug)]
 enum Stage {
-    /// Nothing has been done yet.
-    #[default]
-    New,
     /// It was done once, so that its kernels are compiled and chosen.
     Done,
     Recorded(Recording),
@@ -33,36 +34,38 @@ impl Recorder {
     /// The results, if they come from a recording.
     pub(crate) fn run(
         &mut self,
-        key: impl Hash,
+        name: &'static str,
+        structure: impl Hash,
         inputs: &Values,
         compute: impl Fn(Values) -> Values,
     ) -> Option<Values> {
         let like = primitives(inputs.first()?)?.swap_remove(0);
         let mut hash = DefaultHasher::new();
         // A thread's launches follow one another; those of two need not.
-        (key, std::thread::current().id()).hash(&mut hash);
-        let lengths = |group: &Vec<Tensor<1>>| group.iter().map(|tensor| tensor.dims()[0]).collect::<Vec<_>>();
-        inputs.iter().map(lengths).collect::<Vec<_>>().hash(&mut hash);
-        let key = hash.finish();
-        if self.key != key {
+        (structure, std::thread::current().id()).hash(&mut hash);
+        let structure = hash.finish();
+        if self.structure != structure {
             // What was recorded is freed before anything else takes memory.
-            *self = Recorder { key, stage: Stage::New };
+            *self = Recorder { structure, ..Recorder::default() };
         }
-        match self.stage {
-            Stage::New => self.stage = Stage::Done,
-            Stage::Done => {
-                self.stage = Recording::new(&like, inputs, compute).map_or(Stage::Refused, Stage::Recorded);
+        match self.stages.get(name) {
+            None => {
+                self.stages.insert(name, Stage::Done);
             }
-            Stage::Recorded(_) | Stage::Refused => {}
+            Some(Stage::Done) => {
+                let recording = self.arena.within(|| Recording::new(&like, inputs, compute));
+                self.stages.insert(name, recording.map_or(Stage::Refused, Stage::Recorded));
+            }
+            Some(Stage::Recorded(_) | Stage::Refused) => {}
         }
-        match &self.stage {
-            Stage::Recorded(recording) => recording.repeat(inputs),
+        match self.stages.get(name) {
+            Some(Stage::Recorded(recording)) => recording.repeat(inputs),
             _ => None,
         }
     }
 
-    pub(crate) fn is_recorded(&self) -> bool {
-        matches!(self.stage, Stage::Recorded(_))
+    pub(crate) fn is_recorded(&self, name: &str) -> bool {
+        matches!(self.stages.get(name), Some(Stage::Recorded(_)))
     }
 }
 
@@ -103,11 +106,11 @@ impl Group {
         self.places.starts.iter().zip(&self.lengths).map(tensor).collect()
     }
 
-    /// Takes over the values of other tensors of these lengths.
+    /// Takes over the values of other tensors, of these lengths.
     fn fill(&self, client: &Client, tensors: &[Tensor<1>]) -> Option<()> {
         let tensors = primitives(tensors)?;
         let from = match &tensors[..] {
-            [one] => Buffer(one.handle.clone()),
+            [one] => Buffer::from(one.handle.clone()),
             _ => packed(client, &tensors, &self.places.starts, self.places.length),
         };
         let end = self.places.starts.last()? + self.lengths.last()?;
@@ -130,10 +133,16 @@ impl Recording {
         Some(Recording { graph, outputs: outputs?, like, inputs })
     }
 
-    /// What it makes of other inputs of the same sizes.
+    /// What it makes of other inputs, if they are as large.
     #[allow(unsafe_code)]
     fn repeat(&self, inputs: &Values) -> Option<Values> {
         let client = &self.like.client;
+        let are_as_large = |(group, tensors): (&Group, &Vec<Tensor<1>>)| {
+            tensors.iter().map(|tensor| tensor.dims()[0]).eq(group.lengths.iter().copied())
+        };
+        if !self.inputs.iter().zip(inputs).all(are_as_large) {
+            return None;
+        }
         for (group, tensors) in self.inputs.iter().zip(inputs) {
             group.fill(client, tensors)?;
         }

@@ -3,6 +3,7 @@
 // Launches that check no bounds.
 #![allow(unsafe_code)]
 
+use super::arena::{self, Lease};
 use super::kernels::rows::{QUAD, Shapes};
 use super::kernels::{back, forward, gather, sums};
 use super::phase::{Frame, Launch, Phase, PhaseLink};
@@ -18,26 +19,45 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Memory of a device.
 #[derive(Debug, Clone)]
-pub(super) struct Buffer(pub(super) Handle);
+pub(super) struct Buffer {
+    pub(super) handle: Handle,
+    /// Where it goes back to.
+    _lease: Option<Arc<Lease>>,
+}
+
+impl From<Handle> for Buffer {
+    fn from(handle: Handle) -> Self {
+        Buffer { handle, _lease: None }
+    }
+}
 
 impl Buffer {
     /// Room for so many elements, and for a vector at least: what a kernel is given has to hold one.
     pub(super) fn new(client: &Client, elements: usize) -> Self {
-        Buffer(client.empty(4 * elements.max(4)))
+        client.empty(4 * elements.max(4)).into()
+    }
+
+    /// The same for what lives within a pass: from the arena, where one is in use.
+    fn within_pass(client: &Client, elements: usize) -> Self {
+        arena::current().map_or_else(|| Buffer::new(client, elements), |arena| arena.buffer(client, elements))
+    }
+
+    pub(super) fn leased(handle: Handle, lease: Lease) -> Self {
+        Buffer { handle, _lease: Some(Arc::new(lease)) }
     }
 
     /// A tensor's memory, or a vector that nobody reads where there is nothing.
     pub(super) fn of(tensor: &CubeTensor, present: bool) -> Self {
         match present {
-            true => Buffer(tensor.handle.clone()),
+            true => tensor.handle.clone().into(),
             false => Buffer::new(&tensor.client, 0),
         }
     }
 
     pub(super) fn argument(&self) -> BufferArg {
-        let length = self.0.size_in_used() as usize / 4;
+        let length = self.handle.size_in_used() as usize / 4;
         // SAFETY: the length is that of the handle.
-        unsafe { BufferArg::from_raw_parts(self.0.clone(), length) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), length) }
     }
 }
 
@@ -131,7 +151,7 @@ impl Prepared {
         let mut all = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
         let prepare = || {
             let phase = Phase::new(&links, frame);
-            let table = Buffer(client.create_from_slice(&phase.table.bytes()));
+            let table = client.create_from_slice(&phase.table.bytes()).into();
             Arc::new(Prepared { phase, table, lanes: frame.lanes, _links: links })
         };
         all.entry(key).or_insert_with(prepare).clone()
@@ -139,7 +159,7 @@ impl Prepared {
 
     /// Vectors of so many elements.
     fn buffer(&self, given: &Given, vectors: usize) -> Buffer {
-        Buffer::new(&given.client, vectors * self.lanes)
+        Buffer::within_pass(&given.client, vectors * self.lanes)
     }
 
     /// The way there: the phase's share of the nodes in `output`, and the statistics of its norms.
@@ -397,6 +417,8 @@ impl Back<'_> {
         if self.wanted.weights {
             self.matrices(launch, level > 0, Some(phase.shapes[level]));
         }
+        let held = phase.channels <= back::HELD;
+        let matrices = if held { self.given.weights.clone() } else { self.transposed(launch.rows) };
         unsafe {
             back::stage::launch_unchecked(
                 &self.given.client,
@@ -404,7 +426,7 @@ impl Back<'_> {
                 cube(),
                 self.prepared.lanes,
                 self.kept.results.argument(),
-                self.given.weights.argument(),
+                matrices.argument(),
                 self.to.nodes.argument(),
                 self.inner.argument(),
                 self.given.factors.argument(),
@@ -413,6 +435,7 @@ impl Back<'_> {
                 launch.rows.first,
                 self.given.pitch,
                 phase.per_image,
+                held,
             );
         }
         let shapes = phase.shapes[level];
@@ -454,6 +477,26 @@ impl Back<'_> {
                 );
             }
         }
+    }
+
+    /// The weights with the matrices of these stages transposed.
+    fn transposed(&self, rows: Rows) -> Buffer {
+        let (client, channels) = (&self.given.client, self.prepared.phase.channels);
+        let transposed = Buffer::within_pass(client, self.given.weights.handle.size_in_used() as usize / 4);
+        unsafe {
+            back::transpose::launch_unchecked(
+                client,
+                grid((channels * channels).div_ceil(UNITS), rows.count, 1),
+                cube(),
+                self.prepared.lanes,
+                self.given.weights.argument(),
+                transposed.argument(),
+                self.table(),
+                rows.first,
+                channels,
+            );
+        }
+        transposed
     }
 
     fn matrices(&self, launch: Launch, inner: bool, shapes: Option<Shapes>) {

@@ -116,7 +116,6 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Recordings;
     use super::*;
     use crate::optimizer::Sgd;
     use crate::schedule::{EdgeState, Plan};
@@ -124,7 +123,7 @@ mod tests {
     use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
     use burn::tensor::{DType, Device, Tensor, TensorData};
     use sdas_data::random::stream;
-    use sdas_kernels::portably;
+    use sdas_kernels::{Recorded, portably};
 
     #[test]
     fn the_largest_eigenvalue_is_not_the_one_that_is_largest_without_its_sign() {
@@ -169,7 +168,7 @@ mod tests {
                 statistics,
                 alpha,
                 mixing: Mixing::default(),
-                recorded: Recordings::default(),
+                recorded: Recorded::default(),
             },
             batch,
         )

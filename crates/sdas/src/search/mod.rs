@@ -9,4 +9,4 @@ mod step;
 pub(crate) use run::costs_of;
 pub use run::{resume, search};
 pub(crate) use state::load_state;
-pub use step::{AlphaGradient, Order, Recordings, SearchState, WeightStep};
+pub use step::{AlphaGradient, Order, SearchState, WeightStep};

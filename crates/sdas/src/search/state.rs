@@ -1,7 +1,7 @@
 //! A search's state at its beginning, or as a checkpoint has it.
 
+use super::SearchState;
 use super::progress::Progress;
-use super::{Recordings, SearchState};
 use crate::architecture;
 use crate::genotype::Genotype;
 use crate::network::{Counts, Network, NetworkShape};
@@ -13,7 +13,7 @@ use crate::space::{Candidates, CellKind};
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
 
 use burn::tensor::Device;
-use sdas_kernels::Extent;
+use sdas_kernels::{Extent, Recorded};
 use std::path::Path;
 
 /// Whether the machine can have the memory for a step on samples of this size.
@@ -126,7 +126,7 @@ pub(super) fn initial(
         statistics,
         alpha,
         mixing,
-        recorded: Recordings::default(),
+        recorded: Recorded::default(),
     })
 }
 
@@ -186,7 +186,7 @@ pub(super) fn restore(
         sgd: Sgd { momentum, undecayed: Vec::new() },
         alpha,
         mixing,
-        recorded: Recordings::default(),
+        recorded: Recorded::default(),
     })
 }
 

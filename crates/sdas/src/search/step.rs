@@ -38,14 +38,7 @@ pub struct SearchState {
     /// How α acts, and where the search stands.
     pub mixing: Mixing,
     /// What a graphics card has recorded of it.
-    pub recorded: Recordings,
-}
-
-/// The passes that are recorded where they are repeated.
-#[derive(Debug, Clone, Default)]
-pub struct Recordings {
-    alpha: Recorded,
-    weights: Recorded,
+    pub recorded: Recorded,
 }
 
 /// What a pass of the weights' half gives.
@@ -120,10 +113,25 @@ impl SearchState {
     /// Logits `[N, classes]` in evaluation mode.
     pub fn evaluate(&self, input: Tensor<5>) -> Tensor<2> {
         let relaxed = self.mixing.evaluation(&self.alpha, &self.supernet);
+        let pass = |weights: &Parameters, statistics: &Parameters, mixes: Vec<Tensor<2>>, input: Tensor<5>| {
+            let noise = Noise::fixed(self.mixing.seed);
+            self.forward(Pass { noise, ..Pass::evaluation(weights, statistics) }, mixes, &relaxed, input).logits
+        };
         let mixes = self.mixes(&input, &relaxed);
-        let noise = Noise::fixed(self.mixing.seed);
-        let pass = Pass { noise, ..Pass::evaluation(&self.weights, &self.statistics) };
-        self.forward(pass, mixes, &relaxed, input).logits
+        if !self.is_repeated(&relaxed) {
+            return pass(&self.weights, &self.statistics, mixes, input);
+        }
+        let shape = input.dims();
+        let inputs = vec![self.weights.tensors(), self.statistics.tensors(), vec![input.flatten(0, 4)], flat(&mixes)];
+        let compute = |inputs: Values| {
+            let [weights, statistics, mut input, factors] = inputs.try_into().expect("these are the inputs");
+            let input = input.remove(0).reshape(shape);
+            let (weights, statistics) = (self.weights.with(weights), self.statistics.with(statistics));
+            vec![flat(&[pass(&weights, &statistics, shaped(&mixes, factors), input)])]
+        };
+        let logits = self.recorded.run("evaluation", &self.supernet.plans, inputs, compute).remove(0).remove(0);
+        let classes = logits.dims()[0] / shape[0];
+        logits.reshape([shape[0], classes])
     }
 
     /// The factors of the mixes as constants, while anything is mixed.
@@ -179,7 +187,7 @@ impl SearchState {
                 pass(&weights.with(own), &batch.of_flat(samples), shaped(&mixes, factors));
             vec![gradients.tensors(), statistics.tensors(), flat(&[logits])]
         };
-        let outputs = self.recorded.weights.run(&self.supernet.plans, inputs, compute);
+        let outputs = self.recorded.run("weights", &self.supernet.plans, inputs, compute);
         let [gradients, statistics, logits] = outputs.try_into().expect("these are the outputs");
         WeightGradients {
             gradients: weights.with(gradients),
@@ -213,7 +221,7 @@ impl SearchState {
                         pass(&weights.with(own), &batch.of_flat(samples), shaped(&mixes, factors));
                     vec![flat(&gradients), flat(&[logits])]
                 };
-                let outputs = self.recorded.alpha.run(&self.supernet.plans, inputs, compute);
+                let outputs = self.recorded.run("alpha", &self.supernet.plans, inputs, compute);
                 let [gradients, logits] = outputs.try_into().expect("these are the outputs");
                 (shaped(&mixes, gradients), batch.logits(logits))
             }

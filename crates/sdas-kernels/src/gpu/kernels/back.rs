@@ -1,7 +1,7 @@
 //! The way back through products: from the gradients of results to those of the rows.
 
 use super::super::table::{UNITS, node, piece, term};
-use super::forward::{BLOCK, CHUNK, PER, PIXELS, TILE};
+use super::forward::{BLOCK, CHUNK, PER, PIXELS};
 use super::place::*;
 use cubecl::prelude::*;
 
@@ -84,7 +84,56 @@ pub fn total<N: Size>(vector: Vector<f32, N>) -> f32 {
     sum
 }
 
-/// Stages: the gradient of a tile's results times the transposed matrix, over the results. The grid is
+/// Vectors of channels up to which a stage's cube holds its matrix.
+pub const HELD: usize = 16;
+
+/// A block of a matrix, as many rows as a vector has lanes, from the other side.
+#[cube]
+fn transpose_block<N: Size>(
+    matrix: &[Vector<f32, N>],
+    from: usize,
+    transposed: &mut [Vector<f32, N>],
+    to: usize,
+    channel: usize,
+    output: usize,
+    channels: usize,
+) {
+    let lanes = N::value();
+    let mut lines = Array::<Vector<f32, N>>::new(lanes);
+    #[unroll]
+    for lane in 0..lanes {
+        lines[lane] = matrix[from + (channel * lanes + lane) * channels + output];
+    }
+    #[unroll]
+    for other in 0..lanes {
+        let mut column = Vector::<f32, N>::new(0.0);
+        #[unroll]
+        for lane in 0..lanes {
+            column.insert(lane, lines[lane].extract(other));
+        }
+        transposed[to + (output * lanes + other) * channels + channel] = column;
+    }
+}
+
+/// The matrices of stages, each in its place but transposed. The grid is (parts of a matrix, pieces).
+#[cube(launch_unchecked)]
+pub fn transpose<N: Size>(
+    weights: &[Vector<f32, N>],
+    transposed: &mut [Vector<f32, N>],
+    table: &[i32],
+    first: usize,
+    channels: usize,
+) {
+    let matrix = at(table, first + CUBE_POS_Y as usize, piece::MATRIX);
+    let block = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
+    if block < channels * channels {
+        let (channel, output) = (block % channels, block / channels);
+        transpose_block::<N>(weights, matrix, transposed, matrix, channel, output, channels);
+    }
+}
+
+/// Stages: the gradient of a tile's results times the transposed matrix, over the results. Where `held`, for at most [`HELD`]
+/// vectors of channels, a cube transposes the matrix itself; otherwise that has been done. The grid is
 /// (cubes of a piece, pieces).
 #[cube(launch_unchecked)]
 pub fn stage<N: Size>(
@@ -98,6 +147,7 @@ pub fn stage<N: Size>(
     first: usize,
     pitch: usize,
     per_image: usize,
+    #[comptime] held: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
@@ -110,13 +160,18 @@ pub fn stage<N: Size>(
     let channel = me % channels;
     let own = me / channels;
     let active = own < strands;
-    let matrix = at(table, row, piece::MATRIX) + channel * lanes * channels;
+    let matrix = at(table, row, piece::MATRIX);
     let to = at(table, row, piece::ROWS) + channel;
-    let wide = channels + 1;
     let upstream = upstream(table, row, channels, pitch, per_image);
     let back = back::<N>(backs, at(table, row, piece::BACK), channel, channels);
 
-    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(TILE);
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(UNITS * PER));
+    let mut transposed = Shared::<[Vector<f32, N>]>::new_slice(comptime!(if held { HELD * HELD * lanes } else { 1 }));
+    if comptime!(held) {
+        if me < channels * channels {
+            transpose_block::<N>(weights, matrix, &mut transposed, 0, channel, me / channels, channels);
+        }
+    }
     let mut done = from;
     while done < end {
         if active {
@@ -127,31 +182,29 @@ pub fn stage<N: Size>(
                 if pixel < end {
                     gradient = result_gradient::<N>(&*results, nodes, inner, factors, &upstream, &back, pixel, channel);
                 }
-                tile[(own + k * strands) * wide + channel] = gradient;
+                tile[(own + k * strands) * channels + channel] = gradient;
             }
         }
         sync_cube();
         if active {
-            let mut sums = Array::<f32>::new(comptime!(PER * lanes));
+            let mut values = Array::<Vector<f32, N>>::new(PER);
             #[unroll]
-            for index in 0..comptime!(PER * lanes) {
-                sums[index] = 0.0;
+            for k in 0..PER {
+                values[k] = Vector::new(0.0);
             }
             for output in 0..channels {
                 let mut rows = Array::<Vector<f32, N>>::new(PER);
                 #[unroll]
                 for k in 0..PER {
-                    rows[k] = tile[(own + k * strands) * wide + output];
+                    rows[k] = tile[(own + k * strands) * channels + output];
                 }
                 #[unroll]
-                for lane in 0..lanes {
-                    let factor = weights[matrix + lane * channels + output];
+                for other in 0..lanes {
+                    let column = (output * lanes + other) * channels + channel;
+                    let factor = if comptime!(held) { transposed[column] } else { weights[matrix + column] };
                     #[unroll]
                     for k in 0..PER {
-                        #[unroll]
-                        for other in 0..lanes {
-                            sums[comptime!(lane * PER + k)] += rows[k].extract(other) * factor.extract(other);
-                        }
+                        values[k] += Vector::new(rows[k].extract(other)) * factor;
                     }
                 }
             }
@@ -159,12 +212,7 @@ pub fn stage<N: Size>(
             for k in 0..PER {
                 let pixel = done + own + k * strands;
                 if pixel < end {
-                    let mut value = Vector::<f32, N>::new(0.0);
-                    #[unroll]
-                    for lane in 0..lanes {
-                        value.insert(lane, sums[comptime!(lane * PER + k)]);
-                    }
-                    results[to + pixel * channels] = value;
+                    results[to + pixel * channels] = values[k];
                 }
             }
         }

@@ -9,8 +9,8 @@ use cubecl::prelude::*;
 /// Pixels of a strand's part of a tile.
 pub const PER: usize = QUAD;
 
-/// Vectors that a tile's rows take at most, their padding included.
-pub const TILE: usize = 2 * UNITS * PER;
+/// Vectors that a tile's rows take.
+const TILE: usize = UNITS * PER;
 
 /// Vectors of a row that a dense product takes at once.
 pub const CHUNK: usize = 8;
@@ -20,6 +20,9 @@ pub const BLOCK: usize = 16;
 
 /// Pixels of a dense product's tile at most.
 pub const PIXELS: usize = 128;
+
+/// Vectors of a dense product's tile that one unit reads.
+const READS: usize = PIXELS * CHUNK / UNITS;
 
 /// Stages: the depthwise convolution and the product of a tile at a time, and the sums over the cube's tiles. The grid is
 /// (cubes of a piece, pieces).
@@ -52,8 +55,6 @@ pub fn stage<N: Size>(
     let to = at(table, row, piece::RESULT);
     let matrix = at(table, row, piece::MATRIX) + channel;
     let depthwise = at(table, row, piece::DEPTHWISE) + channel;
-    // Rows lie one vector apart, so that those of several strands lie in different banks.
-    let wide = channels + 1;
 
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(TILE);
     let mut sum = Vector::<f32, N>::new(0.0);
@@ -76,7 +77,8 @@ pub fn stage<N: Size>(
             }
             #[unroll]
             for k in 0..PER {
-                tile[(own * PER + k) * wide + channel] = rows[k];
+                // The strands' first pixels side by side, then their second ones: what is read at once is dense.
+                tile[(k * strands + own) * channels + channel] = rows[k];
             }
         }
         sync_cube();
@@ -91,7 +93,7 @@ pub fn stage<N: Size>(
                 let mut rows = Array::<Vector<f32, N>>::new(PER);
                 #[unroll]
                 for k in 0..PER {
-                    rows[k] = tile[(own * PER + k) * wide + input];
+                    rows[k] = tile[(k * strands + own) * channels + input];
                 }
                 #[unroll]
                 for lane in 0..N::value() {
@@ -201,19 +203,24 @@ pub fn dense<N: Size>(
         for k in 0..PER {
             values[k] = Vector::new(0.0);
         }
+        // Where the pixels lie that a unit reads, for all of their rows.
+        let mut places = Sequence::<Place>::new();
+        #[unroll]
+        for read in 0..READS {
+            places.push(corner(&window, done + me / CHUNK + read * comptime!(UNITS / CHUNK)));
+        }
         let mut chunk = 0usize;
         while chunk < length {
-            let mut item = me;
-            while item < size * CHUNK {
-                let pixel = done + item / CHUNK;
-                let index = chunk + item % CHUNK;
+            let index = chunk + me % CHUNK;
+            let tap = tap(&window, inputs, index);
+            #[unroll]
+            for read in 0..READS {
+                let local = me / CHUNK + read * comptime!(UNITS / CHUNK);
                 let mut value = Vector::<f32, N>::new(0.0);
-                if pixel < end && index < length {
-                    let corner = corner(&window, pixel);
-                    value = dense_row::<N>(x, &pitch, &window, &corner, inputs, activated, difference, index);
+                if done + local < end && index < length {
+                    value = dense_row::<N>(x, &pitch, &window, places.index(read), &tap, activated, difference);
                 }
-                tile[item / CHUNK * wide + item % CHUNK] = value;
-                item += UNITS;
+                tile[local * wide + me % CHUNK] = value;
             }
             sync_cube();
             if active {

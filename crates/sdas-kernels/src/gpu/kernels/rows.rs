@@ -4,6 +4,7 @@ use super::super::table::piece;
 use super::place::*;
 use crate::expression::Extent;
 use cubecl::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// Pixels that follow one another in a row, as one unit works on them.
 pub const QUAD: usize = 4;
@@ -65,19 +66,42 @@ pub struct Shapes {
     pub others: bool,
 }
 
+/// Those that kernels were compiled for.
+static COMPILED: Mutex<Vec<Shapes>> = Mutex::new(Vec::new());
+
 impl Shapes {
-    /// The index of a window, which is added if there is room; otherwise it is one of the others.
-    pub fn index(&mut self, shape: Shape) -> Option<usize> {
-        if let Some(known) = self.known().iter().position(|known| *known == shape) {
-            return Some(known);
+    /// The windows given and, where `more` of them do no harm, others: the fewest that kernels are compiled for already. As a
+    /// search decides, fewer and fewer of a phase's windows are left, and none of these sets needs kernels of its own.
+    pub fn covering(windows: impl Iterator<Item = Option<Shape>>, more: bool) -> Self {
+        let mut own = Shapes::default();
+        for window in windows {
+            own.others |= window.is_none_or(|window| !own.add(window));
         }
-        if self.count == SHAPES {
-            self.others = true;
-            return None;
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        let covers = |known: &&Shapes| {
+            let has_all = own.known().iter().all(|window| known.known().contains(window));
+            has_all && known.others == own.others && (more || known.count == own.count)
+        };
+        let known = compiled.iter().filter(covers).min_by_key(|known| known.count).copied();
+        known.unwrap_or_else(|| {
+            compiled.push(own);
+            own
+        })
+    }
+
+    /// Whether there was room for a window.
+    fn add(&mut self, window: Shape) -> bool {
+        let is_known = self.index(window).is_some();
+        if !is_known && self.count < SHAPES {
+            self.all[self.count] = window;
+            self.count += 1;
         }
-        self.all[self.count] = shape;
-        self.count += 1;
-        Some(self.count - 1)
+        is_known || self.index(window).is_some()
+    }
+
+    /// The index of a window, unless it is one of the others.
+    pub fn index(&self, window: Shape) -> Option<usize> {
+        self.known().iter().position(|known| *known == window)
     }
 
     pub fn len(&self) -> usize {
@@ -312,27 +336,50 @@ pub fn quad_rows<N: Size>(
     }
 }
 
-/// One vector of a dense product's row: the input under the `index`-th tap and channel of a window.
+/// Where an element of a dense product's row lies under its window.
+#[derive(CubeType, Clone, Copy)]
+pub struct Tap {
+    pub t: i32,
+    pub h: i32,
+    pub w: i32,
+    pub channel: usize,
+}
+
+/// The `index`-th vector of a dense product's row.
+#[cube]
+pub fn tap(window: &Window, inputs: usize, index: usize) -> Tap {
+    let mut t = 0i32.runtime();
+    let mut h = 0i32.runtime();
+    let mut w = 0i32.runtime();
+    let mut channel = index;
+    if window.kernel_t * window.kernel_h * window.kernel_w > 1 {
+        let tap = (index / inputs) as i32;
+        channel = index % inputs;
+        t = tap / (window.kernel_h * window.kernel_w) * window.dilation_t;
+        h = tap / window.kernel_w % window.kernel_h * window.dilation_h;
+        w = tap % window.kernel_w * window.dilation_w;
+    }
+    Tap { t, h, w, channel }
+}
+
+/// One vector of a dense product's row: the input under a tap of the window at a corner.
 #[cube]
 pub fn dense_row<N: Size>(
     x: &[Vector<f32, N>],
     pitch: &Pitch,
     window: &Window,
     corner: &Place,
-    inputs: usize,
+    tap: &Tap,
     activated: bool,
     difference: bool,
-    index: usize,
 ) -> Vector<f32, N> {
-    let tap = (index / inputs) as i32;
-    let channel = index % inputs;
-    let t = corner.t + tap / (window.kernel_h * window.kernel_w) * window.dilation_t;
-    let h = corner.h + tap / window.kernel_w % window.kernel_h * window.dilation_h;
-    let w = corner.w + tap % window.kernel_w * window.dilation_w;
+    let t = corner.t + tap.t;
+    let h = corner.h + tap.h;
+    let w = corner.w + tap.w;
     let mut value = Vector::<f32, N>::new(0.0);
     if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
         let from = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
-        value = x[pitch.start + from as usize * pitch.pixel + channel];
+        value = x[pitch.start + from as usize * pitch.pixel + tap.channel];
         if activated {
             value = max(value, Vector::new(0.0));
         }
@@ -340,7 +387,7 @@ pub fn dense_row<N: Size>(
             // Of the first frame there is none.
             if t > 0 {
                 let before = from - window.input_h * window.input_w;
-                value -= max(x[pitch.start + before as usize * pitch.pixel + channel], Vector::new(0.0));
+                value -= max(x[pitch.start + before as usize * pitch.pixel + tap.channel], Vector::new(0.0));
             } else {
                 value = Vector::new(0.0);
             }

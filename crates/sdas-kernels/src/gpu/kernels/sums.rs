@@ -198,11 +198,11 @@ pub fn operations<N: Size>(
     }
 }
 
-/// Pixels of a tile of [`matrices`].
-const PIXELS: usize = 64;
-
 /// Vectors of a row that a cube of [`matrices`] works on.
-pub const ROWS: usize = 4;
+pub const ROWS: usize = 16;
+
+/// Vectors that a tile of rows takes, and one of gradients: a cube has a unit for each quad of a row's pixels.
+const TILE: usize = UNITS * QUAD;
 
 /// Partial sums of the matrices' gradients, rows times gradients of results. The grid is (cubes of a piece, pieces, blocks
 /// of rows times blocks of outputs).
@@ -243,68 +243,71 @@ pub fn matrices<N: Size>(
     let first_row = CUBE_POS_Z as usize / output_blocks * ROWS;
     let first_output = CUBE_POS_Z as usize % output_blocks * BLOCK;
     let present = first_row < length && first_output < outputs;
+    let wide = min(max(length, first_row + 1) - first_row, ROWS);
     let block = min(max(outputs, first_output + 1) - first_output, BLOCK);
-    let busy = comptime!(ROWS * lanes) * block;
-    let strands = max(UNITS / busy, 1);
+    // Every unit has a vector of a row and one of the results: as many products as a vector has lanes.
+    let pairs = wide * block;
+    let strands = UNITS / pairs;
+    let strand = me / pairs;
+    let own_row = me % pairs / block;
+    let own_output = me % block;
+    let size = min(TILE / max(wide, block), UNITS) / QUAD * QUAD;
     let range = at(table, row, piece::SUMS_RANGE);
     let from = CUBE_POS_X as usize * range;
     let end = min(from + range, at(table, row, piece::PIXELS));
-    let strand = me / busy;
-    let output = me % busy % block;
-    let line_of = me % busy / block;
     let back_row = at(table, row, piece::BACK);
     let activated = flag(table, row, piece::ACTIVATED);
     let difference = flag(table, row, piece::DIFFERENCE);
     let upstream = upstream(table, row, channels, pitch, per_image);
 
-    let mut rows = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (ROWS + 1)));
-    let mut gradients = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (BLOCK + 1)));
-    let mut sum = Vector::<f32, N>::new(0.0);
+    let mut rows = Shared::<[Vector<f32, N>]>::new_slice(TILE);
+    let mut gradients = Shared::<[Vector<f32, N>]>::new_slice(TILE);
+    let mut sums = Array::<Vector<f32, N>>::new(lanes);
+    #[unroll]
+    for lane in 0..lanes {
+        sums[lane] = Vector::new(0.0);
+    }
     if present {
         let mut done = from;
         while done < end {
-            let channel = first_row + me % ROWS;
             if comptime!(dense) {
-                // As many units as there are vectors in the tile's rows.
-                let pixel = done + me / ROWS;
-                let mut value = Vector::<f32, N>::new(0.0);
-                if pixel < end && channel < length {
-                    let corner = corner(&window, pixel);
-                    let pitch = Pitch { start, pixel: x_pitch };
-                    value = dense_row::<N>(x, &pitch, &window, &corner, inputs, activated, difference, channel);
-                }
-                rows[me / ROWS * comptime!(ROWS + 1) + me % ROWS] = value;
-            } else if me < comptime!(PIXELS / QUAD * ROWS) {
-                let mut quad = Array::<Vector<f32, N>>::new(QUAD);
-                #[unroll]
-                for k in 0..QUAD {
-                    quad[k] = Vector::new(0.0);
-                }
-                if channel < length {
-                    let place = Strand { channel, channels, first: done + me / ROWS * QUAD, strands: 1, end };
-                    let weight = at(table, row, piece::DEPTHWISE) + channel;
-                    let shape = signed(table, row, piece::SHAPE);
-                    if comptime!(inner) {
-                        let line = source_line::<N>(normals, table, row, channel, channels);
-                        let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
-                        quad_rows::<N>(
-                            results, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, true, shapes,
-                        );
-                    } else {
-                        let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
+                let mut item = me;
+                while item < size * wide {
+                    let pixel = done + item / wide;
+                    let mut value = Vector::<f32, N>::new(0.0);
+                    if pixel < end {
+                        let corner = corner(&window, pixel);
                         let pitch = Pitch { start, pixel: x_pitch };
-                        quad_rows::<N>(
-                            x, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, false, shapes,
-                        );
+                        let tap = tap(&window, inputs, first_row + item % wide);
+                        value = dense_row::<N>(x, &pitch, &window, &corner, &tap, activated, difference);
                     }
+                    rows[item] = value;
+                    item += UNITS;
+                }
+            } else if me < size / QUAD * wide {
+                let mut quad = Array::<Vector<f32, N>>::new(QUAD);
+                let channel = first_row + me % wide;
+                let place = Strand { channel, channels, first: done + me / wide * QUAD, strands: 1, end };
+                let weight = at(table, row, piece::DEPTHWISE) + channel;
+                let shape = signed(table, row, piece::SHAPE);
+                if comptime!(inner) {
+                    let line = source_line::<N>(normals, table, row, channel, channels);
+                    let pitch = Pitch { start: at(table, row, piece::SOURCE), pixel: channels };
+                    quad_rows::<N>(
+                        results, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, true, shapes,
+                    );
+                } else {
+                    let line = Line::<N> { scale: Vector::new(1.0), shift: Vector::new(0.0) };
+                    let pitch = Pitch { start, pixel: x_pitch };
+                    quad_rows::<N>(x, &pitch, weights, &line, &window, shape, weight, &place, &mut quad, false, shapes);
                 }
                 #[unroll]
                 for k in 0..QUAD {
-                    rows[(me / ROWS * QUAD + k) * comptime!(ROWS + 1) + me % ROWS] = quad[k];
+                    rows[(me / wide * QUAD + k) * wide + me % wide] = quad[k];
                 }
             }
             let mut item = me;
-            while item < PIXELS * block {
+            while item < size * block {
                 let pixel = done + item / block;
                 let column = first_output + item % block;
                 let mut value = Vector::<f32, N>::new(0.0);
@@ -321,40 +324,44 @@ pub fn matrices<N: Size>(
                         head + column,
                     );
                 }
-                gradients[item / block * comptime!(BLOCK + 1) + item % block] = value;
+                gradients[item] = value;
                 item += UNITS;
             }
             sync_cube();
             if strand < strands {
+                let count = min(end - done, size);
                 let mut local = strand;
-                while local < PIXELS {
-                    let vector = rows[local * comptime!(ROWS + 1) + line_of / lanes];
-                    let lane = line_of % lanes;
-                    let mut factor = vector.extract(0usize);
+                while local < count {
+                    let read = rows[local * wide + own_row];
+                    let gradient = gradients[local * block + own_output];
                     #[unroll]
-                    for other in 1..lanes {
-                        factor = select(lane == other, vector.extract(other), factor);
+                    for lane in 0..lanes {
+                        sums[lane] += Vector::new(read.extract(lane)) * gradient;
                     }
-                    sum += Vector::new(factor) * gradients[local * comptime!(BLOCK + 1) + output];
                     local += strands;
                 }
             }
             sync_cube();
-            done += PIXELS;
+            done += size;
         }
     }
-    if strand < strands {
-        gradients[me] = sum;
-    }
-    sync_cube();
-    let own = first_row * lanes + line_of;
-    if strand == 0 && present && own < length * lanes && from < end {
-        let mut sum = Vector::<f32, N>::new(0.0);
-        for other in 0..strands {
-            sum += gradients[other * busy + me];
+    let part = CUBE_POS_X as usize * length * lanes * outputs;
+    let to = at(table, row, piece::MATRIX_SUMS) + part;
+    #[unroll]
+    for lane in 0..lanes {
+        if strand < strands {
+            gradients[me] = sums[lane];
         }
-        let part = CUBE_POS_X as usize * length * lanes * outputs;
-        partial[at(table, row, piece::MATRIX_SUMS) + part + own * outputs + first_output + output] = sum;
+        sync_cube();
+        if strand == 0 && present && from < end {
+            let mut sum = Vector::<f32, N>::new(0.0);
+            for other in 0..strands {
+                sum += gradients[other * pairs + me];
+            }
+            let line = (first_row + own_row) * lanes + lane;
+            partial[to + line * outputs + first_output + own_output] = sum;
+        }
+        sync_cube();
     }
 }
 
