@@ -14,11 +14,11 @@ use crate::weights::volume;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Cubes of a piece at most: their sums are merged by one.
-const CUBES: usize = 128;
+/// Cubes of a launch that keep a card busy; so many pieces as a launch has share them.
+const CUBES: usize = 1024;
 
-/// Cubes that sum a weight's gradient at most.
-const SUMMERS: usize = 64;
+/// Cubes of a piece, or of a sum, at least where there is work for them, and at most: their sums are merged by one.
+const SHARE: [usize; 2] = [64, 512];
 
 /// An edge of a phase.
 #[derive(Debug, Clone)]
@@ -139,7 +139,9 @@ impl Phase {
         let mut links = links.to_vec();
         // Terms of one node lie one behind the other.
         links.sort_by_key(|link| link.node);
-        let mut builder = Builder { phase, links: &links, frame, placed: Vec::new(), pools: HashMap::new() };
+        let units = links.iter().flat_map(|link| &link.plan.units);
+        let pieces = units.filter(|unit| matches!(unit.body, Body::Product(_))).count();
+        let mut builder = Builder { phase, links: &links, frame, placed: Vec::new(), pieces, pools: HashMap::new() };
         builder.place();
         builder.products();
         builder.pools();
@@ -158,6 +160,8 @@ struct Builder<'a> {
     frame: Frame,
     /// By link and unit.
     placed: Vec<Vec<Placed>>,
+    /// Products that have matrices.
+    pieces: usize,
     /// The first link and unit that has a pool.
     pools: HashMap<(Pool, Extent, Extent), (usize, usize)>,
 }
@@ -175,6 +179,12 @@ fn take(used: &mut usize, length: usize) -> usize {
     let at = *used;
     *used += length;
     at
+}
+
+/// Cubes of one of so many pieces.
+fn share(pieces: usize) -> usize {
+    let [least, most] = SHARE;
+    (CUBES / pieces.max(1)).clamp(least, most)
 }
 
 /// Pixels of a cube, so that there are at most `cubes` and each has whole tiles.
@@ -209,6 +219,7 @@ impl Builder<'_> {
     /// Gives every unit its place; links share their pools.
     fn place(&mut self) {
         let channels = self.phase.channels;
+        let units = self.links.iter().map(|link| link.plan.units.len()).sum();
         for (index, link) in self.links.iter().enumerate() {
             let mut placed = Vec::new();
             for (at, unit) in link.plan.units.iter().enumerate() {
@@ -224,7 +235,7 @@ impl Builder<'_> {
                     Body::Product(Product { rows: ProductRows::Depthwise(_), .. }) => PER * (UNITS / channels),
                     _ => 64,
                 };
-                let range = range(pixels, tile, CUBES);
+                let range = range(pixels, tile, share(units));
                 placed.push(Placed {
                     result: take(&mut self.phase.results, pixels * channels),
                     normal,
@@ -360,8 +371,7 @@ impl Builder<'_> {
         let length = if is_stage { inputs } else { inputs * kernel };
         let pixels = self.pixels(unit);
         let (row_blocks, output_blocks) = (length.div_ceil(ROWS), outputs.div_ceil(BLOCK));
-        let summers = (SUMMERS / (row_blocks * output_blocks)).clamp(8, SUMMERS);
-        let sums_range = range(pixels, 64, summers);
+        let sums_range = range(pixels, 64, share(self.pieces * row_blocks * output_blocks));
         let parts = pixels.div_ceil(sums_range);
         let matrix_sums = take(&mut self.phase.weight_sums, parts * length * self.frame.lanes * outputs);
         let read = unit.source.map(|source| self.placed[index][source]);
@@ -482,7 +492,8 @@ impl Builder<'_> {
     /// The rows of terms, of the nodes that they are summed into, and of the operations that they belong to.
     fn terms(&mut self) {
         let (pixels, channels) = (self.phase.pixels, self.phase.channels);
-        let range = range(pixels, UNITS / channels, SUMMERS);
+        let terms = self.links.iter().map(|link| link.plan.terms.len()).sum();
+        let range = range(pixels, UNITS / channels, share(terms));
         let parts = pixels.div_ceil(range);
         let first = self.phase.table.rows();
         let mut owners = Vec::new();

@@ -274,12 +274,12 @@ pub fn dense<N: Size>(
         let mut chunk = 0usize;
         while chunk < outputs {
             let mut item = me;
+            let output = chunk + me % CHUNK;
+            let back = back::<N>(backs, back_row, head + min(output, outputs - 1), channels);
             while item < size * CHUNK {
                 let pixel = done + item / CHUNK;
-                let output = chunk + item % CHUNK;
                 let mut value = Vector::<f32, N>::new(0.0);
                 if pixel < end && output < outputs {
-                    let back = back::<N>(backs, back_row, head + output, channels);
                     value =
                         result_gradient::<N>(results, nodes, inner, factors, &upstream, &back, pixel, head + output);
                 }

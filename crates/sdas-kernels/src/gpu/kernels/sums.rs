@@ -255,10 +255,12 @@ pub fn matrices<N: Size>(
     let range = at(table, row, piece::SUMS_RANGE);
     let from = CUBE_POS_X as usize * range;
     let end = min(from + range, at(table, row, piece::PIXELS));
-    let back_row = at(table, row, piece::BACK);
     let activated = flag(table, row, piece::ACTIVATED);
     let difference = flag(table, row, piece::DIFFERENCE);
     let upstream = upstream(table, row, channels, pitch, per_image);
+    let column = first_output + me % block;
+    let back = back::<N>(backs, at(table, row, piece::BACK), head + min(column, max(outputs, 1) - 1), channels);
+    let tap = tap(&window, inputs, first_row + me % wide);
 
     let mut rows = Shared::<[Vector<f32, N>]>::new_slice(TILE);
     let mut gradients = Shared::<[Vector<f32, N>]>::new_slice(TILE);
@@ -271,18 +273,19 @@ pub fn matrices<N: Size>(
         let mut done = from;
         while done < end {
             if comptime!(dense) {
-                let mut item = me;
-                while item < size * wide {
-                    let pixel = done + item / wide;
+                let mut local = me / wide;
+                while local < size {
+                    let pixel = done + local;
                     let mut value = Vector::<f32, N>::new(0.0);
                     if pixel < end {
                         let corner = corner(&window, pixel);
                         let pitch = Pitch { start, pixel: x_pitch };
-                        let tap = tap(&window, inputs, first_row + item % wide);
                         value = dense_row::<N>(x, &pitch, &window, &corner, &tap, activated, difference);
                     }
-                    rows[item] = value;
-                    item += UNITS;
+                    if me < UNITS / wide * wide {
+                        rows[local * wide + me % wide] = value;
+                    }
+                    local += UNITS / wide;
                 }
             } else if me < size / QUAD * wide {
                 let mut quad = Array::<Vector<f32, N>>::new(QUAD);
@@ -306,13 +309,11 @@ pub fn matrices<N: Size>(
                     rows[(me / wide * QUAD + k) * wide + me % wide] = quad[k];
                 }
             }
-            let mut item = me;
-            while item < size * block {
-                let pixel = done + item / block;
-                let column = first_output + item % block;
+            let mut local = me / block;
+            while local < size {
+                let pixel = done + local;
                 let mut value = Vector::<f32, N>::new(0.0);
                 if pixel < end {
-                    let back = back::<N>(backs, back_row, head + column, channels);
                     value = result_gradient::<N>(
                         results,
                         nodes,
@@ -324,8 +325,10 @@ pub fn matrices<N: Size>(
                         head + column,
                     );
                 }
-                gradients[item] = value;
-                item += UNITS;
+                if me < UNITS / block * block {
+                    gradients[local * block + me % block] = value;
+                }
+                local += UNITS / block;
             }
             sync_cube();
             if strand < strands {
