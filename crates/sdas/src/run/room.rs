@@ -13,8 +13,8 @@ use sdas_kernels::CardMemory;
 /// What a step needs of a card's memory, and what there is of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes that it needs, estimated from the sizes: as much as it will be, or up to a quarter more; for cells that go edge
-    /// by edge, draws and networks that people made, up to a half more.
+    /// Bytes that it needs, estimated from the sizes: as much as it will be, or up to a quarter more; for networks that people
+    /// made up to a half more, and twice as much where operations are drawn.
     pub needs: u64,
     /// What the card has.
     pub memory: CardMemory,
@@ -66,7 +66,7 @@ impl Work {
     /// A training of such cells.
     const TRAIN: Work = Work { passes: 1.0, results: 1.2, weights: 4.0, always: 56.0 };
     /// A search of cells that go edge by edge.
-    const EDGES: Work = Work { results: 4.0, always: 128.0, ..Work::SEARCH };
+    const EDGES: Work = Work { results: 2.2, always: 120.0, ..Work::SEARCH };
 
     /// A step of a search.
     pub(crate) fn search(settings: &SearchSettings, space: &Space) -> Work {
@@ -74,8 +74,8 @@ impl Work {
             _ if !goes_by_phase(space) => Work::EDGES,
             // Out of Burn's operations, on a part of the channels.
             Relaxation::Partial { .. } => Work { results: 2.0, ..Work::SEARCH },
-            // Never recorded, since it is another one every time; some draws keep more than others.
-            Relaxation::GumbelHard { .. } => Work { passes: 1.0, results: 2.0, ..Work::SEARCH },
+            // Never recorded, since it is another one every time; some draws keep much more than others.
+            Relaxation::GumbelHard { .. } => Work { passes: 1.0, results: 4.2, ..Work::SEARCH },
             Relaxation::Softmax {} | Relaxation::Gumbel { .. } => Work::SEARCH,
         };
         match settings.order {
