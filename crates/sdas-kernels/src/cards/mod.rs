@@ -181,29 +181,27 @@ pub enum Lack {
 }
 
 /// The memory of the card that a device is; nothing for the processor.
+#[cfg(feature = "gpu")]
 pub fn card_memory(device: &Device) -> Option<CardMemory> {
-    #[cfg(feature = "gpu")]
-    {
-        use burn::backend::DispatchDevice;
-        let inner = device.clone().inner();
-        return match inner.as_dispatch() {
-            #[cfg(feature = "cuda")]
-            DispatchDevice::Cube(device @ cubecl::Device::Cuda(card)) => {
-                // What a run of before has left in the pools is free, too.
-                let client = device.client();
-                let _ = client.memory_cleanup();
-                let _ = cubecl::future::block_on(client.sync());
-                Some(cuda::memory(card.index))
-            }
-            #[cfg(feature = "wgpu")]
-            DispatchDevice::Cube(cubecl::Device::Wgpu(card)) => Some(wgpu::memory(card)),
-            DispatchDevice::Cube(_) => Some(CardMemory::default()),
-            _ => None,
-        };
+    use burn::backend::DispatchDevice;
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "cuda")]
+        DispatchDevice::Cube(device @ cubecl::Device::Cuda(card)) => {
+            // What a run of before has left in the pools is free, too.
+            let client = device.client();
+            let _ = client.memory_cleanup();
+            let _ = cubecl::future::block_on(client.sync());
+            Some(cuda::memory(card.index))
+        }
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(cubecl::Device::Wgpu(card)) => Some(wgpu::memory(card)),
+        DispatchDevice::Cube(_) => Some(CardMemory::default()),
+        _ => None,
     }
-    #[cfg(not(feature = "gpu"))]
-    {
-        let _ = device;
-        None
-    }
+}
+
+/// The memory of the card that a device is: a build without cards has none.
+#[cfg(not(feature = "gpu"))]
+pub fn card_memory(_: &Device) -> Option<CardMemory> {
+    None
 }
