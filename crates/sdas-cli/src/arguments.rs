@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Time what a run is made of, on random pictures
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// List the processor and the graphics cards that this program can compute on, and how to get others
+    #[command(after_help = "Example:\n  sdas devices")]
+    Devices(DevicesArguments),
     /// List the built-in recipes
     #[command(after_help = "Example:\n  sdas recipes")]
     Recipes,
@@ -89,6 +92,10 @@ pub(crate) enum Command {
 /// Where a run computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceName {
+    /// A graphics card if there is one that this program can use, else the processor
+    Auto,
+    /// The best graphics card
+    Gpu,
     /// The processor
     Cpu,
     /// A graphics card, through the system's graphics interface
@@ -98,14 +105,27 @@ pub(crate) enum DeviceName {
 }
 
 impl DeviceName {
+    /// Who builds the program for cards wants theirs to be used.
+    const DEFAULT: &str = if cfg!(any(feature = "wgpu", feature = "cuda")) { "auto" } else { "cpu" };
+
     /// The name as the library knows it.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            DeviceName::Auto => "auto",
+            DeviceName::Gpu => "gpu",
             DeviceName::Cpu => "cpu",
             DeviceName::Wgpu => "wgpu",
             DeviceName::Cuda => "cuda",
         }
     }
+}
+
+/// `sdas devices`.
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// Print what there is as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What searching and training have in common.
@@ -121,7 +141,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
     /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
     /// Override a value of the recipe, as in search.epochs=10; may be repeated
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
@@ -175,7 +195,7 @@ pub(crate) struct EvalArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
     /// Print the measurements as one JSON object
     #[arg(long)]
@@ -230,7 +250,7 @@ pub(crate) struct CompareArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
     /// Override a value of the recipe, as in search.epochs=10; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -258,7 +278,7 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) top: NonZeroUsize,
     /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
     /// Print the predictions as a JSON array
     #[arg(long)]
@@ -430,7 +450,7 @@ pub(crate) struct StepArguments {
     #[arg(long, value_parser = width)]
     pub(crate) width: Option<Width>,
     /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
     /// Print the measurements as one JSON object
     #[arg(long)]

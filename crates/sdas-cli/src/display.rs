@@ -5,8 +5,9 @@ use crate::format::{duration, memory, percent, thousands};
 use crate::interrupt::STEPPING;
 use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::{Found, Outcome};
+use sdas::device::CardMemory;
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
-use sdas::run::{Event, MetricRecord, Observer, Phase, StepReport};
+use sdas::run::{Event, MetricRecord, Observer, Phase, Room, StepReport};
 use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused, Unit};
 use sdas::weights::Mismatch;
 use sdas_data::Building;
@@ -176,6 +177,14 @@ impl Observer for Display {
                     let others = unused.len() - 1;
                     self.line(&format!("  not used: {first}{}", if others > 0 { format!("; and {others} more") } else { String::new() }));
                 }
+            }
+            Event::Room(Room { needs, memory: CardMemory { total, free } }) => {
+                let has = match (total, free) {
+                    (Some(total), Some(free)) => format!("which has {}, {} of it free", memory(*total), memory(*free)),
+                    (Some(total), None) => format!("which has {}; what of it is free is not known", memory(*total)),
+                    _ => "of which it is not known how much there is".to_owned(),
+                };
+                self.line(&format!("needs about {} of the card's memory, {has}", memory(*needs)));
             }
             Event::Started { phase, folder, epoch, step, decided, decisions, epochs, steps, parameters, multiply_adds } => {
                 STEPPING.store(true, Ordering::SeqCst);

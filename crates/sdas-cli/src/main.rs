@@ -65,7 +65,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
     };
     let of_run = |error: &RunError| match error {
         RunError::Recipe(_) | RunError::Genotype(_) | RunError::Table(_) => true,
-        RunError::Setting { .. } | RunError::TooLarge { .. } => true,
+        RunError::Setting { .. } | RunError::TooLarge { .. } | RunError::NoRoom { .. } => true,
         RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } | RunError::Busy { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
         RunError::Data(error) => of_data(error),

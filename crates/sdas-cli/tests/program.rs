@@ -47,6 +47,49 @@ fn params_knows_networks_that_people_made() {
 }
 
 #[test]
+fn devices_lists_what_there_is_and_how_to_get_others() {
+    let text = printed(&["devices"]);
+    assert!(text.starts_with("device  name ") && text.contains("\ncpu     the processor, with "), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&printed(&["devices", "--json"])).unwrap();
+    assert_eq!(
+        (json["devices"][0]["device"].as_str(), json["devices"][0]["usable"].as_bool()),
+        (Some("cpu"), Some(true))
+    );
+    assert!(json["devices"][0]["memory"].is_u64() || !cfg!(target_os = "linux"), "{json}");
+    for device in ["wgpu", "cuda"] {
+        let is_missing = json["missing"].as_array().unwrap().iter().any(|missing| missing["device"] == device);
+        let is_listed = json["devices"].as_array().unwrap().iter().any(|listed| listed["device"] == device);
+        assert!(is_missing || is_listed, "{json}");
+    }
+    assert!(text.contains(&format!("\n--device auto takes {}\n", json["auto"].as_str().unwrap())), "{text}");
+    assert!(refused(&["search", "--device", "tpu"], 2).contains("auto, gpu, cpu, wgpu, cuda"));
+}
+
+/// What a build without cards says of them.
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+#[test]
+fn a_card_that_cannot_be_had_is_an_error_before_anything_starts() {
+    let place = tempfile::tempdir().unwrap();
+    let run = place.path().join("run");
+    let search = |device| refused(&["search", "--out", run.to_str().unwrap(), "--device", device], 2);
+    for device in ["wgpu", "cuda"] {
+        let expected = format!(
+            "error: {device}: this build has no {device}; build with it: cargo run --release --features {device} -- …\n"
+        );
+        assert_eq!(search(device), expected);
+    }
+    let text = search("gpu");
+    assert!(text.contains("there is no graphics card to compute on\n  cuda: this build has no cuda"), "{text}");
+    assert!(!run.exists());
+    // What is taken is said, where it is not by its name that it was asked for.
+    let step = ["bench", "step", "--layers", "3", "--channels", "2", "--batch", "2", "--size", "8", "--steps", "1"];
+    let output = sdas(&[&step[..], &["--device", "auto"]].concat());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "computing on cpu, the processor\n");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\nof peak "));
+    assert!(sdas(&step).stderr.is_empty());
+}
+
+#[test]
 fn a_budget_is_kept_told_and_shown() {
     let place = tempfile::tempdir().unwrap();
     let run = place.path().join("run");

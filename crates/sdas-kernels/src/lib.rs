@@ -5,6 +5,7 @@
 //! layers around the cells (preprocessing, stems) are edges of a single operation, so that a whole network is made of
 //! one kind of block whose parameters lie in one flat tensor.
 
+mod cards;
 mod cell;
 mod crew;
 mod edge;
@@ -21,6 +22,7 @@ mod registers;
 mod weights;
 mod width;
 
+pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory};
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};

@@ -104,10 +104,13 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
 }
 
 fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
-    let StepSettings { channels, layers: cells, batch, size, frames, .. } = settings;
+    let StepSettings { phase, channels, layers: cells, batch, size, frames, .. } = settings;
     let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
-    let size = StepSize { keys, channels, cells, batch, extent: [frames, size, size] };
-    size.check(device, |channels, cells, extent| Counts::of(cells, extent, |cells| network(settings, channels, cells)))
+    let size = StepSize { work: phase.into(), keys, channels, cells, batch, extent: [frames, size, size] };
+    size.check(device, |channels, cells, extent| {
+        Counts::of(cells, extent, |cells| network(settings, channels, cells))
+    })?;
+    Ok(())
 }
 
 /// The network whose step is timed.

@@ -9,7 +9,7 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::run::{
     Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, StepSize,
-    extent, forget_peak_memory, load_data, loader, peak_memory,
+    Work, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -73,7 +73,7 @@ pub fn train(
     let loaders = Loaders::new(&recipe, &data)?;
     let extent = extent(&loaders.training);
     architecture.fit(&mut recipe, Sizes::of(&data), extent)?;
-    let mut state = initial(&recipe, architecture, Sizes::of(&data), extent, &context)?;
+    let mut state = initial(&recipe, architecture, Sizes::of(&data), extent, &mut context)?;
     check_auxiliary(&state.network, extent)?;
     if let Some(path) = &recipe.train.initial {
         state.begin_with(path, Sizes::of(&data), &mut context)?;
@@ -91,7 +91,7 @@ pub fn train(
 /// # Errors
 ///
 /// If there is no training to go on with; see [`RunError`].
-pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
     let (folder, last) = Folder::resume(folder, Phase::Train, context.observer)?;
     let mut recipe = folder.recipe()?;
     let (architecture, _) = Architecture::read(&folder)?;
@@ -107,7 +107,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
             (TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, progress)
         }
         None => {
-            let state = initial(&recipe, &architecture, Sizes::of(&data), extent(&loaders.training), &context)?;
+            let state = initial(&recipe, &architecture, Sizes::of(&data), extent(&loaders.training), &mut context)?;
             (state, Progress::begin(Phase::Train, &recipe, &data))
         }
     };
@@ -138,14 +138,18 @@ fn initial(
     architecture: &Architecture,
     sizes: Sizes,
     extent: Extent,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<TrainState, RunError> {
     let TrainSettings { channels, cells, batch, parts, .. } = recipe.train;
     let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
-    let size = StepSize { keys, channels, cells, batch: batch.div_ceil(parts), extent };
-    size.check(&context.device, |channels, cells, extent| {
+    let size =
+        StepSize { work: Work::training(architecture), keys, channels, cells, batch: batch.div_ceil(parts), extent };
+    let room = size.check(&context.device, |channels, cells, extent| {
         architecture.counts(recipe, sizes, (channels, cells), extent)
     })?;
+    if let Some(room) = room {
+        context.observer.notice(&Event::Room(room));
+    }
     let network = architecture.model(recipe, sizes, extent)?;
     Ok(TrainState::new(network, &recipe.train, &context.device))
 }

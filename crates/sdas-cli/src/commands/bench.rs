@@ -1,15 +1,16 @@
 //! `sdas bench`.
 
-use super::{Outcome, say, say_json};
-use crate::arguments::{DeviceName, PhaseName, StepArguments};
+use super::{Outcome, device, say, say_json};
+use crate::arguments::{PhaseName, StepArguments};
 use crate::format::memory;
 use anyhow::bail;
 use sdas::bench::{StepSettings, StepTimes, Width};
+use sdas::device::Device;
 use sdas::run::Phase;
 
 /// Times one step.
 pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
-    let device = sdas::device::choose(arguments.device.name())?;
+    let device = device(arguments.device)?;
     let phase = match arguments.phase {
         PhaseName::Search => Phase::Search,
         PhaseName::Train => Phase::Train,
@@ -34,7 +35,7 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         say_json(&times)?;
     } else {
-        say(&report(&times, arguments.device == DeviceName::Cpu))?;
+        say(&report(&times, device == Device::flex()))?;
     }
     Ok(Outcome::Done)
 }

@@ -2,7 +2,7 @@
 
 mod processes;
 
-use super::{Outcome, data_overrides, note, program, say, say_json};
+use super::{Outcome, data_overrides, device, note, program, say, say_json};
 use crate::arguments::CompareArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -21,7 +21,7 @@ const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajecto
 
 /// Compares methods, or goes on comparing.
 pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
-    let device = sdas::device::choose(arguments.device.name())?;
+    let device = device(arguments.device)?;
     let overrides = data_overrides(&arguments.set, arguments.data.as_deref())?;
     let mut recipe = Recipe::resolve(&arguments.recipe, &overrides)?;
     recipe.train.at = arguments.at.or(recipe.train.at);

@@ -1,6 +1,6 @@
 //! `sdas eval`.
 
-use super::{Outcome, say, say_json};
+use super::{Outcome, device, say, say_json};
 use crate::arguments::EvalArguments;
 use crate::display::Display;
 use crate::format::{percent, thousands};
@@ -10,7 +10,7 @@ use sdas::run::{Context, RunError};
 
 /// Measures a run's network. Ctrl-C needs no care here: there is nothing to save.
 pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
-    let device = sdas::device::choose(arguments.device.name())?;
+    let device = device(arguments.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let evaluation = sdas::evaluate::evaluate(&weighed(arguments)?, arguments.data.as_deref(), context)?;

@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod data;
+mod devices;
 mod draw;
 mod eval;
 mod lookup;
@@ -13,10 +14,11 @@ mod train;
 
 pub(crate) use data::tell;
 
-use crate::arguments::{BenchCommand, Command, DataCommand, RunArguments};
+use crate::arguments::{BenchCommand, Command, DataCommand, DeviceName, RunArguments};
 use crate::display::note;
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
+use sdas::device::{Device, Place};
 use sdas::recipe::BUILTIN;
 use sdas::run::{Ending, RunResult};
 use sdas::schedule::Spending;
@@ -46,6 +48,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         Command::Recipes => recipes(),
     }
 }
@@ -55,6 +58,15 @@ fn recipes() -> anyhow::Result<Outcome> {
     let line = |name: &str, summary: &str| format!("{name:width$}  {summary}\n");
     say(&BUILTIN.iter().map(|builtin| line(builtin.name, builtin.summary())).collect::<String>())?;
     Ok(Outcome::Done)
+}
+
+/// The device of that name; which one it is is said unless it is the processor by its name.
+fn device(name: DeviceName) -> anyhow::Result<Device> {
+    let place = Place::resolve(name.name())?;
+    if name != DeviceName::Cpu {
+        note(&format!("computing on {place}"));
+    }
+    Ok(place.device())
 }
 
 /// Writes to standard output; unlike `print!`, a closed pipe is an error and no panic.

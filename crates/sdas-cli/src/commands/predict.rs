@@ -1,6 +1,6 @@
 //! `sdas predict`.
 
-use super::{Outcome, say, say_json};
+use super::{Outcome, device, say, say_json};
 use crate::arguments::PredictArguments;
 use crate::display::Display;
 use crate::format::percent;
@@ -10,7 +10,7 @@ use sdas::run::Context;
 
 /// Names the most probable classes of every file.
 pub(crate) fn run(arguments: &PredictArguments) -> anyhow::Result<Outcome> {
-    let device = sdas::device::choose(arguments.device.name())?;
+    let device = device(arguments.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let mut predictions = sdas::evaluate::predict(&arguments.run, &arguments.files, context)?;

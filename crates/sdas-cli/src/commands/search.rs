@@ -1,6 +1,6 @@
 //! `sdas search`.
 
-use super::{Outcome, conclude, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, device, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::SearchArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Searches, or goes on searching.
 pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
     let SearchArguments { recipe, run } = arguments;
-    let device = sdas::device::choose(run.device.name())?;
+    let device = device(run.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {

@@ -1,6 +1,6 @@
 //! `sdas train`.
 
-use super::{Outcome, conclude, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, device, free_folder, overrides, program, shell_word, summary};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Trains, or goes on training.
 pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
     let TrainArguments { network, recipe, weights, run } = arguments;
-    let device = sdas::device::choose(run.device.name())?;
+    let device = device(run.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {

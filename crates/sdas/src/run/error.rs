@@ -171,6 +171,23 @@ pub enum RunError {
         /// What sets that.
         by: &'static str,
     },
+    /// A batch for which a graphics card has not the memory.
+    #[error(
+        "{key}: is {batch}, but such a step needs about {needs} of the card's memory, which has {has}\n  remedy: {}",
+        remedy(key, *largest)
+    )]
+    NoRoom {
+        /// The batch's key.
+        key: &'static str,
+        /// Its value.
+        batch: usize,
+        /// What a step needs.
+        needs: String,
+        /// What there is.
+        has: String,
+        /// The largest batch that fits.
+        largest: usize,
+    },
     /// The loss or a gradient is not a number any more.
     #[error(
         "{what} is not finite at step {step} (epoch {epoch}); checkpoints written before stay valid\n  remedy: a smaller {key}, for example half of it, or a smaller clip"
@@ -197,4 +214,13 @@ pub enum RunError {
         /// What it said before.
         log: PathBuf,
     },
+}
+
+/// What to do about a batch that does not fit a card.
+fn remedy(key: &str, largest: usize) -> String {
+    match largest {
+        0 => "make the network smaller; not one sample fits".to_owned(),
+        _ if key.starts_with("--") => format!("{key} {largest} is the largest that fits, or make the network smaller"),
+        _ => format!("--set {key}={largest} is the largest that fits, or make the network smaller"),
+    }
 }

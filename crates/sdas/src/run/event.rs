@@ -1,6 +1,6 @@
 //! What is told while a run goes on.
 
-use super::CheckpointError;
+use super::{CheckpointError, Room};
 use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
@@ -74,6 +74,8 @@ pub enum Event<'a> {
         /// What was not.
         differences: &'a [Mismatch],
     },
+    /// The run will compute on a graphics card, and this is what it needs of its memory.
+    Room(Room),
     /// The run begins, or goes on after `epoch` epochs and some steps.
     Started {
         /// Which kind.

@@ -1,6 +1,6 @@
 //! Memory: what this process has had, and what it may have, where the system tells (Linux).
 
-use super::RunError;
+use super::{Room, RunError, Work};
 use crate::network::Counts;
 use burn::tensor::Device;
 use sdas_kernels::Extent;
@@ -12,6 +12,11 @@ pub fn peak_memory() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// The most bytes of memory that this process can have.
+pub(crate) fn memory_limit() -> Option<u64> {
+    Bound::under(Path::new("/")).map(|bound| bound.bytes)
 }
 
 /// Begins anew to measure [`peak_memory`], from what is in use now; where the system cannot, the peak goes on to be that of
@@ -86,6 +91,8 @@ fn of_group(root: &Path, line: &str, swap: u64) -> Option<u64> {
 /// The sizes of a step of training: channels, cells, samples of a batch, frames and side of a sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepSize {
+    /// How a graphics card goes about it.
+    pub(crate) work: Work,
     /// What each is called in the recipe or on the command line.
     pub(crate) keys: [&'static str; 5],
     pub(crate) channels: usize,
@@ -98,21 +105,25 @@ pub(crate) struct StepSize {
 const USUAL: [usize; 5] = [16, 8, 64, 16, 224];
 
 impl StepSize {
-    /// Says that a step of these sizes is not impossible on this machine, before anything is built for it. `counts` are those
-    /// of the network of so many channels and cells, for samples of such a size.
+    /// Says that a step of these sizes is not impossible on this machine, before anything is built for it, and what room it
+    /// needs on a graphics card. `counts` are those of the network of so many channels and cells, for samples of such a size.
     ///
     /// # Errors
     ///
-    /// [`RunError::TooLarge`] with the key that is furthest from the usual.
+    /// [`RunError::TooLarge`] with the key that is furthest from the usual, [`RunError::NoRoom`] with the largest batch for
+    /// which there would be room on the card.
     pub(crate) fn check(
         &self,
         device: &Device,
         counts: impl Fn(usize, usize, Extent) -> Counts,
-    ) -> Result<(), RunError> {
+    ) -> Result<Option<Room>, RunError> {
         let [_, height, width] = self.extent;
         self.check_within(Bound::under(Path::new("/")), |[channels, cells, batch, frames, side]| {
             step_bytes(counts(channels, cells, [frames, height.min(side), width.min(side)]), batch, device)
-        })
+        })?;
+        let Some(memory) = sdas_kernels::card_memory(device) else { return Ok(None) };
+        let counts = counts(self.channels, self.cells, self.extent);
+        Room::find(self.work, &counts, (self.keys[2], self.batch), memory).map(Some)
     }
 
     fn check_within(&self, bound: Option<Bound>, needs: impl Fn([usize; 5]) -> f64) -> Result<(), RunError> {
@@ -143,7 +154,7 @@ fn step_bytes(counts: Counts, batch: usize, device: &Device) -> f64 {
 }
 
 /// As people read it.
-fn bytes_text(bytes: f64) -> String {
+pub(super) fn bytes_text(bytes: f64) -> String {
     const UNITS: [&str; 6] = ["MiB", "GiB", "TiB", "PiB", "EiB", "ZiB"];
     let (mut value, mut unit) = (bytes / f64::from(1 << 20), 0);
     while value >= 1000.0 && unit + 1 < UNITS.len() {
@@ -155,6 +166,7 @@ fn bytes_text(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Phase;
     use std::fs;
 
     const GIB: u64 = 1 << 30;
@@ -230,7 +242,7 @@ mod tests {
         let bound = Some(Bound { bytes: 6 * GIB, by: "the limit" });
         let check = |channels, cells, batch| {
             let keys = ["channels", "cells", "batch", "frames", "side"];
-            let size = StepSize { keys, channels, cells, batch, extent: [1, 8, 32] };
+            let size = StepSize { work: Work::from(Phase::Search), keys, channels, cells, batch, extent: [1, 8, 32] };
             let needs = |values: [usize; 5]| values.map(|value| value as f64).iter().product::<f64>() * 32768.0;
             size.check_within(bound, needs).map_err(|error| error.to_string())
         };

@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod folder;
 mod memory;
+mod room;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
@@ -14,7 +15,9 @@ pub use error::RunError;
 pub use event::{CellRecord, Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::Folder;
 pub use memory::peak_memory;
-pub(crate) use memory::{StepSize, forget_peak_memory};
+pub(crate) use memory::{StepSize, forget_peak_memory, memory_limit};
+pub use room::Room;
+pub(crate) use room::Work;
 
 use crate::genotype::Genotype;
 use crate::schedule::{CollapseRecord, Spending};

@@ -30,12 +30,12 @@ const REMEMBERED: usize = 4;
 /// # Errors
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
-pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+pub fn search(mut recipe: Recipe, folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
     Folder::check_free(folder)?;
     let seed = recipe.search.seed;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
-    let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &context)?;
+    let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
     let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
     let progress = Progress::begin(Phase::Search, &recipe, &data);
     // Last: a run that cannot begin leaves no folder.
@@ -48,7 +48,7 @@ pub fn search(mut recipe: Recipe, folder: &Path, context: Context<'_>) -> Result
 /// # Errors
 ///
 /// If there is no search to go on with; see [`RunError`].
-pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
     let (folder, last) = Folder::resume(folder, Phase::Search, context.observer)?;
     let mut recipe = folder.recipe()?;
     let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
@@ -64,7 +64,7 @@ pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
         }
         // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
         None => {
-            let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &context)?;
+            let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
             (state, Progress::begin(Phase::Search, &recipe, &data))
         }
     };

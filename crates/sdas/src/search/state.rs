@@ -7,7 +7,7 @@ use crate::genotype::Genotype;
 use crate::network::{Counts, Network, NetworkShape};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
-use crate::run::{Checkpoint, CheckpointError, Context, Folder, RunError, Sizes, StepSize};
+use crate::run::{Checkpoint, CheckpointError, Context, Event, Folder, Room, RunError, Sizes, StepSize, Work};
 use crate::schedule::{Costs, Plan};
 use crate::space::{Candidates, CellKind};
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
@@ -17,11 +17,12 @@ use sdas_kernels::{Extent, Recorded};
 use std::path::Path;
 
 /// Whether the machine can have the memory for a step on samples of this size.
-fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<(), RunError> {
+fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<Option<Room>, RunError> {
     let (candidates, shape) = (candidates(recipe)?, shape(recipe, sizes));
     let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
-    StepSize { keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
+    let work = Work::search(&recipe.search, candidates.space);
+    StepSize { work, keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
         step_counts(recipe.search.relaxation, &candidates, SupernetShape { channels, cells, ..shape }, extent)
     })
 }
@@ -111,9 +112,11 @@ pub(super) fn initial(
     recipe: &Recipe,
     sizes: Sizes,
     extent: Extent,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<SearchState, RunError> {
-    check_room(recipe, sizes, extent, &context.device)?;
+    if let Some(room) = check_room(recipe, sizes, extent, &context.device)? {
+        context.observer.notice(&Event::Room(room));
+    }
     let supernet = supernet(recipe, sizes)?;
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);

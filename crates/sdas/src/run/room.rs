@@ -1,0 +1,227 @@
+//! Room for a run's steps on a graphics card.
+
+use super::memory::bytes_text;
+use super::{Phase, RunError};
+use crate::architecture::Architecture;
+use crate::network::Counts;
+use crate::recipe::SearchSettings;
+use crate::search::Order;
+use crate::space::{Output, Space};
+use crate::supernet::Relaxation;
+use sdas_kernels::CardMemory;
+
+/// What a step needs of a card's memory, and what there is of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that it needs, estimated from the sizes: as much as it will be, or up to a quarter more; for networks that people
+    /// made up to a half more, and twice as much where operations are drawn.
+    pub needs: u64,
+    /// What the card has.
+    pub memory: CardMemory,
+}
+
+impl Room {
+    /// That of steps of `batch` samples, which is called `key`, for a network of such counts.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoRoom`] where it is known that there is not enough, with the largest batch for which there is.
+    pub(super) fn find(
+        work: Work,
+        counts: &Counts,
+        (key, batch): (&'static str, usize),
+        memory: CardMemory,
+    ) -> Result<Room, RunError> {
+        let needs = work.bytes(counts, batch);
+        let Some(has) = memory.free.or(memory.total).filter(|has| needs > *has as f64) else {
+            return Ok(Room { needs: needs as u64, memory });
+        };
+        let [none, one] = [0, 1].map(|batch| work.bytes(counts, batch));
+        let largest = ((has as f64 - none) / (one - none)).max(0.0) as usize;
+        let has = match memory.free.zip(memory.total) {
+            Some((free, total)) => format!("{} free of {}", bytes_text(free as f64), bytes_text(total as f64)),
+            None => bytes_text(has as f64),
+        };
+        Err(RunError::NoRoom { key, batch, needs: bytes_text(needs), has, largest })
+    }
+}
+
+/// A step as a graphics card goes about it. All numbers are measured (see the test), for memory is taken in pools of sizes
+/// that only the allocator knows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Work {
+    /// Passes that keep what they work on to themselves, as each does that is recorded.
+    passes: f64,
+    /// What a pass has at once, as a multiple of the results that it keeps for the way back.
+    results: f64,
+    /// Copies of the weights, their gradients and momenta, for each pass.
+    weights: f64,
+    /// MiB that are always there, for each pass.
+    always: f64,
+}
+
+impl Work {
+    /// The first order's search of cells that go by phase: a pass for α, and one for the weights.
+    const SEARCH: Work = Work { passes: 2.0, results: 1.3, weights: 4.0, always: 32.0 };
+    /// A training of such cells.
+    const TRAIN: Work = Work { passes: 1.0, results: 1.2, weights: 4.0, always: 56.0 };
+    /// A search of cells that go edge by edge.
+    const EDGES: Work = Work { results: 2.2, always: 120.0, ..Work::SEARCH };
+
+    /// A step of a search.
+    pub(crate) fn search(settings: &SearchSettings, space: &Space) -> Work {
+        let work = match settings.relaxation {
+            _ if !goes_by_phase(space) => Work::EDGES,
+            // Out of Burn's operations, on a part of the channels.
+            Relaxation::Partial { .. } => Work { results: 2.0, ..Work::SEARCH },
+            // Never recorded, since it is another one every time; some draws keep much more than others.
+            Relaxation::GumbelHard { .. } => Work { passes: 1.0, results: 4.2, ..Work::SEARCH },
+            Relaxation::Softmax {} | Relaxation::Gumbel { .. } => Work::SEARCH,
+        };
+        match settings.order {
+            Order::First => work,
+            Order::Second => Work { passes: 1.5 * work.passes, ..work },
+        }
+    }
+
+    /// A step of the training of a cell's network, or of one that people made, which is computed by Burn's operations.
+    pub(crate) fn training(architecture: &Architecture) -> Work {
+        match architecture.genotype() {
+            Some(genotype) if goes_by_phase(genotype.space) => Work::TRAIN,
+            Some(_) => Work { results: 2.4, ..Work::TRAIN },
+            None => Work { results: 5.5, weights: 12.0, ..Work::TRAIN },
+        }
+    }
+
+    /// Bytes of a card's memory that it takes.
+    fn bytes(self, counts: &Counts, batch: usize) -> f64 {
+        let parameters = counts.parameters as f64 + counts.auxiliary_parameters as f64;
+        let kept = batch as f64 * counts.activations as f64;
+        self.passes * (4.0 * (self.results * kept + self.weights * parameters) + self.always * f64::from(1 << 20))
+    }
+}
+
+/// A step as `sdas bench` times it.
+impl From<Phase> for Work {
+    fn from(phase: Phase) -> Work {
+        match phase {
+            Phase::Search => Work::SEARCH,
+            Phase::Train => Work::TRAIN,
+        }
+    }
+}
+
+/// Whether a card computes all edges together that read one state: those of cells of two inputs and four nodes side by side.
+fn goes_by_phase(space: &Space) -> bool {
+    space.inputs == 2 && space.nodes == 4 && space.output == Output::Nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genotype::published;
+    use crate::network::{Network, NetworkShape, Stem};
+    use crate::space::{Candidates, IMAGE, NB201, VIDEO};
+    use crate::supernet::SupernetShape;
+
+    const MIB: f64 = (1 << 20) as f64;
+    const UNKNOWN: CardMemory = CardMemory { total: None, free: None };
+
+    /// Those of the network whose steps `sdas bench step` times.
+    fn counts(phase: Phase, [channels, cells, frames, side]: [usize; 4]) -> Counts {
+        let extent = [frames, side, side];
+        let network = match phase {
+            Phase::Search => {
+                let (space, stem_stride) = if frames > 1 { (&VIDEO, [1, 2, 2]) } else { (&IMAGE, [1; 3]) };
+                let shape = SupernetShape { channels, cells, classes: 10, inputs: 3, stem_stride, share: 1 };
+                Network::supernet(&Candidates::whole(space), shape)
+            }
+            Phase::Train => {
+                let stem = Stem::Cifar;
+                let shape = NetworkShape { channels, cells, classes: 10, inputs: 3, stem, auxiliary: false };
+                Network::derived(&published("darts_v2").unwrap(), shape)
+            }
+        };
+        network.counts(extent)
+    }
+
+    #[test]
+    fn the_estimate_is_what_was_measured_or_a_quarter_more() {
+        // MiB that `sdas bench step --device cuda` had of a driver that counts what is asked of it: phase, channels, cells,
+        // frames, side; batch; measured.
+        let measured = [
+            (Phase::Search, [16, 8, 1, 32], 64, 4114.0),
+            (Phase::Search, [16, 8, 1, 32], 16, 1112.0),
+            (Phase::Search, [16, 8, 1, 32], 4, 366.0),
+            (Phase::Search, [8, 8, 1, 32], 64, 2086.0),
+            (Phase::Search, [36, 8, 1, 32], 16, 2784.0),
+            (Phase::Search, [16, 20, 1, 32], 16, 2758.0),
+            (Phase::Search, [16, 3, 1, 32], 64, 1928.0),
+            (Phase::Search, [16, 8, 1, 64], 16, 4114.0),
+            (Phase::Search, [8, 5, 16, 112], 16, 23604.0),
+            (Phase::Search, [8, 5, 8, 64], 4, 1006.0),
+            (Phase::Search, [16, 8, 16, 64], 4, 6437.0),
+            (Phase::Train, [36, 20, 1, 32], 96, 3510.0),
+            (Phase::Train, [36, 20, 1, 32], 16, 637.0),
+            (Phase::Train, [16, 8, 1, 32], 64, 498.0),
+            (Phase::Train, [16, 8, 1, 64], 64, 1898.0),
+        ];
+        for (phase, sizes, batch, measured) in measured {
+            let room = Room::find(phase.into(), &counts(phase, sizes), ("batch", batch), UNKNOWN).unwrap();
+            let ratio = room.needs as f64 / MIB / measured;
+            assert!((1.0..1.25).contains(&ratio), "{phase} {sizes:?} {batch}: {ratio:.3} of {measured} MiB");
+        }
+    }
+
+    #[test]
+    fn what_a_card_does_in_another_way_has_numbers_of_its_own() {
+        let settings = |relaxation, order| SearchSettings { relaxation, order, ..SearchSettings::default() };
+        let (softmax, drawn) = (Relaxation::Softmax {}, Relaxation::GumbelHard { from: 10.0, to: 0.1 });
+        let search = |relaxation, order, space| Work::search(&settings(relaxation, order), space);
+        assert_eq!(search(softmax, Order::First, &IMAGE), Work::SEARCH);
+        assert_eq!(search(softmax, Order::First, &VIDEO), Work::SEARCH);
+        assert_eq!(search(softmax, Order::Second, &IMAGE).passes, 3.0);
+        assert_eq!(search(softmax, Order::First, &NB201), Work::EDGES);
+        assert_eq!(search(drawn, Order::First, &IMAGE).passes, 1.0);
+        let partial = search(Relaxation::Partial { share: 4 }, Order::First, &IMAGE);
+        assert!(partial.results > Work::SEARCH.results && partial.passes == 2.0);
+        let training = |name: &str| Work::training(&Architecture::resolve(name).unwrap());
+        assert_eq!(training("darts_v2"), Work::TRAIN);
+        assert!(
+            training("resnet20").results > Work::TRAIN.results && training("resnet20").weights > Work::TRAIN.weights
+        );
+    }
+
+    #[test]
+    fn more_of_anything_needs_more_room() {
+        let needs = |sizes, batch| Work::SEARCH.bytes(&counts(Phase::Search, sizes), batch);
+        let one = needs([8, 4, 2, 16], 4);
+        for (sizes, batch) in
+            [([12, 4, 2, 16], 4), ([8, 5, 2, 16], 4), ([8, 4, 3, 16], 4), ([8, 4, 2, 20], 4), ([8, 4, 2, 16], 5)]
+        {
+            assert!(needs(sizes, batch) > one, "{sizes:?} {batch}");
+        }
+    }
+
+    #[test]
+    fn a_batch_without_room_is_refused_with_the_largest_that_has_it() {
+        let counts = counts(Phase::Search, [16, 8, 1, 32]);
+        let find =
+            |batch, total, free| Room::find(Work::SEARCH, &counts, ("search.batch", batch), CardMemory { total, free });
+        let gib = |count: u64| Some(count << 30);
+        assert!(
+            find(64, gib(8), gib(6)).is_ok()
+                && find(64, gib(8), None).is_ok()
+                && find(usize::MAX >> 20, None, None).is_ok()
+        );
+        let Err(RunError::NoRoom { largest, .. }) = find(512, gib(8), gib(6)) else { panic!("there is no such room") };
+        assert!(largest > 64 && find(largest, gib(8), gib(6)).is_ok());
+        assert!(find(largest + 1, gib(8), gib(6)).is_err());
+        let text = find(512, gib(8), gib(6)).unwrap_err().to_string();
+        assert!(text.starts_with("search.batch: is 512, but such a step needs about 34."), "{text}");
+        assert!(text.contains(" GiB of the card's memory, which has 6.0 GiB free of 8.0 GiB\n  remedy: "), "{text}");
+        assert!(text.contains(&format!("search.batch={largest}")), "{text}");
+        let text = find(512, Some(1 << 20), None).unwrap_err().to_string();
+        assert!(text.contains("not one sample"), "{text}");
+    }
+}
