@@ -19,6 +19,7 @@ mod peak;
 mod portable;
 mod recorded;
 mod registers;
+mod usage;
 mod weights;
 mod width;
 
@@ -30,6 +31,7 @@ pub use fused::{Descending, Descent, approach, norm, release_memory};
 pub use linear::linear;
 pub use peak::{peak_bandwidth, peak_operations};
 pub use recorded::{Recorded, Values};
+pub use usage::{device_memory, launches};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;
 

@@ -1,17 +1,39 @@
-//! What this machine could do at best, measured: what a kernel's speed is a share of.
+//! What a device could do at best, measured: what a kernel's speed is a share of.
 
 use crate::crew::each;
 use crate::lanes::{LANES, Lanes};
 use crate::registers::Registers;
 use crate::width::{Task, Width, run};
+use burn::tensor::Device;
 use std::hint::black_box;
 use std::time::Instant;
 
 /// Times that each measurement is taken; the best counts.
 const TRIALS: usize = 7;
 
-/// Floating-point operations a second of fused multiply-adds in registers, over all threads; a multiply-add counts as two.
-pub fn peak_operations() -> f64 {
+/// Floating-point operations a second of fused multiply-adds in registers, over all of a device; a multiply-add counts as two.
+pub fn peak_operations(device: &Device) -> f64 {
+    #[cfg(feature = "gpu")]
+    if let Some(operations) = crate::gpu::peak::operations(device) {
+        return operations;
+    }
+    #[cfg(not(feature = "gpu"))]
+    let _ = device;
+    processor_operations()
+}
+
+/// Bytes a second between a device's memory and what computes on it, read and written bytes counted.
+pub fn peak_bandwidth(device: &Device) -> f64 {
+    #[cfg(feature = "gpu")]
+    if let Some(bandwidth) = crate::gpu::peak::bandwidth(device) {
+        return bandwidth;
+    }
+    #[cfg(not(feature = "gpu"))]
+    let _ = device;
+    processor_bandwidth()
+}
+
+fn processor_operations() -> f64 {
     const ROUNDS: usize = 2_000_000;
     let threads = rayon::current_num_threads();
     let accumulators = |width| {
@@ -24,9 +46,8 @@ pub fn peak_operations() -> f64 {
     operations / best(|| each(0..threads, |_| run(width, Chains { rounds: ROUNDS, accumulators: &mut 0 })))
 }
 
-/// Bytes a second between memory and the cores, over all threads: `a = b + s c` on arrays beyond every cache, read and
-/// written bytes counted (McCalpin's STREAM).
-pub fn peak_bandwidth() -> f64 {
+/// Over all threads, `a = b + s c` on arrays beyond every cache (McCalpin's STREAM).
+fn processor_bandwidth() -> f64 {
     const LENGTH: usize = 1 << 24;
     let (b, c) = (vec![1.0f32; LENGTH], vec![2.0f32; LENGTH]);
     let mut a = vec![0.0f32; LENGTH];
@@ -43,7 +64,7 @@ pub fn peak_bandwidth() -> f64 {
 }
 
 /// The shortest of several runs, in seconds.
-fn best(mut body: impl FnMut()) -> f64 {
+pub(crate) fn best(mut body: impl FnMut()) -> f64 {
     let mut time = || {
         let start = Instant::now();
         body();

@@ -1,4 +1,4 @@
-//! The time of one step on random pictures, and what share of the machine's best that is.
+//! The time of one step on random pictures, and what share of the device's best that is.
 
 use crate::architecture::Model;
 use crate::batch::DeviceBatch;
@@ -61,12 +61,30 @@ pub struct StepTimes {
     pub operations: f64,
     /// Operations a second in the median step.
     pub operations_per_second: f64,
-    /// What the machine does in registers alone.
+    /// What the device does in registers alone.
     pub peak_operations_per_second: f64,
-    /// Bytes a second between memory and the cores at best.
+    /// Bytes between memory and what computes, in the least that a step needs: what is kept for the way back is written, read
+    /// by what comes next, and read on the way back. Caches may hold a part of it.
+    pub bytes: f64,
+    /// Those bytes a second in the median step.
+    pub bandwidth: f64,
+    /// Bytes a second between the device's memory and what computes, at best.
     pub peak_bandwidth: f64,
     /// The most bytes of memory that the process has had, where the system tells.
     pub peak_memory: Option<u64>,
+    /// What it has of a graphics card, if it computes there.
+    pub card: Option<Card>,
+}
+
+/// What a step has of a graphics card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Card {
+    /// Kernels that a step launches where nothing is recorded yet.
+    pub launches: usize,
+    /// Kernels that the host launches one by one in the last step; the others are repeated from recordings.
+    pub launches_by_host: usize,
+    /// Bytes of its memory that the process has taken after all steps.
+    pub memory: u64,
 }
 
 /// Times steps on `device`.
@@ -87,8 +105,10 @@ pub fn step(settings: StepSettings, device: &Device) -> Result<StepTimes, RunErr
 fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     let mut times =
         if settings.portable { sdas_kernels::portably(|| timed(settings, device)) } else { timed(settings, device) };
-    // Before the machine's own peaks, whose arrays are none of the step's memory.
+    // Before the device's own peaks, whose arrays are none of the step's memory.
     let peak_memory = peak_memory();
+    let [launches, launches_by_host] = times.launches;
+    let card = sdas_kernels::device_memory(device).map(|memory| Card { launches, launches_by_host, memory });
     times.seconds.sort_by(f64::total_cmp);
     let median_seconds = times.seconds[times.seconds.len() / 2];
     StepTimes {
@@ -97,9 +117,12 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
         min_seconds: times.seconds[0],
         operations: times.operations,
         operations_per_second: times.operations / median_seconds,
-        peak_operations_per_second: sdas_kernels::peak_operations(),
-        peak_bandwidth: sdas_kernels::peak_bandwidth(),
+        peak_operations_per_second: sdas_kernels::peak_operations(device),
+        bytes: times.bytes,
+        bandwidth: times.bytes / median_seconds,
+        peak_bandwidth: sdas_kernels::peak_bandwidth(device),
         peak_memory,
+        card,
     }
 }
 
@@ -141,6 +164,9 @@ fn space(frames: usize) -> (&'static Space, Extent) {
 struct Times {
     seconds: Vec<f64>,
     operations: f64,
+    bytes: f64,
+    /// Of the first step and of the last.
+    launches: [usize; 2],
 }
 
 const CLASSES: usize = 10;
@@ -148,13 +174,13 @@ const CLASSES: usize = 10;
 fn timed(settings: StepSettings, device: &Device) -> Times {
     let StepSettings { phase, channels, layers: cells, batch, size, frames, steps, .. } = settings;
     let extent = [frames, size, size];
-    let multiply_adds: usize;
+    let counts: Counts;
     let mut one: Box<dyn FnMut(usize, [sdas_data::Batch; 2])> = match phase {
         Phase::Search => {
             let (space, stem_stride) = space(frames);
             let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 };
             let supernet = Supernet::new(Candidates::whole(space), shape);
-            multiply_adds = supernet.network.counts(extent).multiply_adds;
+            counts = supernet.network.counts(extent);
             let weights = supernet.network.initial_weights(1, device);
             let statistics = supernet.network.initial_statistics(device);
             let alpha = Alpha::new(&supernet.candidates, 1);
@@ -172,7 +198,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
         Phase::Train => {
             assert_eq!(frames, 1, "a training step is timed on pictures");
             let network = network(settings, channels, cells);
-            multiply_adds = network.counts(extent).multiply_adds;
+            counts = network.counts(extent);
             let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
             let mut state = TrainState::new(Model::Cells(network), &settings, device);
             Box::new(move |step, [batch, _]| {
@@ -183,19 +209,29 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
         }
     };
     let halves = |step| [0, 1].map(|half| random_batch(batch, extent, [step, half]));
-    one(0, halves(0));
-    let time = |step| {
+    let mut time = |step| {
         let halves = halves(step);
-        let start = Instant::now();
-        one(step, halves);
-        start.elapsed().as_secs_f64()
+        sdas_kernels::launches(|| {
+            let start = Instant::now();
+            one(step, halves);
+            device.sync().expect("a device that has just computed still does");
+            start.elapsed().as_secs_f64()
+        })
     };
-    let seconds = (1..=steps.max(1)).map(time).collect();
-    let passes = match phase {
-        Phase::Search => 2.0 + 3.0,
-        Phase::Train => 3.0,
+    let (_, first) = time(0);
+    let (seconds, launches): (Vec<f64>, Vec<usize>) = (1..=steps.max(1)).map(time).unzip();
+    let last = launches[launches.len() - 1];
+    // Of the network, and of those the ones that go there and back.
+    let (passes, both_ways) = match phase {
+        Phase::Search => (2.0 + 3.0, 2.0),
+        Phase::Train => (3.0, 1.0),
     };
-    Times { seconds, operations: 2.0 * passes * (batch * multiply_adds) as f64 }
+    Times {
+        seconds,
+        operations: 2.0 * passes * (batch * counts.multiply_adds) as f64,
+        bytes: 3.0 * both_ways * (size_of::<f32>() * batch * counts.activations) as f64,
+        launches: [first, last],
+    }
 }
 
 /// Uniform noise of mean 0 and variance 1, and random labels.

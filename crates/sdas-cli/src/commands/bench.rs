@@ -5,7 +5,6 @@ use crate::arguments::{PhaseName, StepArguments};
 use crate::format::memory;
 use anyhow::bail;
 use sdas::bench::{StepSettings, StepTimes, Width};
-use sdas::device::Device;
 use sdas::run::Phase;
 
 /// Times one step.
@@ -35,31 +34,86 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         say_json(&times)?;
     } else {
-        say(&report(&times, device == Device::flex()))?;
+        say(&report(&times))?;
     }
     Ok(Outcome::Done)
 }
 
-/// What can be done at best is measured on the processor, and says nothing of another device.
-fn report(times: &StepTimes, is_cpu: bool) -> String {
+fn report(times: &StepTimes) -> String {
     let giga = |value: f64| value / 1e9;
-    let peak = times.peak_memory.map_or(String::new(), |bytes| format!("memory     {} at most\n", memory(bytes)));
-    let share = format!(
-        "of peak    {:.1} % of {:.0} GFLOP/s of fused multiply-add ({}); memory moves {:.1} GB/s at best\n",
-        100.0 * times.operations_per_second / times.peak_operations_per_second,
-        giga(times.peak_operations_per_second),
-        times.settings.width.name(),
-        giga(times.peak_bandwidth),
-    );
+    let peak = times.peak_memory.map(|bytes| format!("{} at most", memory(bytes)));
+    let width = format!(" ({})", times.settings.width.name());
+    let (launches, memory) = match times.card {
+        None => (String::new(), peak),
+        Some(card) => (
+            format!("launches   {} a step, {} of them one by one\n", card.launches, card.launches_by_host),
+            Some(format!("{} of the card's", memory(card.memory))),
+        ),
+    };
     format!(
         "step       {:.4} s (median of {}; the fastest {:.4} s)\n\
-         work       {:.1} GFLOP, {:.1} GFLOP/s\n\
-         {}{peak}",
+         work       {:.1} GFLOP; {:.1} GFLOP/s are {:.1} % of {:.0} in fused multiply-adds{}\n\
+         traffic    {:.1} GB at least; {:.1} GB/s are {:.1} % of {:.1} between memory and {}\n\
+         {launches}{}",
         times.median_seconds,
         times.settings.steps,
         times.min_seconds,
         giga(times.operations),
         giga(times.operations_per_second),
-        if is_cpu { share.as_str() } else { "" },
+        100.0 * times.operations_per_second / times.peak_operations_per_second,
+        giga(times.peak_operations_per_second),
+        if times.card.is_none() { width.as_str() } else { "" },
+        giga(times.bytes),
+        giga(times.bandwidth),
+        100.0 * times.bandwidth / times.peak_bandwidth,
+        giga(times.peak_bandwidth),
+        if times.card.is_none() { "the cores" } else { "the card" },
+        memory.map_or(String::new(), |memory| format!("memory     {memory}\n")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdas::bench::Card;
+
+    #[test]
+    fn a_step_is_held_against_the_best_of_its_device() {
+        let settings = StepSettings {
+            phase: Phase::Search,
+            channels: 16,
+            layers: 8,
+            batch: 64,
+            size: 32,
+            frames: 1,
+            steps: 5,
+            portable: false,
+            width: Width::Plain,
+        };
+        let mut times = StepTimes {
+            settings,
+            median_seconds: 0.5,
+            min_seconds: 0.4,
+            operations: 200e9,
+            operations_per_second: 400e9,
+            peak_operations_per_second: 1600e9,
+            bytes: 10e9,
+            bandwidth: 20e9,
+            peak_bandwidth: 200e9,
+            peak_memory: Some(1 << 30),
+            card: None,
+        };
+        let own = "step       0.5000 s (median of 5; the fastest 0.4000 s)\n\
+                   work       200.0 GFLOP; 400.0 GFLOP/s are 25.0 % of 1600 in fused multiply-adds (plain)\n\
+                   traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the cores\n\
+                   memory     1.0 GiB at most\n";
+        assert_eq!(report(&times), own);
+        times.card = Some(Card { launches: 1885, launches_by_host: 22, memory: 3 << 29 });
+        let on_card = "step       0.5000 s (median of 5; the fastest 0.4000 s)\n\
+                       work       200.0 GFLOP; 400.0 GFLOP/s are 25.0 % of 1600 in fused multiply-adds\n\
+                       traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the card\n\
+                       launches   1885 a step, 22 of them one by one\n\
+                       memory     1.5 GiB of the card's\n";
+        assert_eq!(report(&times), on_card);
+    }
 }

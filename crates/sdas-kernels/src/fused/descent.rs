@@ -52,10 +52,12 @@ impl Descent {
             Some(flat) => self.fused(&flat, &tensors.iter().map(|one| &one.undecayed[..]).collect::<Vec<_>>()),
             None => {
                 #[cfg(feature = "gpu")]
-                if !is_portable() && !self.nesterov && tensors.iter().all(|tensor| tensor.undecayed.is_empty()) {
-                    if let Some(after) = crate::gpu::step(self, &tensors) {
-                        return after;
-                    }
+                if !is_portable()
+                    && !self.nesterov
+                    && tensors.iter().all(|tensor| tensor.undecayed.is_empty())
+                    && let Some(after) = crate::gpu::step(self, &tensors)
+                {
+                    return after;
                 }
                 tensors.into_iter().map(|tensors| self.portable(tensors)).collect()
             }

@@ -118,7 +118,10 @@ pub(super) fn copy(client: &Client, from: &Buffer, to: &Buffer, count: usize) {
     }
 }
 
-static UPLOADED: LazyLock<Mutex<HashMap<(u64, Vec<i32>), Buffer>>> = LazyLock::new(Mutex::default);
+/// Places by their device.
+type Uploaded = HashMap<(u64, Vec<i32>), Buffer>;
+
+static UPLOADED: LazyLock<Mutex<Uploaded>> = LazyLock::new(Mutex::default);
 
 /// Places on the device, where the same few are asked for over and over.
 fn uploaded(client: &Client, places: Vec<usize>) -> Buffer {

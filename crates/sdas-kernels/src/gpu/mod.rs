@@ -10,13 +10,16 @@ mod arena;
 mod extension;
 mod flat;
 mod kernels;
+pub(crate) mod peak;
 mod phase;
 mod record;
 mod run;
 mod table;
+mod usage;
 
 pub(crate) use flat::{approach, norm, step};
 pub(crate) use record::Recorder;
+pub(crate) use usage::{launches, memory};
 
 use crate::fused::{Plan, Shape};
 use crate::{Edge, Expression, Link};

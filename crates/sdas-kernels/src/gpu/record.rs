@@ -53,7 +53,11 @@ impl Recorder {
                 self.stages.insert(name, Stage::Done);
             }
             Some(Stage::Done) => {
-                let recording = self.arena.within(|| Recording::new(&like, inputs, compute));
+                let mut recording = Recording::new(&like, inputs, &compute, Some(&self.arena));
+                if recording.is_none() {
+                    self.arena = Arena::default();
+                    recording = Recording::new(&like, inputs, &compute, None);
+                }
                 self.stages.insert(name, recording.map_or(Stage::Refused, Stage::Recorded));
             }
             Some(Stage::Recorded(_) | Stage::Refused) => {}
@@ -119,22 +123,56 @@ impl Group {
     }
 }
 
+/// The bits of what groups hold.
+fn numbers(like: &CubeTensor, groups: &[Group]) -> Vec<u32> {
+    let whole = |group: &Group| {
+        let whole = view(like, &group.buffer, 0, [group.places.length]);
+        let data = Tensor::<1>::from_primitive::<Cube>(whole).into_data();
+        data.iter::<f32>().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    groups.iter().flat_map(whole).collect()
+}
+
 impl Recording {
-    fn new(like: &CubeTensor, inputs: &Values, compute: impl Fn(Values) -> Values) -> Option<Self> {
+    fn new(
+        like: &CubeTensor,
+        inputs: &Values,
+        compute: impl Fn(Values) -> Values,
+        arena: Option<&Arena>,
+    ) -> Option<Self> {
         let client = like.client.clone();
         let inputs = Group::all(&client, inputs)?;
         let like = view(like, &inputs.first()?.buffer, 0, [1]);
-        let values = || inputs.iter().map(|group| group.tensors(&like, &group.buffer)).collect::<Values>();
-        client.graph_prepare().ok()?;
-        // What it takes from the memory's pools is there when it is recorded: then, nothing may be added to them.
-        drop(Group::all(&client, &compute(values())));
-        let outputs = client.start_capture().ok().and_then(|()| Group::all(&client, &compute(values())));
-        let graph = client.stop_capture().ok()?;
-        Some(Recording { graph, outputs: outputs?, like, inputs })
+        let done = || {
+            let values = inputs.iter().map(|group| group.tensors(&like, &group.buffer)).collect::<Values>();
+            Group::all(&client, &compute(values))
+        };
+        let expected = numbers(&like, &done()?);
+        let record = || {
+            client.graph_prepare().ok()?;
+            // What it takes from the memory's pools is there when it is recorded: then, nothing may be added to them.
+            drop(done());
+            let outputs = client.start_capture().ok().and_then(|()| done());
+            Some((client.stop_capture().ok()?, outputs?))
+        };
+        let (graph, outputs) = match arena {
+            Some(arena) => arena.within(record)?,
+            None => record()?,
+        };
+        let recording = Recording { graph, outputs, like, inputs };
+        // A recording stands on what drivers and pools make of it: it is taken only if it gives the bits that it should.
+        recording.replay()?;
+        (numbers(&recording.like, &recording.outputs) == expected).then_some(recording)
+    }
+
+    #[allow(unsafe_code)]
+    fn replay(&self) -> Option<()> {
+        // SAFETY: the recording holds its inputs and outputs, the graph the memory between them, and all that touches them
+        // is launched by the thread that has the recorder's lock.
+        unsafe { self.graph.replay() }.ok()
     }
 
     /// What it makes of other inputs, if they are as large.
-    #[allow(unsafe_code)]
     fn repeat(&self, inputs: &Values) -> Option<Values> {
         let client = &self.like.client;
         let are_as_large = |(group, tensors): (&Group, &Vec<Tensor<1>>)| {
@@ -146,9 +184,7 @@ impl Recording {
         for (group, tensors) in self.inputs.iter().zip(inputs) {
             group.fill(client, tensors)?;
         }
-        // SAFETY: the recording holds its inputs and outputs, the graph the memory between them, and all that touches them
-        // is launched by the thread that has the recorder's lock.
-        unsafe { self.graph.replay() }.ok()?;
+        self.replay()?;
         let taken = |group: &Group| {
             let buffer = Buffer::new(client, group.places.length);
             copy(client, &group.buffer, &buffer, group.places.length);

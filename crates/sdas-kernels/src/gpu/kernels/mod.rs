@@ -9,6 +9,7 @@ pub(super) mod descent;
 pub(super) mod forward;
 pub(super) mod gather;
 pub(super) mod pack;
+pub(super) mod peak;
 mod place;
 pub(super) mod rows;
 pub(super) mod sums;
