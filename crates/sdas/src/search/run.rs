@@ -208,8 +208,8 @@ impl Search<'_> {
         if times.is_empty() {
             return;
         }
-        // The first step also takes its memory from the system.
-        let warm = &times[1.min(times.len() - 1)..];
+        // The first step also takes its memory from the system, and a graphics card records the second.
+        let warm = &times[times.len() / 2..];
         let seconds = warm.iter().sum::<f64>() / warm.len() as f64;
         self.clock.seconds_per_step = seconds;
         let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };

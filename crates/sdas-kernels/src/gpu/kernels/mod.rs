@@ -13,3 +13,4 @@ pub(super) mod peak;
 mod place;
 pub(super) mod rows;
 pub(super) mod sums;
+pub(super) mod weights;
