@@ -1,7 +1,7 @@
 //! Launches that are recorded once and repeated at one word: on the host, a launch costs many times what it takes on the
 //! device to compute.
 
-use super::arena::Arena;
+use super::arena::{self, Arena};
 use super::flat::{Places, copied, copy, packed, primitives, view};
 use super::run::Buffer;
 use crate::Values;
@@ -23,8 +23,11 @@ pub(crate) struct Recorder {
 /// Where a computation stands that is to be recorded.
 #[derive(Debug)]
 enum Stage {
-    /// It was done once, so that its kernels are compiled and chosen.
-    Done,
+    /// It was done once, so that its kernels are compiled and chosen: with these inputs, and with results of these bits.
+    Done {
+        inputs: Values,
+        bits: Vec<u32>,
+    },
     Recorded(Recording),
     /// The device records nothing, or not this.
     Refused,
@@ -48,22 +51,28 @@ impl Recorder {
             // What was recorded is freed before anything else takes memory.
             *self = Recorder { structure, ..Recorder::default() };
         }
-        match self.stages.get(name) {
+        match self.stages.remove(name) {
             None => {
-                self.stages.insert(name, Stage::Done);
+                let outputs = compute(inputs.clone());
+                let groups = Group::all(&like.client, &outputs)?;
+                let done = Stage::Done { inputs: inputs.clone(), bits: bits(&like, &groups) };
+                self.stages.insert(name, done);
+                return Some(outputs);
             }
-            Some(Stage::Done) => {
-                let mut recording = Recording::new(&like, inputs, &compute, Some(&self.arena));
+            Some(Stage::Done { inputs, bits }) => {
+                let mut recording = Recording::new(&like, &inputs, &bits, &compute, Some(&self.arena));
                 if recording.is_none() {
                     self.arena = Arena::default();
-                    recording = Recording::new(&like, inputs, &compute, None);
+                    recording = Recording::new(&like, &inputs, &bits, &compute, None);
                 }
                 self.stages.insert(name, recording.map_or(Stage::Refused, Stage::Recorded));
             }
-            Some(Stage::Recorded(_) | Stage::Refused) => {}
+            Some(stage) => {
+                self.stages.insert(name, stage);
+            }
         }
-        match self.stages.get(name) {
-            Some(Stage::Recorded(recording)) => recording.repeat(inputs),
+        match &self.stages[name] {
+            Stage::Recorded(recording) => recording.repeat(inputs),
             _ => None,
         }
     }
@@ -123,8 +132,8 @@ impl Group {
     }
 }
 
-/// The bits of what groups hold.
-fn numbers(like: &CubeTensor, groups: &[Group]) -> Vec<u32> {
+/// Of what groups hold.
+fn bits(like: &CubeTensor, groups: &[Group]) -> Vec<u32> {
     let whole = |group: &Group| {
         let whole = view(like, &group.buffer, 0, [group.places.length]);
         let data = Tensor::<1>::from_primitive::<Cube>(whole).into_data();
@@ -134,9 +143,11 @@ fn numbers(like: &CubeTensor, groups: &[Group]) -> Vec<u32> {
 }
 
 impl Recording {
+    /// Records `compute` at inputs for which its results are known to the bit.
     fn new(
         like: &CubeTensor,
         inputs: &Values,
+        expected: &[u32],
         compute: impl Fn(Values) -> Values,
         arena: Option<&Arena>,
     ) -> Option<Self> {
@@ -147,11 +158,11 @@ impl Recording {
             let values = inputs.iter().map(|group| group.tensors(&like, &group.buffer)).collect::<Values>();
             Group::all(&client, &compute(values))
         };
-        let expected = numbers(&like, &done()?);
         let record = || {
             client.graph_prepare().ok()?;
             // What it takes from the memory's pools is there when it is recorded: then, nothing may be added to them.
             drop(done());
+            arena::current().iter().for_each(Arena::repeat);
             let outputs = client.start_capture().ok().and_then(|()| done());
             Some((client.stop_capture().ok()?, outputs?))
         };
@@ -162,7 +173,7 @@ impl Recording {
         let recording = Recording { graph, outputs, like, inputs };
         // A recording stands on what drivers and pools make of it: it is taken only if it gives the bits that it should.
         recording.replay()?;
-        (numbers(&recording.like, &recording.outputs) == expected).then_some(recording)
+        (bits(&recording.like, &recording.outputs) == expected).then_some(recording)
     }
 
     #[allow(unsafe_code)]
