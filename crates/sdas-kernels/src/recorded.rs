@@ -14,7 +14,8 @@ pub type Values = Vec<Vec<Tensor<1>>>;
 /// at its second time and repeats them from then on, so that the host's work for each of them is done once; elsewhere it is
 /// just done.
 ///
-/// While one is recorded, nothing may be read from the device or written to it, so that it must depend on the values of its inputs through tensors alone.
+/// While one is recorded, nothing may be read from the device or written to it: it must depend on the values of its inputs
+/// through tensors alone.
 #[derive(Debug, Default)]
 pub struct Recorded {
     #[cfg(feature = "gpu")]
@@ -30,7 +31,8 @@ impl Clone for Recorded {
 
 impl Recorded {
     /// What `compute` makes of `inputs`. It has to be the same computation under the same name as long as `structure` is the
-    /// same; with another one, all recordings are forgotten. Inputs of other sizes are computed with unrecorded.
+    /// same; with another one, all recordings are forgotten. With inputs of other sizes than it was recorded with, it is done
+    /// anew.
     pub fn run(
         &self,
         name: &'static str,
@@ -48,16 +50,5 @@ impl Recorded {
         #[cfg(not(feature = "gpu"))]
         let _ = (name, structure);
         compute(inputs)
-    }
-
-    /// Whether the computation of a name is repeated now rather than done anew.
-    pub fn is_recorded(&self, name: &str) -> bool {
-        #[cfg(feature = "gpu")]
-        return self.recorder.lock().unwrap_or_else(PoisonError::into_inner).is_recorded(name);
-        #[cfg(not(feature = "gpu"))]
-        {
-            let _ = name;
-            false
-        }
     }
 }

@@ -76,10 +76,6 @@ impl Recorder {
             _ => None,
         }
     }
-
-    pub(crate) fn is_recorded(&self, name: &str) -> bool {
-        matches!(self.stages.get(name), Some(Stage::Recorded(_)))
-    }
 }
 
 /// Recorded launches and the memory that they read and write, which nothing else uses.
@@ -122,12 +118,12 @@ impl Group {
     /// Takes over the values of other tensors, of these lengths.
     fn fill(&self, client: &Client, tensors: &[Tensor<1>]) -> Option<()> {
         let tensors = primitives(tensors)?;
+        let Some((start, length)) = self.places.starts.last().zip(self.lengths.last()) else { return Some(()) };
         let from = match &tensors[..] {
             [one] => Buffer::from(one.handle.clone()),
             _ => packed(client, &tensors, &self.places.starts, self.places.length),
         };
-        let end = self.places.starts.last()? + self.lengths.last()?;
-        copy(client, &from, &self.buffer, end);
+        copy(client, &from, &self.buffer, start + length);
         Some(())
     }
 }
