@@ -73,12 +73,12 @@ pub struct StepTimes {
     /// The most bytes of memory that the process has had, where the system tells.
     pub peak_memory: Option<u64>,
     /// What it has of a graphics card, if it computes there.
-    pub card: Option<Card>,
+    pub card: Option<CardUsage>,
 }
 
 /// What a step has of a graphics card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Card {
+pub struct CardUsage {
     /// Kernels that a step launches where nothing is recorded yet.
     pub launches: usize,
     /// Kernels that the host launches one by one in the last step; the others are repeated from recordings.
@@ -108,7 +108,7 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     // Before the device's own peaks, whose arrays are none of the step's memory.
     let peak_memory = peak_memory();
     let [launches, launches_by_host] = times.launches;
-    let card = sdas_kernels::device_memory(device).map(|memory| Card { launches, launches_by_host, memory });
+    let card = sdas_kernels::device_memory(device).map(|memory| CardUsage { launches, launches_by_host, memory });
     times.seconds.sort_by(f64::total_cmp);
     let median_seconds = times.seconds[times.seconds.len() / 2];
     StepTimes {

@@ -75,7 +75,7 @@ fn report(times: &StepTimes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sdas::bench::Card;
+    use sdas::bench::CardUsage;
 
     #[test]
     fn a_step_is_held_against_the_best_of_its_device() {
@@ -108,7 +108,7 @@ mod tests {
                    traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the cores\n\
                    memory     1.0 GiB at most\n";
         assert_eq!(report(&times), own);
-        times.card = Some(Card { launches: 1885, launches_by_host: 22, memory: 3 << 29 });
+        times.card = Some(CardUsage { launches: 1885, launches_by_host: 22, memory: 3 << 29 });
         let on_card = "step       0.5000 s (median of 5; the fastest 0.4000 s)\n\
                        work       200.0 GFLOP; 400.0 GFLOP/s are 25.0 % of 1600 in fused multiply-adds\n\
                        traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the card\n\
