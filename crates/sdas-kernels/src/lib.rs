@@ -27,7 +27,7 @@ pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory}
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
-pub use fused::{Descending, Descent, approach, norm, release_memory};
+pub use fused::{Descending, Descent, GradientNorm, approach, norm, release_memory};
 pub use linear::linear;
 pub use peak::{peak_bandwidth, peak_operations};
 pub use recorded::{Recorded, Values};

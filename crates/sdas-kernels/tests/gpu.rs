@@ -8,7 +8,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use outcome::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, portably};
+use sdas_kernels::{
+    Descending, Descent, Edge, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, norm, portably,
+};
 
 const SPACE: Extent = [1, 3, 3];
 const BOTH: Extent = [3, 3, 3];
@@ -294,4 +296,44 @@ fn cells_are_the_portable_ones() {
     CellCase { tracked: [true, true, true, false], ..part.clone() }.compare();
     CellCase { tracked: [false, true, false, true], norm: Norm::Affine, ..part.clone() }.compare();
     CellCase { running: true, ..part }.compare();
+}
+
+/// Weights and momentum after a step, and the gradients' norm.
+fn descended(device: &Device, nesterov: bool) -> (Vec<[Vec<f32>; 2]>, f64) {
+    let mut random = Random(ChaCha8Rng::seed_from_u64(11));
+    let mut tensor = |count: usize| {
+        let values: Vec<f32> = random.draw(count).into_iter().map(|value| value as f32).collect();
+        Tensor::<1>::from_data(TensorData::new(values, [count]), device)
+    };
+    // Of counts nobody chose; what does not decay lies at the begin, in the middle, and at the end.
+    let undecayed =
+        [vec![], vec![0..1], vec![3..5, 60..63], vec![], vec![0..40, 700..701, 999..1000], vec![16_384..17_000]];
+    let counts = [7, 1, 63, 64, 1000, 20_001];
+    let tensors: Vec<Descending> = counts
+        .into_iter()
+        .zip(undecayed)
+        .map(|(count, undecayed)| {
+            let [weights, momentum, gradient] = [0; 3].map(|_| tensor(count));
+            Descending { weights, momentum, gradient, undecayed }
+        })
+        .collect();
+    let norm = norm(&tensors.iter().map(|tensor| tensor.gradient.clone()).collect::<Vec<_>>());
+    let descent = Descent { clip: 5.0, weight_decay: 0.3, momentum: 0.9, rate: 0.1, nesterov };
+    let after = descent.step(tensors, &norm);
+    let values = |tensor: Tensor<1>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
+    (after.into_iter().map(|after| after.map(values)).collect(), norm.value())
+}
+
+#[test]
+fn steps_down_are_those_of_the_processor() {
+    for nesterov in [false, true] {
+        let (own, own_norm) = descended(&gpu(), nesterov);
+        let (expected, norm) = descended(&Device::flex(), nesterov);
+        // Far beyond its bound, so that the scale matters.
+        assert!(norm > 50.0 && (own_norm - norm).abs() < 1e-5 * norm, "{own_norm} for {norm}");
+        for (own, expected) in own.iter().flatten().flatten().zip(expected.iter().flatten().flatten()) {
+            assert!((own - expected).abs() < 2e-6, "{own} for {expected}, nesterov {nesterov}");
+        }
+        assert_eq!(own, descended(&gpu(), nesterov).0);
+    }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use sdas_kernels::GradientNorm;
 
 /// Pictures or clips with their labels.
 #[derive(Debug, Clone)]
@@ -52,11 +53,9 @@ impl DeviceBatch {
         if self.input.device() == host {
             return (tensors, Tally::of(logits, &self.host_labels));
         }
-        let all = tensors.into_iter().chain([logits]);
-        let read = all.fold(Transaction::default(), Transaction::register).execute();
-        let mut read: Vec<Tensor<2>> = read.into_iter().map(|data| Tensor::from_data(data, &host)).collect();
-        let logits = read.pop().expect("the logits were read");
-        (read, Tally::of(logits, &self.host_labels))
+        let mut read = read(tensors.into_iter().chain([logits]));
+        let tally = Tally::of_values(read.pop().expect("the logits were read"), &self.host_labels);
+        (read.into_iter().map(|data| Tensor::from_data(data, &host)).collect(), tally)
     }
 
     /// The samples in so many parts, one after another, whose sizes differ by one at most.
@@ -77,10 +76,52 @@ impl DeviceBatch {
     }
 }
 
+/// What a device has, with one wait for it.
+fn read(tensors: impl Iterator<Item = Tensor<2>>) -> Vec<TensorData> {
+    tensors.fold(Transaction::default(), Transaction::register).execute()
+}
+
+/// What a step of the weights is judged by, which the device may not have computed yet.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    norm: GradientNorm,
+    /// `[N, classes]` of parts of the batch, with their labels.
+    logits: Vec<(Tensor<2>, Vec<usize>)>,
+}
+
+impl Unread {
+    pub(crate) fn new(norm: GradientNorm, logits: Vec<(Tensor<2>, Vec<usize>)>) -> Self {
+        Unread { norm, logits }
+    }
+
+    /// The gradient's norm and the account of the batch, with one wait for the device.
+    pub(crate) fn read(self) -> (f64, Tally) {
+        let (logits, labels): (Vec<_>, Vec<_>) = self.logits.into_iter().unzip();
+        let (norm, logits) = match self.norm {
+            GradientNorm::Known(norm) => (norm, logits.into_iter().map(Tensor::into_data).collect()),
+            GradientNorm::Squares(sums) => {
+                let mut read = read(logits.into_iter().chain([sums.unsqueeze()]));
+                let sums = read.pop().expect("the sums were read");
+                (GradientNorm::of_squares(sums.iter::<f32>()), read)
+            }
+        };
+        let mut tally = Tally::default();
+        for (logits, labels) in logits.into_iter().zip(labels) {
+            tally.add(Tally::of_values(logits, &labels));
+        }
+        (norm, tally)
+    }
+}
+
 /// Mean cross-entropy of `logits` `[N, classes]` against `labels` `[N]`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-    let count = logits.dims()[0];
-    log_softmax(logits, 1).gather(1, labels.reshape([count, 1])).mean().neg()
+    let [count, classes] = logits.dims();
+    // By a mask, for what goes back through an index is added up in no order on a graphics card; and the classes' numbers are
+    // counted there, since nothing may be copied to it while a step is recorded.
+    let numbers = Tensor::<2>::ones([1, classes], &labels.device()).cumsum(1) - 1.0;
+    let others =
+        labels.float().reshape([count, 1]).expand([count, classes]).not_equal(numbers.expand([count, classes]));
+    log_softmax(logits, 1).mask_fill(others, 0.0).sum_dim(1).mean().neg()
 }
 
 /// The same against targets that are 1 − `smoothing` of the label's class and `smoothing` of all classes alike (Szegedy
@@ -109,8 +150,12 @@ pub struct Tally {
 impl Tally {
     /// The account of one batch, from its logits `[N, classes]`. Equal logits rank by class, the first first.
     pub fn of(logits: Tensor<2>, labels: &[usize]) -> Self {
-        let classes = logits.dims()[1];
-        let values: Vec<f32> = logits.into_data().convert::<f32>().iter::<f32>().collect();
+        Self::of_values(logits.into_data(), labels)
+    }
+
+    fn of_values(logits: TensorData, labels: &[usize]) -> Self {
+        let classes = logits.shape()[1];
+        let values: Vec<f32> = logits.convert::<f32>().iter::<f32>().collect();
         let mut tally = Tally::default();
         for (row, &label) in values.chunks_exact(classes).zip(labels) {
             tally.add_sample(row, label);

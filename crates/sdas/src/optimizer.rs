@@ -1,7 +1,7 @@
 //! The weights' optimizer: SGD with momentum under one norm bound, and its rate over the epochs.
 
 use crate::parameters::Parameters;
-use sdas_kernels::{Descending, Descent};
+use sdas_kernels::{Descending, Descent, GradientNorm};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -130,22 +130,12 @@ impl Sgd {
         Sgd { momentum: weights.zeros_like(), undecayed: Vec::new() }
     }
 
-    /// One step: `m ← momentum·m + clip(g) + decay·w`, `w ← w − rate·m` (see [`Descent`]). Returns the new weights and the gradient's norm
-    /// before clipping; where that is not finite, nothing changes.
-    pub fn step(
-        &mut self,
-        weights: &Parameters,
-        gradients: &Parameters,
-        rate: f64,
-        settings: &SgdSettings,
-    ) -> (Parameters, f64) {
+    /// One step: `m ← momentum·m + clip(g) + decay·w`, `w ← w − rate·m` (see [`Descent`]). Nothing is taken over yet, nor
+    /// waited for.
+    pub fn ahead(&self, weights: &Parameters, gradients: &Parameters, rate: f64, settings: &SgdSettings) -> Ahead {
         let norm = gradients.norm();
-        if !norm.is_finite() {
-            return (weights.clone(), norm);
-        }
-        let scale = if settings.clip > 0.0 { (settings.clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let descent = Descent {
-            scale: scale as f32,
+            clip: settings.clip,
             weight_decay: settings.weight_decay as f32,
             momentum: settings.momentum as f32,
             rate: rate as f32,
@@ -159,14 +149,25 @@ impl Sgd {
         };
         let descending =
             used.iter().map(|&slot| at(slot).expect("weights, momentum and gradients have the same slots"));
-        let after = descent.step(descending.collect());
-        let mut moved = Parameters::empty(weights.slots());
-        for (&slot, [weights, momentum]) in used.iter().zip(after) {
-            moved.set(slot, Some(weights));
-            self.momentum.set(slot, Some(momentum));
+        let after = descent.step(descending.collect(), &norm);
+        let [mut moved, mut momentum] = [0; 2].map(|_| Parameters::empty(weights.slots()));
+        for (&slot, [own_weights, own_momentum]) in used.iter().zip(after) {
+            moved.set(slot, Some(own_weights));
+            momentum.set(slot, Some(own_momentum));
         }
-        (moved, norm)
+        Ahead { weights: moved, momentum, norm }
     }
+}
+
+/// Where a step leads.
+#[derive(Debug, Clone)]
+pub struct Ahead {
+    /// The weights after it.
+    pub weights: Parameters,
+    /// The momentum after it.
+    pub momentum: Parameters,
+    /// The gradients' norm before clipping. Where it is not finite, nothing else is worth anything.
+    pub norm: GradientNorm,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The numbers of a network: one flat tensor per block.
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use sdas_kernels::GradientNorm;
 use std::ops::Range;
 
 /// One optional flat tensor `[count]` per block of a network, by the block's slot.
@@ -96,7 +97,7 @@ impl Parameters {
     }
 
     /// Euclidean norm over all slots together.
-    pub fn norm(&self) -> f64 {
+    pub fn norm(&self) -> GradientNorm {
         sdas_kernels::norm(&self.tensors())
     }
 

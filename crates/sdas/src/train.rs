@@ -1,7 +1,7 @@
 //! Training a network: of a cell, or one that people made.
 
 use crate::architecture::{Architecture, Model};
-use crate::batch::{DeviceBatch, Tally, smoothed_cross_entropy};
+use crate::batch::{DeviceBatch, Tally, Unread, smoothed_cross_entropy};
 use crate::draw;
 use crate::network::{DropPath, Forward, NamedWeight, Noise, Pass};
 use crate::optimizer::Sgd;
@@ -33,6 +33,14 @@ pub(crate) struct TrainState {
     pub(crate) statistics: Parameters,
     sgd: Sgd,
     average: Option<Average>,
+}
+
+/// A step that is on its way.
+struct BegunStep {
+    weights: Parameters,
+    momentum: Parameters,
+    statistics: Parameters,
+    unread: Unread,
 }
 
 /// A moving average of weights and running statistics.
@@ -103,7 +111,9 @@ pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunErro
     let loaders = Loaders::new(&recipe, &data)?;
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
-            let network = architecture.model(&recipe, Sizes::of(&data), extent(&loaders.training))?;
+            let (sizes, extent) = (Sizes::of(&data), extent(&loaders.training));
+            check_room(&recipe, &architecture, sizes, extent, &mut context)?;
+            let network = architecture.model(&recipe, sizes, extent)?;
             (TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, progress)
         }
         None => {
@@ -132,14 +142,14 @@ pub(crate) fn load_state(
     Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, classes))
 }
 
-/// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
-fn initial(
+/// Says that the machine can have the memory for a step on samples of size `extent`, and what a graphics card needs.
+fn check_room(
     recipe: &Recipe,
     architecture: &Architecture,
     sizes: Sizes,
     extent: Extent,
     context: &mut Context<'_>,
-) -> Result<TrainState, RunError> {
+) -> Result<(), RunError> {
     let TrainSettings { channels, cells, batch, parts, .. } = recipe.train;
     let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
     let size =
@@ -150,6 +160,18 @@ fn initial(
     if let Some(room) = room {
         context.observer.notice(&Event::Room(room));
     }
+    Ok(())
+}
+
+/// The state at the beginning, for samples of size `extent`, if the machine can have the memory for it.
+fn initial(
+    recipe: &Recipe,
+    architecture: &Architecture,
+    sizes: Sizes,
+    extent: Extent,
+    context: &mut Context<'_>,
+) -> Result<TrainState, RunError> {
+    check_room(recipe, architecture, sizes, extent, context)?;
     let network = architecture.model(recipe, sizes, extent)?;
     Ok(TrainState::new(network, &recipe.train, &context.device))
 }
@@ -210,13 +232,19 @@ impl TrainState {
 
     /// Updates the weights by one step of SGD on `batch`; where loss or gradient is not finite, nothing changes.
     pub(crate) fn step(&mut self, batch: DeviceBatch, position: Position, settings: &TrainSettings) -> WeightStep {
+        let step = self.begin_step(batch, &position, settings);
+        self.end_step(step, &position, settings)
+    }
+
+    /// Begins such a step. On a graphics card that is all the host has to do, until the step is ended.
+    fn begin_step(&self, batch: DeviceBatch, position: &Position, settings: &TrainSettings) -> BegunStep {
         let count = batch.host_labels.len();
-        let (mut tally, mut statistics) = (Tally::default(), self.statistics.clone());
+        let (mut logits, mut statistics) = (Vec::new(), self.statistics.clone());
         let mut sum: Option<Parameters> = None;
         for (index, part) in batch.parts(settings.parts).into_iter().enumerate() {
             let share = part.host_labels.len() as f64 / count as f64;
-            let (gradients, forward) = self.gradients(&part, index, &position, settings);
-            tally.add(Tally::of(forward.logits.inner(), &part.host_labels));
+            let (gradients, forward) = self.gradients(&part, index, position, settings);
+            logits.push((forward.logits.inner(), part.host_labels));
             statistics = statistics.approach(&forward.statistics, STATISTICS_SHARE);
             sum = Some(match sum {
                 // All of it in one part: not even a multiplication.
@@ -226,9 +254,20 @@ impl TrainState {
             });
         }
         let gradients = sum.expect("a batch has samples");
-        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, position.rate, &settings.weights);
+        let ahead = self.sgd.ahead(&self.weights, &gradients, position.rate, &settings.weights);
+        BegunStep {
+            unread: Unread::new(ahead.norm, logits),
+            weights: ahead.weights,
+            momentum: ahead.momentum,
+            statistics,
+        }
+    }
+
+    /// Waits for what a step came to, and takes it over.
+    fn end_step(&mut self, step: BegunStep, position: &Position, settings: &TrainSettings) -> WeightStep {
+        let (gradient_norm, tally) = step.unread.read();
         if tally.loss.is_finite() && gradient_norm.is_finite() {
-            (self.weights, self.statistics) = (weights, statistics);
+            (self.weights, self.statistics, self.sgd.momentum) = (step.weights, step.statistics, step.momentum);
             if let Some(average) = &mut self.average {
                 average.follow(&self.weights, &self.statistics, position.step, settings.average);
             }
@@ -407,13 +446,21 @@ impl<'a> Training<'a> {
     fn epoch(&mut self) -> Result<bool, RunError> {
         let (epoch, settings) = (self.progress.epoch, self.recipe.train.clone());
         let rate = settings.weights.rate_at(epoch, settings.epochs);
-        for batch in self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch) {
+        let device = self.context.device.clone();
+        let batches = self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch);
+        let mut batches = batches.map(|batch| batch.map(|batch| DeviceBatch::new(batch, &device)));
+        let mut moved = batches.next();
+        while let Some(batch) = moved {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
-            let batch = DeviceBatch::new(batch?, &self.context.device);
-            self.step(batch, rate)?;
+            let position = Position { epoch, step: self.progress.step, rate };
+            let begun = self.state.begin_step(batch?, &position, &settings);
+            // Copied to the device while it works.
+            moved = batches.next();
+            let done = self.state.end_step(begun, &position, &settings);
+            self.take(&done)?;
             self.clock.step(start.elapsed().as_secs_f64());
             if self.progress.step == 3 {
                 let seconds_per_step = self.clock.seconds_per_step;
@@ -426,10 +473,7 @@ impl<'a> Training<'a> {
         self.end_epoch(rate)
     }
 
-    fn step(&mut self, batch: DeviceBatch, rate: f64) -> Result<(), RunError> {
-        let settings = &self.recipe.train;
-        let position = Position { epoch: self.progress.epoch, step: self.progress.step, rate };
-        let done = self.state.step(batch, position, settings);
+    fn take(&mut self, done: &WeightStep) -> Result<(), RunError> {
         if !done.tally.loss.is_finite() || !done.gradient_norm.is_finite() {
             return Err(RunError::NotFinite {
                 what: "the training loss or its gradient",
@@ -438,7 +482,7 @@ impl<'a> Training<'a> {
                 key: "train.weights.rate",
             });
         }
-        self.progress.add(&done);
+        self.progress.add(done);
         Ok(())
     }
 
@@ -542,11 +586,11 @@ mod tests {
     fn norms_and_biases_do_not_decay_where_the_recipe_says_so() {
         let decaying = |decay_norms| {
             let settings = TrainSettings { decay_norms, ..settings() };
-            let mut state = state(&settings);
+            let state = state(&settings);
             let before = state.weights.clone();
             let nothing = before.zeros_like();
             let decay = SgdSettings { weight_decay: 0.1, ..SgdSettings::default() };
-            let (after, _) = state.sgd.step(&before, &nothing, 0.5, &decay);
+            let after = state.sgd.ahead(&before, &nothing, 0.5, &decay).weights;
             let changed = |weight: &NamedWeight| {
                 let [before, after] = [&before, &after].map(|numbers| {
                     numbers.get(weight.slot).unwrap().slice([weight.range.clone()]).to_data().iter::<f32>().collect()

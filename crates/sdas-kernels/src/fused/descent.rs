@@ -12,11 +12,11 @@ use burn_flex::FlexTensor;
 use std::ops::Range;
 
 /// A step of SGD: `d = scale·g + weight_decay·w`, `m ← momentum·m + d`, `w ← w − rate·m`, or with Nesterov's momentum
-/// `w ← w − rate·(d + momentum·m)`, as PyTorch has both.
+/// `w ← w − rate·(d + momentum·m)`, as PyTorch has both. The scale brings the gradient's norm within its bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Descent {
-    /// Brings the gradient within its bound; 1 leaves it as it is.
-    pub scale: f32,
+    /// Bound of the norm of all gradients together; 0 is none.
+    pub clip: f64,
     /// Share of the weight that is added to its gradient.
     pub weight_decay: f32,
     /// Share of the momentum that stays.
@@ -43,40 +43,69 @@ pub struct Descending {
 /// Elements that one task works on.
 const PART: usize = 16 * 1024;
 
+/// The Euclidean norm of tensors, which a graphics card may not have computed yet.
+#[derive(Debug, Clone)]
+pub enum GradientNorm {
+    /// As the host knows it.
+    Known(f64),
+    /// Sums of squares of parts, on the card; added up they are the norm's square.
+    Squares(Tensor<1>),
+}
+
+impl GradientNorm {
+    /// The number; waits for the card if it has it.
+    pub fn value(self) -> f64 {
+        match self {
+            GradientNorm::Known(norm) => norm,
+            GradientNorm::Squares(sums) => GradientNorm::of_squares(sums.into_data().iter::<f32>()),
+        }
+    }
+
+    /// The number that these sums of squares, read from a card, come to.
+    pub fn of_squares(sums: impl Iterator<Item = f32>) -> f64 {
+        sums.map(f64::from).sum::<f64>().sqrt()
+    }
+}
+
 impl Descent {
-    /// The weights and the momentum after the step, tensor by tensor.
-    pub fn step(self, tensors: Vec<Descending>) -> Vec<[Tensor<1>; 2]> {
+    /// What brings a gradient of this norm within the bound.
+    fn scale(self, norm: f64) -> f32 {
+        if self.clip > 0.0 { (self.clip / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 }
+    }
+
+    /// The weights and the momentum after the step, tensor by tensor, for gradients of this norm.
+    pub fn step(self, tensors: Vec<Descending>, norm: &GradientNorm) -> Vec<[Tensor<1>; 2]> {
         let of = |one: &Descending| Some([flat(&one.weights)?, flat(&one.momentum)?, flat(&one.gradient)?]);
         let flat: Option<Vec<[FlexTensor; 3]>> = tensors.iter().map(of).collect();
         match flat {
-            Some(flat) => self.fused(&flat, &tensors.iter().map(|one| &one.undecayed[..]).collect::<Vec<_>>()),
+            Some(flat) => {
+                let undecayed: Vec<_> = tensors.iter().map(|one| &one.undecayed[..]).collect();
+                self.fused(self.scale(norm.clone().value()), &flat, &undecayed)
+            }
             None => {
                 #[cfg(feature = "gpu")]
-                if !is_portable()
-                    && !self.nesterov
-                    && tensors.iter().all(|tensor| tensor.undecayed.is_empty())
-                    && let Some(after) = crate::gpu::step(self, &tensors)
-                {
+                if let Some(after) = crate::gpu::step(self, &tensors, norm).filter(|_| !is_portable()) {
                     return after;
                 }
-                tensors.into_iter().map(|tensors| self.portable(tensors)).collect()
+                let scale = self.scale(norm.clone().value());
+                tensors.into_iter().map(|tensors| self.portable(scale, tensors)).collect()
             }
         }
     }
 
-    fn portable(self, Descending { weights, momentum, gradient, undecayed }: Descending) -> [Tensor<1>; 2] {
+    fn portable(self, scale: f32, Descending { weights, momentum, gradient, undecayed }: Descending) -> [Tensor<1>; 2] {
         let mut decay = weights.clone() * self.weight_decay;
         for range in undecayed {
             let zeros = decay.clone().slice([range.clone()]).zeros_like();
             decay = decay.slice_assign([range], zeros);
         }
-        let direction = gradient * self.scale + decay;
+        let direction = gradient * scale + decay;
         let momentum = momentum * self.momentum + direction.clone();
         let ahead = if self.nesterov { direction + momentum.clone() * self.momentum } else { momentum.clone() };
         [weights - ahead * self.rate, momentum]
     }
 
-    fn fused(self, tensors: &[[FlexTensor; 3]], undecayed: &[&[Range<usize>]]) -> Vec<[Tensor<1>; 2]> {
+    fn fused(self, scale: f32, tensors: &[[FlexTensor; 3]], undecayed: &[&[Range<usize>]]) -> Vec<[Tensor<1>; 2]> {
         let buffer = |tensor: &FlexTensor| Buffer::of_floats(values(tensor).len());
         let mut after: Vec<[Buffer; 2]> =
             tensors.iter().map(|[weights, ..]| [buffer(weights), buffer(weights)]).collect();
@@ -92,7 +121,7 @@ impl Descent {
                     *rest = others;
                     own
                 });
-                work.push(Part { by, before: before.map(|values| &values[range.clone()]), after });
+                work.push(Part { by, scale, before: before.map(|values| &values[range.clone()]), after });
             }
         }
         each(work, |part| run(width, part));
@@ -121,6 +150,7 @@ fn parts(length: usize, undecayed: &[Range<usize>]) -> Vec<(Range<usize>, bool)>
 
 struct Part<'a> {
     by: Descent,
+    scale: f32,
     /// Weights, momentum and gradient.
     before: [&'a [f32]; 3],
     /// Weights and momentum.
@@ -130,7 +160,7 @@ struct Part<'a> {
 impl Task for Part<'_> {
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let Descent { scale, weight_decay, momentum, rate, nesterov } = self.by;
+        let (scale, Descent { weight_decay, momentum, rate, nesterov, .. }) = (self.scale, self.by);
         let ([weights, old_momentum, gradient], [new_weights, new_momentum]) = (self.before, self.after);
         let before = weights.iter().zip(old_momentum).zip(gradient);
         let elements = before.zip(new_weights.iter_mut().zip(new_momentum));
@@ -150,10 +180,10 @@ impl Task for Part<'_> {
 }
 
 /// The Euclidean norm over all tensors together.
-pub fn norm(tensors: &[Tensor<1>]) -> f64 {
+pub fn norm(tensors: &[Tensor<1>]) -> GradientNorm {
     #[cfg(feature = "gpu")]
-    if let Some(norm) = crate::gpu::norm(tensors).filter(|_| !is_portable()) {
-        return norm;
+    if let Some(sums) = crate::gpu::squares(tensors).filter(|_| !is_portable()) {
+        return GradientNorm::Squares(sums);
     }
     let flat: Option<Vec<FlexTensor>> = tensors.iter().map(flat).collect();
     let squares: f64 = match flat {
@@ -167,7 +197,7 @@ pub fn norm(tensors: &[Tensor<1>]) -> f64 {
         // On the host, in double precision: a backend's own sum is as exact as it pleases.
         None => tensors.iter().map(squares_on_host).sum(),
     };
-    squares.sqrt()
+    GradientNorm::Known(squares.sqrt())
 }
 
 /// Tensors moved towards others by `share` of the way, pair by pair: how running statistics follow a batch's.
@@ -234,7 +264,9 @@ mod tests {
             let (weights, momentum) = (tensor([1.0, -2.0]), tensor([0.5, 0.25]));
             vec![Descending { weights, momentum, gradient: tensor([4.0, 8.0]), undecayed: undecayed.to_vec() }]
         };
-        let plain = Descent { scale: 0.5, weight_decay: 0.1, momentum: 0.8, rate: 0.25, nesterov: false };
+        // A norm of 8 is brought within 4: the scale is 0.5.
+        let plain = Descent { clip: 4.0, weight_decay: 0.1, momentum: 0.8, rate: 0.25, nesterov: false };
+        let norm = GradientNorm::Known(8.0);
         let nesterov = Descent { nesterov: true, ..plain };
         // d = 0.5·4 + 0.1·1 = 2.1 and 0.5·8 − 0.1·2 = 3.8, m = 0.8·0.5 + d = 2.5 and 0.8·0.25 + d = 4;
         // w = 1 − 2.5/4 and −2 − 4/4, or ahead of it 1 − (2.1 + 0.8·2.5)/4 and −2 − (3.8 + 0.8·4)/4;
@@ -246,7 +278,8 @@ mod tests {
             (nesterov, &[1..2], [2.5, 4.2], [-0.025, -3.84]),
         ];
         for (descent, undecayed, momentum, weights) in cases {
-            for after in [descent.step(tensors(undecayed)), portably(|| descent.step(tensors(undecayed)))] {
+            for after in [descent.step(tensors(undecayed), &norm), portably(|| descent.step(tensors(undecayed), &norm))]
+            {
                 for (got, expected) in after[0].iter().zip([weights, momentum]) {
                     let off = host(got).iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                     assert!(off < 1e-6, "{:?} for {expected:?} ({descent:?}, {undecayed:?})", host(got));
@@ -275,9 +308,12 @@ mod tests {
             });
             descending.collect::<Vec<_>>()
         };
+        let norm = GradientNorm::Known(10.0);
         for nesterov in [false, true] {
-            let descent = Descent { scale: 0.3, weight_decay: 0.2, momentum: 0.9, rate: 0.025, nesterov };
-            for (fused, portable) in descent.step(tensors()).iter().zip(portably(|| descent.step(tensors()))) {
+            let descent = Descent { clip: 3.0, weight_decay: 0.2, momentum: 0.9, rate: 0.025, nesterov };
+            for (fused, portable) in
+                descent.step(tensors(), &norm).iter().zip(portably(|| descent.step(tensors(), &norm)))
+            {
                 for (fused, portable) in fused.iter().zip(&portable) {
                     assert_eq!(fused.dims(), portable.dims());
                     for (a, b) in host(fused).iter().zip(host(portable)) {
@@ -287,9 +323,10 @@ mod tests {
             }
         }
         let exact: f64 = gradients.iter().flat_map(host).map(|g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
-        for got in [norm(&gradients), portably(|| norm(&gradients))] {
+        for got in [super::norm(&gradients), portably(|| super::norm(&gradients))] {
+            let got = got.value();
             assert!((got - exact).abs() < 1e-6 * exact, "{got} for {exact}");
         }
-        assert_eq!(norm(&[]), 0.0);
+        assert_eq!(super::norm(&[]).value(), 0.0);
     }
 }

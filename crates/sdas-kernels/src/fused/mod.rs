@@ -40,7 +40,7 @@ pub(crate) use backward::Wanted;
 #[cfg(feature = "gpu")]
 pub(crate) use cell::{CellForwarded, CellReturned, CellWanted, FusedCell};
 pub(crate) use cell::{cell, handles_cell};
-pub use descent::{Descending, Descent, approach, norm};
+pub use descent::{Descending, Descent, GradientNorm, approach, norm};
 #[cfg(feature = "gpu")]
 pub(crate) use extension::{Call, Forwarded, FusedEdge, Returned};
 pub(crate) use extension::{forward, handles};

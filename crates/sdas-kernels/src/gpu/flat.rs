@@ -6,7 +6,7 @@
 use super::kernels::{descent, pack};
 use super::run::{Buffer, number};
 use super::table::UNITS;
-use crate::{Descending, Descent};
+use crate::{Descending, Descent, GradientNorm};
 use burn::backend::Cube;
 use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::kernel::into_contiguous;
@@ -157,8 +157,8 @@ fn tensors(like: &[CubeTensor], places: &Places, buffer: &Buffer) -> Vec<Tensor<
     like.iter().zip(&places.starts).map(of).collect()
 }
 
-/// The norm of all tensors together.
-pub(crate) fn norm(all: &[Tensor<1>]) -> Option<f64> {
+/// Sums of squares, of which the root is the norm of all tensors together.
+pub(crate) fn squares(all: &[Tensor<1>]) -> Option<Tensor<1>> {
     let all = primitives(all).filter(|all| !all.is_empty())?;
     let (places, client) = (places(&all), all[0].client.clone());
     let values = packed(&client, &all, &places.starts, places.length);
@@ -175,12 +175,21 @@ pub(crate) fn norm(all: &[Tensor<1>]) -> Option<f64> {
             places.length,
         );
     }
-    let sums = Tensor::<1>::from_primitive::<Cube>(view(&all[0], &sums, 0, [parts])).into_data();
-    Some(sums.iter::<f32>().map(f64::from).sum::<f64>().sqrt())
+    Some(Tensor::from_primitive::<Cube>(view(&all[0], &sums, 0, [parts])))
+}
+
+/// Where among tensors side by side the elements lie that do not decay: pairs of begin and end, in their order.
+fn undecayed(all: &[Descending], places: &Places) -> Vec<usize> {
+    let of = |(one, &start): (&Descending, &usize)| {
+        one.undecayed.iter().flat_map(|range| [start + range.start, start + range.end]).collect::<Vec<_>>()
+    };
+    all.iter().zip(&places.starts).flat_map(of).collect()
 }
 
 /// [`Descent::step`].
-pub(crate) fn step(by: Descent, all: &[Descending]) -> Option<Vec<[Tensor<1>; 2]>> {
+pub(crate) fn step(by: Descent, all: &[Descending], norm: &GradientNorm) -> Option<Vec<[Tensor<1>; 2]>> {
+    let GradientNorm::Squares(sums) = norm else { return None };
+    let sums = primitives(std::slice::from_ref(sums))?.swap_remove(0);
     let of =
         |get: fn(&Descending) -> &Tensor<1>| primitives(&all.iter().map(|one| get(one).clone()).collect::<Vec<_>>());
     let weights = of(|one| &one.weights).filter(|weights| !weights.is_empty())?;
@@ -189,8 +198,22 @@ pub(crate) fn step(by: Descent, all: &[Descending]) -> Option<Vec<[Tensor<1>; 2]
     let [w, m, g] =
         [&weights, &momentum, &gradient].map(|tensors| packed(&client, tensors, &places.starts, places.length));
     let after = [0, 1].map(|_| Buffer::new(&client, places.length));
+    let scale = Buffer::new(&client, 1);
+    let mut undecayed = undecayed(all, &places);
+    let ranges = undecayed.len() / 2;
+    // A buffer cannot be empty.
+    undecayed.resize(undecayed.len().max(2), 0);
     // SAFETY: the buffers are as long as is said.
     unsafe {
+        descent::scale::launch_unchecked(
+            &client,
+            CubeCount::new_1d(1),
+            CubeDim::new_1d(UNITS as u32),
+            Buffer::from(sums.handle.clone()).argument(),
+            scale.argument(),
+            sums.meta.num_elements(),
+            by.clip as f32,
+        );
         descent::step::launch_unchecked(
             &client,
             CubeCount::new_1d(places.length.div_ceil(UNITS) as u32),
@@ -200,11 +223,14 @@ pub(crate) fn step(by: Descent, all: &[Descending]) -> Option<Vec<[Tensor<1>; 2]
             g.argument(),
             after[0].argument(),
             after[1].argument(),
+            scale.argument(),
+            uploaded(&client, undecayed).argument(),
             places.length,
-            by.scale,
+            ranges,
             by.weight_decay,
             by.momentum,
             by.rate,
+            by.nesterov,
         );
     }
     let [w, m] = after.map(|buffer| tensors(&weights, &places, &buffer));

@@ -17,7 +17,7 @@ mod run;
 mod table;
 mod usage;
 
-pub(crate) use flat::{approach, norm, step};
+pub(crate) use flat::{approach, squares, step};
 pub(crate) use record::Recorder;
 pub(crate) use usage::{launches, memory};
 

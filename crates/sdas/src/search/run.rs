@@ -5,7 +5,7 @@ mod decide;
 
 use super::SearchState;
 use super::progress::{Clock, Progress, Times};
-use super::state::{costs, initial, restore, supernet};
+use super::state::{check_room, costs, initial, restore, supernet};
 use crate::architecture::Architecture;
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
@@ -18,7 +18,7 @@ use crate::run::{
 use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
 use crate::supernet::Supernet;
-use sdas_data::{Augmentation, Cropping, Loader, LoaderSettings, Views, split};
+use sdas_data::{Augmentation, Batch, Cropping, Loader, LoaderSettings, Views, split};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -59,6 +59,10 @@ pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunErro
     let loaders = Loaders::new(&recipe, &data)?;
     let (state, progress) = match last.zip(progress) {
         Some(((path, checkpoint), progress)) => {
+            // What is decided needs less than is known of; it had room where it began.
+            if progress.decisions == 0 {
+                check_room(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
+            }
             let state = restore(&recipe, Sizes::of(&data), &progress, (&path, checkpoint), &context)?;
             (state, progress)
         }
@@ -232,27 +236,47 @@ impl Search<'_> {
         1.2 * share * self.clock.seconds_per_step
     }
 
+    /// Whether this epoch's steps move α.
+    fn alpha_moves(&self) -> bool {
+        self.progress.epoch >= self.recipe.search.alpha_warmup && !self.state.supernet.is_decided()
+    }
+
+    /// The next batches on the device, to which they are copied while it works: of the weights' half, and of α's while it
+    /// moves.
+    fn move_next<E>(
+        &self,
+        batches: &mut impl Iterator<Item = [Result<Batch, E>; 2]>,
+    ) -> Option<(Result<DeviceBatch, E>, Option<Result<DeviceBatch, E>>)> {
+        let [training, validation] = batches.next()?;
+        let moved = |batch: Result<Batch, E>| batch.map(|batch| DeviceBatch::new(batch, &self.context.device));
+        Some((moved(training), self.alpha_moves().then(|| moved(validation))))
+    }
+
     /// Runs to the end of the current epoch; false if stopped before.
     fn epoch(&mut self) -> Result<bool, RunError> {
         let (epoch, settings) = (self.progress.epoch, self.recipe.search.clone());
         let rate = settings.weights.rate_at(epoch, settings.epochs);
         let batches = self.loaders.training.epoch(epoch as u64, self.progress.step_in_epoch);
         let alphas = self.loaders.validation.epoch(epoch as u64, self.progress.step_in_epoch);
-        for (training, validation) in batches.zip(alphas) {
+        let mut batches = batches.zip(alphas).map(|(training, validation)| [training, validation]);
+        let mut moved = self.move_next(&mut batches);
+        while let Some((training, validation)) = moved {
             if self.context.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
-            let training = DeviceBatch::new(training?, &self.context.device);
+            let training = training?;
             self.state.mixing.go_to(self.progress.step, epoch, settings.epochs);
-            if epoch >= settings.alpha_warmup && !self.state.supernet.is_decided() {
-                let validation = DeviceBatch::new(validation?, &self.context.device);
+            if self.alpha_moves() {
+                let validation = validation.expect("α still moves")?;
                 let gradient =
                     self.state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights);
                 self.check(gradient.tally.loss.is_finite(), "the loss of α", "search.alpha.rate")?;
                 self.state.alpha.update(&gradient.values, &self.state.supernet.plans, &settings.alpha);
             }
-            let done = self.state.weight_step(&training, rate, &settings.weights);
+            let begun = self.state.begin_weight_step(&training, rate, &settings.weights);
+            moved = self.move_next(&mut batches);
+            let done = self.state.end_weight_step(begun);
             self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
             self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
             self.progress.add(&done);

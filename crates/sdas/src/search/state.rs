@@ -16,8 +16,21 @@ use burn::tensor::Device;
 use sdas_kernels::{Extent, Recorded};
 use std::path::Path;
 
-/// Whether the machine can have the memory for a step on samples of this size.
-fn check_room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<Option<Room>, RunError> {
+/// Says that the machine can have the memory for a step on samples of this size before anything is decided, and what a
+/// graphics card needs.
+pub(super) fn check_room(
+    recipe: &Recipe,
+    sizes: Sizes,
+    extent: Extent,
+    context: &mut Context<'_>,
+) -> Result<(), RunError> {
+    if let Some(room) = room(recipe, sizes, extent, &context.device)? {
+        context.observer.notice(&Event::Room(room));
+    }
+    Ok(())
+}
+
+fn room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<Option<Room>, RunError> {
     let (candidates, shape) = (candidates(recipe)?, shape(recipe, sizes));
     let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
@@ -114,9 +127,7 @@ pub(super) fn initial(
     extent: Extent,
     context: &mut Context<'_>,
 ) -> Result<SearchState, RunError> {
-    if let Some(room) = check_room(recipe, sizes, extent, &context.device)? {
-        context.observer.notice(&Event::Room(room));
-    }
+    check_room(recipe, sizes, extent, context)?;
     let supernet = supernet(recipe, sizes)?;
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);

@@ -1,9 +1,9 @@
 //! One step of the bilevel optimization (Liu, Simonyan, Yang, 2018): α on one half of the data, then the weights on the
 //! other. What a half-step does not need is not tracked, so its gradient is never computed.
 
-use crate::batch::{DeviceBatch, Tally, cross_entropy};
+use crate::batch::{DeviceBatch, Tally, Unread, cross_entropy};
 use crate::network::{Forward, Noise, Pass};
-use crate::optimizer::{Sgd, SgdSettings};
+use crate::optimizer::{Ahead, Sgd, SgdSettings};
 use crate::parameters::Parameters;
 use crate::space::OperationKind;
 use crate::supernet::{Alpha, Half, Mixing, Relaxed, Rows, Supernet};
@@ -65,6 +65,14 @@ pub struct WeightStep {
     pub gradient_norm: f64,
 }
 
+/// A step of the weights that is on its way.
+pub(crate) struct BegunStep {
+    weights: Parameters,
+    momentum: Parameters,
+    statistics: Parameters,
+    unread: Unread,
+}
+
 /// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
 const STATISTICS_SHARE: f64 = 0.1;
 
@@ -93,19 +101,31 @@ impl SearchState {
         gradient
     }
 
-    /// Updates the weights by one step of SGD on `training`.
+    /// Updates the weights by one step of SGD on `training`; where loss or gradient is not finite, nothing changes.
     pub fn weight_step(&mut self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> WeightStep {
+        let step = self.begin_weight_step(training, rate, settings);
+        self.end_weight_step(step)
+    }
+
+    /// Begins such a step. On a graphics card that is all the host has to do, until the step is ended.
+    pub(crate) fn begin_weight_step(&self, training: &DeviceBatch, rate: f64, settings: &SgdSettings) -> BegunStep {
         let relaxed = self.mixing.training(Half::Weights, &self.alpha, &self.supernet);
         let WeightGradients { gradients, statistics, logits } =
             self.weight_gradients(&self.weights, training, &relaxed, Half::Weights);
-        let (weights, gradient_norm) = self.sgd.step(&self.weights, &gradients, rate, settings);
-        let tally = Tally::of(logits, &training.host_labels);
+        let Ahead { weights, momentum, norm } = self.sgd.ahead(&self.weights, &gradients, rate, settings);
+        let statistics = match &relaxed.drawn {
+            Some(drawn) => drawn.approach(&self.statistics, &statistics, STATISTICS_SHARE),
+            None => self.statistics.approach(&statistics, STATISTICS_SHARE),
+        };
+        let unread = Unread::new(norm, vec![(logits, training.host_labels.clone())]);
+        BegunStep { weights, momentum, statistics, unread }
+    }
+
+    /// Waits for what a step came to, and takes it over.
+    pub(crate) fn end_weight_step(&mut self, step: BegunStep) -> WeightStep {
+        let (gradient_norm, tally) = step.unread.read();
         if tally.loss.is_finite() && gradient_norm.is_finite() {
-            self.weights = weights;
-            self.statistics = match &relaxed.drawn {
-                Some(drawn) => drawn.approach(&self.statistics, &statistics, STATISTICS_SHARE),
-                None => self.statistics.approach(&statistics, STATISTICS_SHARE),
-            };
+            (self.weights, self.statistics, self.sgd.momentum) = (step.weights, step.statistics, step.momentum);
         }
         WeightStep { tally, gradient_norm }
     }
@@ -281,7 +301,7 @@ impl SearchState {
         let (of_mixes, tally) = validation.read(gradients_of(&mixes, &mut gradients), logits.inner());
         let mut values = self.take_alpha(alpha, factors, of_mixes);
 
-        let epsilon = 0.01 / v.norm();
+        let epsilon = 0.01 / v.norm().value();
         let shifted = |sign: f64| {
             let weights = self.weights.zip(&v, |w, v| w + v * (sign * epsilon));
             self.alpha_gradient_at(&weights, training, relaxed, Half::Ahead).values

@@ -18,8 +18,18 @@ pub fn squares(values: &[f32], sums: &mut [f32], count: usize) {
         sum += values[at] * values[at];
         at += UNITS;
     }
+    let sum = sum_of_units(sum);
+    if me == 0 {
+        sums[CUBE_POS_X as usize] = sum;
+    }
+}
+
+/// The sum of what the units of a cube have, in a fixed order.
+#[cube]
+fn sum_of_units(own: f32) -> f32 {
+    let me = UNIT_POS as usize;
     let mut tile = Shared::<[f32]>::new_slice(UNITS);
-    tile[me] = sum;
+    tile[me] = own;
     let mut step = comptime!(UNITS / 2).runtime();
     while step > 0 {
         sync_cube();
@@ -29,12 +39,51 @@ pub fn squares(values: &[f32], sums: &mut [f32], count: usize) {
         step /= 2;
     }
     sync_cube();
+    tile[0]
+}
+
+/// What brings a gradient within the bound of its norm, from the sums of its squares; a bound of 0 is none. One cube.
+#[cube(launch_unchecked)]
+pub fn scale(sums: &[f32], scale: &mut [f32], count: usize, clip: f32) {
+    let me = UNIT_POS as usize;
+    let mut sum = 0.0f32;
+    let mut at = me;
+    while at < count {
+        sum += sums[at];
+        at += UNITS;
+    }
+    let sum = sum_of_units(sum);
     if me == 0 {
-        sums[CUBE_POS_X as usize] = tile[0];
+        let mut own = 1.0f32;
+        if clip > 0.0 {
+            own = min(clip / (f32::sqrt(sum) + 1e-6), 1.0f32);
+        }
+        scale[0] = own;
     }
 }
 
-/// A step of SGD with momentum.
+/// Whether an element lies in one of so many ranges, pairs of begin and end in their order.
+#[cube]
+fn lies_within(ranges: &[i32], count: usize, at: usize) -> bool {
+    // The first range that ends behind the element.
+    let mut low = 0usize;
+    let mut high = count;
+    while low < high {
+        let middle = (low + high) / 2;
+        if ranges[2 * middle + 1] as usize <= at {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    let mut within = false;
+    if low < count {
+        within = ranges[2 * low] as usize <= at;
+    }
+    within
+}
+
+/// A step of SGD with momentum; see [`Descent`](crate::Descent).
 #[cube(launch_unchecked)]
 pub fn step(
     weights: &[f32],
@@ -42,17 +91,28 @@ pub fn step(
     gradient: &[f32],
     new_weights: &mut [f32],
     new_momentum: &mut [f32],
+    scale: &[f32],
+    undecayed: &[i32],
     count: usize,
-    scale: f32,
+    ranges: usize,
     weight_decay: f32,
     kept: f32,
     rate: f32,
+    #[comptime] nesterov: bool,
 ) {
     let at = ABSOLUTE_POS;
     if at < count {
-        let moved = momentum[at] * kept + gradient[at] * scale + weights[at] * weight_decay;
+        let mut direction = gradient[at] * scale[0];
+        if !lies_within(undecayed, ranges, at) {
+            direction += weights[at] * weight_decay;
+        }
+        let moved = momentum[at] * kept + direction;
         new_momentum[at] = moved;
-        new_weights[at] = weights[at] - moved * rate;
+        if comptime!(nesterov) {
+            new_weights[at] = weights[at] - (direction + moved * kept) * rate;
+        } else {
+            new_weights[at] = weights[at] - moved * rate;
+        }
     }
 }
 
