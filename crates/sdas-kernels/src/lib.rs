@@ -23,7 +23,7 @@ mod usage;
 mod weights;
 mod width;
 
-pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory};
+pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory, recordings_share_memory};
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};

@@ -200,6 +200,20 @@ pub fn card_memory(device: &Device) -> Option<CardMemory> {
     }
 }
 
+/// Whether what a device records shares memory: both halves of a search's step then take what one takes.
+pub fn recordings_share_memory(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    {
+        use burn::backend::DispatchDevice;
+        matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(cubecl::Device::Cuda(_)))
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
 /// The memory of the card that a device is: a build without cards has none.
 #[cfg(not(feature = "gpu"))]
 pub fn card_memory(_: &Device) -> Option<CardMemory> {

@@ -123,7 +123,9 @@ impl StepSize {
         })?;
         let Some(memory) = sdas_kernels::card_memory(device) else { return Ok(None) };
         let counts = counts(self.channels, self.cells, self.extent);
-        Room::find(self.work, &counts, (self.keys[2], self.batch), memory).map(Some)
+        // Steps on clips have been seen to take as much as if nothing were shared.
+        let is_shared = sdas_kernels::recordings_share_memory(device) && self.extent[0] == 1;
+        Room::find(self.work, &counts, (self.keys[2], self.batch), memory, is_shared).map(Some)
     }
 
     fn check_within(&self, bound: Option<Bound>, needs: impl Fn([usize; 5]) -> f64) -> Result<(), RunError> {
