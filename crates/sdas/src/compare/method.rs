@@ -222,8 +222,9 @@ mod tests {
         let das = search("das");
         for (name, _) in PUBLISHED {
             let (at_end, scheduled) = (search(name), search(&format!("sdas-{name}")));
-            assert_eq!((at_end.schedule, at_end.criterion), (Schedule::AtEnd {}, Criterion::Strength));
-            assert_eq!((scheduled.schedule, scheduled.criterion), (base.search.schedule, base.search.criterion));
+            assert_eq!((&at_end.schedule, at_end.criterion), (&Schedule::AtEnd {}, Criterion::Strength));
+            let base = &base.search;
+            assert_eq!((scheduled.schedule, scheduled.criterion), (base.schedule.clone(), base.criterion));
             assert_eq!(at_end.relaxation, scheduled.relaxation);
             assert_ne!(at_end, das, "{name}");
         }

@@ -7,7 +7,7 @@
 
 use super::cells::Cells;
 use super::{CellFault, Draft, Genes, Genotype, GenotypeError};
-use crate::space::{CellKind, IMAGE, Keep, SPACES, Space};
+use crate::space::{CellKind, IMAGE, Keep, Space, spaces};
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -78,7 +78,7 @@ fn recognise(cells: [&Parts; 2]) -> &'static Space {
     let known = |space: &'static Space| {
         cells.iter().flat_map(|parts| &parts.edges).filter(|(name, _)| space.operation(name).is_ok()).count()
     };
-    let spaces = SPACES.iter().copied().filter(|space| space.keep == Keep::TwoEdges);
+    let spaces = spaces().into_iter().filter(|space| space.keep == Keep::TwoEdges);
     spaces.fold(&IMAGE, |best, space| if known(space) > known(best) { space } else { best })
 }
 

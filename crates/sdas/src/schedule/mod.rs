@@ -59,7 +59,7 @@ impl Unit {
 
 /// How many decisions must be taken at a given progress of the search, and of what. Our reading of SDAS; the paper's own schedule is not
 /// public.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// Evenly between two points: decision k of n at `start + (end − start)·k/n`.
@@ -92,6 +92,14 @@ pub enum Schedule {
         every: usize,
         /// Epochs completed before the first decision.
         from: usize,
+        /// What a decision is of.
+        #[serde(default)]
+        unit: Unit,
+    },
+    /// Each decision of a kind of cell at a point of its own, by whatever rule they were made.
+    Points {
+        /// Progress at which each falls, in [0, 1], rising, one for every decision.
+        at: Vec<f64>,
         /// What a decision is of.
         #[serde(default)]
         unit: Unit,
@@ -140,7 +148,10 @@ impl Schedule {
     /// another would leave the strongest, the same as deciding edges.
     pub fn unit(&self) -> Unit {
         match *self {
-            Schedule::Linear { unit, .. } | Schedule::Cosine { unit, .. } | Schedule::Step { unit, .. } => unit,
+            Schedule::Linear { unit, .. }
+            | Schedule::Cosine { unit, .. }
+            | Schedule::Step { unit, .. }
+            | Schedule::Points { unit, .. } => unit,
             Schedule::AtEnd {} => Unit::Edge,
         }
     }
@@ -153,6 +164,7 @@ impl Schedule {
         };
         let of_all = |share: f64| (share * decisions as f64 + SLACK).floor() as usize;
         match *self {
+            Schedule::Points { ref at, .. } => at.iter().filter(|&&point| moment.progress() + SLACK >= point).count(),
             Schedule::Linear { start, end, .. } => of_all(between(start, end)),
             Schedule::Cosine { start, end, .. } => {
                 of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0)
@@ -180,6 +192,11 @@ impl Schedule {
                 } else {
                     None
                 }
+            }
+            Schedule::Points { ref at, .. } => {
+                let rises = at.windows(2).all(|pair| pair[0] <= pair[1]) && at.iter().all(|point| unit.contains(point));
+                let right = format!("must be the points of all {decisions} decisions of a cell, rising within 0 to 1");
+                (!rises || at.len() != decisions).then(|| ("at", format!("{right}, not {at:?}")))
             }
             Schedule::Step { every: 0, .. } => Some(("every", "must be at least 1".to_owned())),
             Schedule::Step { every, from, .. } => {
@@ -251,6 +268,16 @@ mod tests {
         assert_eq!((step.fault(7, 6), step.fault(7, 8).is_some()), (None, true));
     }
 
+    fn points(at: &[f64]) -> Schedule {
+        Schedule::Points { at: at.to_vec(), unit: Unit::Edge }
+    }
+
+    #[test]
+    fn points_are_where_they_are_said_to_be() {
+        let schedule = points(&[0.1, 0.1, 0.35, 0.4, 0.4, 0.4, 0.85, 0.9]);
+        assert_eq!(by_tenths(schedule), [0, 2, 2, 2, 6, 6, 6, 6, 6, 8, 8]);
+    }
+
     #[test]
     fn at_end_decides_nothing_before() {
         assert_eq!(by_tenths(Schedule::AtEnd {}), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8]);
@@ -263,12 +290,13 @@ mod tests {
             Schedule::Linear { start: 1.0, end: 1.0, unit: Unit::Edge },
             Schedule::Cosine { start: 0.1, end: 0.9, unit: Unit::Edge },
             Schedule::Step { from: 3, every: 1, unit: Unit::Edge },
+            points(&[0.0, 0.1, 0.1, 0.5, 0.6, 0.7, 0.9, 1.0]),
             Schedule::AtEnd {},
         ];
         for schedule in schedules {
             assert_eq!(schedule.fault(10, 8), None, "{schedule:?}");
-            assert_eq!(by_tenths(schedule)[10], 8, "{schedule:?}");
-            assert!(by_tenths(schedule).is_sorted(), "{schedule:?}");
+            let due = by_tenths(schedule.clone());
+            assert!(due[10] == 8 && due.is_sorted(), "{schedule:?}: {due:?}");
         }
     }
 
@@ -279,5 +307,9 @@ mod tests {
         assert_eq!(key(Schedule::Cosine { start: 0.5, end: 0.4, unit: Unit::Edge }), Some("end"));
         assert_eq!(key(Schedule::Step { from: 9, every: 5, unit: Unit::Edge }), Some("every"));
         assert_eq!(key(Schedule::Step { from: 0, every: 0, unit: Unit::Edge }), Some("every"));
+        let seven = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7];
+        for last in [&[][..], &[0.65], &[1.1], &[f64::NAN], &[0.8, 0.9]] {
+            assert_eq!(key(points(&[&seven, last].concat())), Some("at"), "{last:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Search spaces: the candidate operations, the topology of a cell and what lies around the cells, as data.
 //!
-//! A space is a value in a file of its own and a line in [`SPACES`]; nothing else knows its numbers. An operation is a name
+//! A space is a value in a file of its own and a line in [`SPACES`], or one that a program [adds](add); nothing else knows its
+//! numbers. An operation is a name
 //! and an expression over stages; the supernet, the derived network, parameter counts and the drawing all read the same
 //! value.
 
@@ -27,9 +28,35 @@ use sdas_kernels::Extent;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
 
-/// All spaces. Where operations' names alone are to tell a space, the first that knows them is meant.
+/// The spaces that are built in. Where operations' names alone are to tell a space, the first that knows them is meant.
 pub static SPACES: &[&Space] = &[&IMAGE, &VIDEO, &NB201, &S1, &S2, &S3, &S4];
+
+/// Those that a program has added.
+static ADDED: RwLock<Vec<&Space>> = RwLock::new(Vec::new());
+
+/// All spaces: first those that are built in, then those that were added.
+pub fn spaces() -> Vec<&'static Space> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    SPACES.iter().chain(added.iter()).copied().collect()
+}
+
+/// Makes a program's own space known, so that recipes, genotypes and checkpoints find it by its name. To be called before any
+/// of them is read.
+///
+/// # Panics
+///
+/// If another space has the name, or an edge has fewer than two operations to choose from.
+pub fn add(space: &'static Space) {
+    let candidates = Candidates::whole(space);
+    for &kind in space.kinds() {
+        let choices = (0..space.edge_count()).map(|edge| candidates.choices(kind, edge).count());
+        assert!(choices.min() >= Some(2), "an edge of {space} has nothing to choose from");
+    }
+    assert!(spaces().iter().all(|other| other.name != space.name), "there is a space called {space} already");
+    ADDED.write().unwrap_or_else(PoisonError::into_inner).push(space);
+}
 
 /// A search space.
 pub struct Space {
@@ -176,8 +203,9 @@ impl FromStr for &'static Space {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        SPACES.iter().copied().find(|space| space.name == text).ok_or_else(|| {
-            let known: Vec<_> = SPACES.iter().map(|space| format!("\"{space}\"")).collect();
+        let spaces = spaces();
+        spaces.iter().copied().find(|space| space.name == text).ok_or_else(|| {
+            let known: Vec<_> = spaces.iter().map(|space| format!("\"{space}\"")).collect();
             format!("unknown space \"{text}\"; there are {}", known.join(", "))
         })
     }

@@ -12,7 +12,7 @@ use sdas_data::random::stream;
 impl Search<'_> {
     /// Takes the decisions that are due.
     pub(super) fn decide(&mut self, moment: Moment) -> Result<(), RunError> {
-        let schedule = self.recipe.search.schedule;
+        let schedule = self.recipe.search.schedule.clone();
         self.decide_until(|all| schedule.due(moment, all), moment)
     }
 
