@@ -67,9 +67,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sdas lookup '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+\
                             |skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|' --table nb201.csv")]
     Lookup(LookupArguments),
-    /// Draw a cell, as text, SVG or PNG
-    #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
-                            sdas draw genotypes.py:PDARTS -o cell.png")]
+    /// Draw a cell, or the layers of a network that people made, as text, SVG or PNG
+    #[command(
+        after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw resnet18 -o resnet18.svg\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
+                            sdas draw genotypes.py:PDARTS -o cell.png"
+    )]
     Draw(DrawArguments),
     /// Count the parameters and multiply-adds of a network that people made, or that a cell gives
     #[command(
@@ -332,8 +334,9 @@ pub(crate) struct LookupArguments {
 #[derive(Debug, Args)]
 pub(crate) struct DrawArguments {
     /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
-    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
-    pub(crate) genotype: String,
+    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…); or a network that people made, by its name or by the folder of its run
+    #[arg(value_name = "CELL|NETWORK")]
+    pub(crate) subject: String,
     /// Write an SVG or a PNG file, by its ending, instead of printing text
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<Drawing>,

@@ -125,6 +125,7 @@ fn a_budget_is_kept_told_and_shown() {
 #[test]
 fn draw_prints_text_or_writes_a_picture() {
     assert!(printed(&["draw", "darts_v2"]).contains("node 0 = sep_conv_3x3(c_{k-2}) + sep_conv_3x3(c_{k-1})"));
+    assert!(printed(&["draw", "resnet20"]).contains("3x3 conv 16, norm, ReLU\n"));
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("cell.svg");
     printed(&["draw", "darts_v2", "-o", file.to_str().unwrap()]);

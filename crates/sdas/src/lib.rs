@@ -1,4 +1,56 @@
-//! Scheduled differentiable architecture search: spaces, genotypes, supernets, schedules, search and training.
+//! Scheduled differentiable architecture search: finds the cell of a convolutional network for pictures or clips, trains the
+//! network that is made of it, measures it and asks it about files. The program `sdas` is this library with a command line.
+//!
+//! A [`Recipe`](recipe::Recipe) has every choice of a run; a run leaves a folder from which others go on. Here on a few
+//! pictures that are made by a formula, and for one epoch:
+//!
+//! ```
+//! use sdas::architecture::Architecture;
+//! use sdas::evaluate::{self, Weighed};
+//! use sdas::recipe::Recipe;
+//! use sdas::run::Context;
+//! use sdas::{device, search, train};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let few = ["data.shapes.train=80", "data.shapes.test=20", "search.batch=16", "search.epochs=1", "search.channels=4"];
+//! let few = few.into_iter().chain(["search.alpha_warmup=0", "train.batch=16", "train.epochs=1", "train.channels=4"]);
+//! let recipe = Recipe::resolve("shapes", &few.map(str::to_owned).collect::<Vec<_>>())?;
+//!
+//! // `()` listens to nothing; an observer of one's own is told of every step and decision.
+//! let (stop, mut nobody) = (AtomicBool::new(false), ());
+//! let mut context = || Ok::<_, device::DeviceError>(Context::new(device::choose("cpu")?, &mut nobody, &stop));
+//!
+//! search::search(recipe.clone(), &folder.join("search"), context()?)?;
+//! let found = Architecture::resolve(folder.join("search").to_str().ok_or("a name in UTF-8")?)?;
+//! train::train(recipe, &found, &folder.join("training"), context()?)?;
+//!
+//! let run = folder.join("training");
+//! let measured = evaluate::evaluate(&[Weighed { run: run.clone(), weight: 1.0 }], None, context()?)?;
+//! assert_eq!(measured.count, 20);
+//! let picture = folder.join("red.ppm");
+//! std::fs::write(&picture, [b"P6 32 32 255\n".as_slice(), &[200, 20, 20].repeat(32 * 32)].concat())?;
+//! let predictions = evaluate::predict(&run, &[picture], context()?)?;
+//! let (class, probability) = &predictions[0].classes[0];
+//! println!("{class}: {probability:.2}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! - What can be found: [`space`] (operations and topology as data; [`space::add`] makes one's own known), [`genotype`] (a found
+//!   cell, in files), [`draw`] (its picture).
+//! - How it is searched for: [`schedule`] (when an edge is decided, and which), [`supernet`] (α and how it mixes operations),
+//!   [`search`] (the step of both levels, and a whole search), [`optimizer`].
+//! - What is made of it: [`network`] (cells), [`layers`] (any network as a graph, as data), [`handmade`] (those that people
+//!   made), [`train`](mod@train), [`evaluate`](mod@evaluate), [`weights`] (by PyTorch's names).
+//! - Runs: [`recipe`], [`run`](mod@run) (folders, checkpoints, events), [`compare`], [`table`] (of trained cells), [`device`],
+//!   [`bench`].
+//!
+//! `examples/` has a space with operations of one's own, and a schedule of one's own. Samples come from `sdas_data`.
 
 pub mod architecture;
 pub mod batch;

@@ -2,39 +2,62 @@
 
 use super::{Outcome, say};
 use crate::arguments::{DrawArguments, Drawing, DrawingForm};
-use anyhow::{Context as _, bail};
-use sdas::draw::{Picture, png, svg, to_text};
-use sdas::genotype::Genotype;
+use anyhow::Context as _;
+use sdas::architecture::Architecture;
+use sdas::draw::{Blocks, Picture, Scene, png, svg, to_text};
 use std::fs;
 use std::path::Path;
 
-/// Draws a cell.
+/// Draws a cell, or a network that people made.
 pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
-    if Path::new(&arguments.genotype).join("network.json").exists() {
-        bail!("{} is the run of a network that people made, which has no cells to draw", arguments.genotype);
-    }
-    let genotype = Genotype::resolve(&arguments.genotype)?;
+    let title = title(&arguments.subject);
+    let name = network_of(Path::new(&arguments.subject))?.unwrap_or_else(|| arguments.subject.clone());
+    let (text, draw): (String, Box<dyn Fn(DrawingForm) -> Vec<u8>>) = match Architecture::resolve(&name)? {
+        Architecture::Cell(genotype) => {
+            let picture = Picture::of(&genotype, &title);
+            (to_text(&genotype), Box::new(move |form| bytes(&picture, form)))
+        }
+        Architecture::Network(network) => {
+            let sizes = network.usual();
+            let blocks = Blocks::of(&network.build(&sizes), sizes.extent, &title)?;
+            (blocks.to_text(), Box::new(move |form| bytes(&blocks, form)))
+        }
+    };
     match &arguments.output {
         Some(Drawing { file, form }) => {
-            let picture = Picture::of(&genotype, &title(&arguments.genotype));
-            let bytes = match form {
-                DrawingForm::Svg => svg(&picture).into_bytes(),
-                DrawingForm::Png => png(&picture),
-            };
-            fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+            fs::write(file, draw(*form)).with_context(|| format!("cannot write {}", file.display()))?;
             say(&format!("drawn to {}\n", file.display()))?;
         }
-        None => say(&to_text(&genotype))?,
+        None => say(&text)?,
     }
     Ok(Outcome::Done)
 }
 
+fn bytes(picture: impl Into<Scene>, form: DrawingForm) -> Vec<u8> {
+    match form {
+        DrawingForm::Svg => svg(picture).into_bytes(),
+        DrawingForm::Png => png(picture),
+    }
+}
+
+/// The name of the network that people made, if the run in a folder trains one.
+fn network_of(folder: &Path) -> anyhow::Result<Option<String>> {
+    let file = folder.join("network.json");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+    Ok(value["network"].as_str().map(str::to_owned))
+}
+
 /// The last part of the cell's name or path; of a run's genotype file, the run's; of a cell written out, nothing.
-fn title(genotype: &str) -> String {
-    if genotype.starts_with('|') {
+fn title(subject: &str) -> String {
+    if subject.starts_with('|') {
         return String::new();
     }
-    let path = Path::new(genotype);
+    let path = Path::new(subject);
     let path = if path.ends_with("genotype.json") { path.parent().unwrap_or(path) } else { path };
     let name = if path.is_file() { path.file_stem() } else { path.file_name() };
     name.map_or_else(|| "cell".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,18 +1,24 @@
-//! Cells as pictures: SVG for documents and browsers, PNG for what takes no SVG, a few lines of text for the terminal.
+//! Cells and networks as pictures: SVG for documents and browsers, PNG for what takes no SVG, lines of text for the terminal.
 //!
 //! What is drawn is a [`Picture`], a value that knows nothing of searches or networks: a found cell becomes one with
 //! [`Picture::of`], and a search makes one of the state it is in. [`svg`] and [`png`] then find a place for everything: nodes
 //! stand on one line from left to right, edges run in lanes above and below it, each with its label in its own stretch
-//! of a lane, so that labels can never cover each other or a node.
+//! of a lane, so that labels can never cover each other or a node. A network's layers become [`Blocks`], which stand in rows
+//! from top to bottom.
 
+mod blocks;
 mod lanes;
 mod layout;
+mod network;
 mod png;
+mod rows;
 mod scene;
 mod svg;
 mod text;
 
+pub use blocks::{BlockKind, Blocks, LayerBlock};
 pub use png::png;
+pub use scene::Scene;
 pub use svg::svg;
 pub use text::{state_name, to_text};
 

@@ -2,7 +2,6 @@
 //! each. `fonts/` holds the letters of DejaVu Sans and DejaVu Sans Mono that names and titles are made of (Latin, Greek and
 //! Cyrillic; of the latter ASCII), cut out by fontTools.
 
-use super::Picture;
 use super::layout::{Point, Rect, point};
 use super::scene::{Colour, Font, INDEX_DROP, INDEX_SIZE, Item, Paint, Scene, Segment, Style, Text};
 use tiny_skia::{FillRule, PathBuilder, Pixmap, Stroke, Transform};
@@ -18,8 +17,8 @@ const SLANT: f32 = 0.2;
 const BOLD: f64 = 0.04;
 
 /// The picture as a PNG file's bytes.
-pub fn png(picture: &Picture) -> Vec<u8> {
-    let scene = Scene::of(picture);
+pub fn png(picture: impl Into<Scene>) -> Vec<u8> {
+    let scene: Scene = picture.into();
     let pixels = |length: f64| (length * f64::from(SCALE)) as u32;
     let pixmap =
         Pixmap::new(pixels(scene.width), pixels(scene.height)).expect("a picture has a size, and not a huge one");
@@ -215,7 +214,7 @@ mod tests {
     #[test]
     fn boxes_lines_and_letters_are_where_they_belong() {
         let picture = Picture::of(&published("pdarts").unwrap(), "Größe, Δ и 1");
-        let (pixels, scene) = (drawn(&picture), Scene::of(&picture));
+        let (pixels, scene) = (drawn(&picture), Scene::from(&picture));
         assert_eq!((pixels.width(), pixels.height()), (2 * scene.width as u32, 2 * scene.height as u32));
         let mut texts = 0;
         for item in &scene.items {

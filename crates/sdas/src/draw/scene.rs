@@ -5,11 +5,11 @@ use super::layout::{CellLayout, Cubic, EdgeLayout, LABEL_SIZE, Measure, Point, R
 use super::{CellPicture, EdgePicture, EdgeState, Picture};
 use crate::space::OperationKind;
 
-const MARGIN: f64 = 28.0;
+pub(super) const MARGIN: f64 = 28.0;
 const BETWEEN: f64 = 52.0;
 const LEGEND_ROW: f64 = 20.0;
-const INK: Colour = "#1f2937";
-const MUTED: Colour = "#6b7280";
+pub(super) const INK: Colour = "#1f2937";
+pub(super) const MUTED: Colour = "#6b7280";
 const FAINT: Colour = "#b6bdc8";
 const WHITE: Colour = "#ffffff";
 /// Of the rail that joins nodes to the output: the nodes' own tone.
@@ -18,16 +18,17 @@ const RAIL: Colour = "#dcc88a";
 /// Red, green and blue: `#rrggbb`.
 pub(super) type Colour = &'static str;
 
-/// A picture with everything at its place, on a white ground of its own so that it reads on dark pages too.
+/// A picture with everything at its place, on a white ground of its own so that it reads on dark pages too. Cells become one
+/// ([`Picture`]), and the blocks of a network ([`Blocks`](super::Blocks)).
 #[derive(Debug)]
-pub(super) struct Scene {
+pub struct Scene {
     pub(super) width: f64,
     pub(super) height: f64,
     pub(super) title: String,
     /// From back to front.
     pub(super) items: Vec<Item>,
     /// What is added to the place of every new item.
-    origin: Point,
+    pub(super) origin: Point,
 }
 
 #[derive(Debug)]
@@ -126,8 +127,8 @@ fn meaning(edge: &EdgePicture) -> &'static str {
     }
 }
 
-impl Scene {
-    pub(super) fn of(picture: &Picture) -> Self {
+impl From<&Picture> for Scene {
+    fn from(picture: &Picture) -> Scene {
         let measure = Measure::of(picture);
         let cells: Vec<CellLayout> = picture.cells.iter().map(|cell| place(cell, measure)).collect();
         let count = cells.len().max(1) as f64;
@@ -140,16 +141,8 @@ impl Scene {
         let legend_line = line + below + 34.0;
         let legend = legend(picture, width - 2.0 * MARGIN);
         let height = legend_line + LEGEND_ROW * (legend.len() as f64 - 1.0) + MARGIN - 4.0;
-        let (width, height) = (width.round(), height.round());
-
-        let origin = point(0.0, 0.0);
-        let mut scene = Scene { width, height, title: picture.title.clone(), items: Vec::new(), origin };
-        let ground = Rect { x: 0.5, y: 0.5, width: width - 1.0, height: height - 1.0 };
-        scene.rect(&ground, 10.0, WHITE, "#d8dde4");
-        if titled > 0.0 {
-            let title = Text { size: 17.0, bold: true, ..Text::at(point(MARGIN, MARGIN + 14.0)) };
-            scene.text(title, &picture.title);
-        }
+        let mut scene = Scene::new(width.round(), height.round(), &picture.title);
+        let (width, origin) = (scene.width, scene.origin);
         for (index, (cell, layout)) in picture.cells.iter().zip(&cells).enumerate() {
             let left = MARGIN + index as f64 * (measure.width() + BETWEEN);
             let name = Text { size: 13.5, fill: MUTED, ..Text::at(point(left, MARGIN + titled + 10.0)) };
@@ -161,17 +154,30 @@ impl Scene {
         scene.legend(&legend, point(width / 2.0, legend_line));
         scene
     }
+}
+
+impl Scene {
+    /// A ground of this size with a title, which may be empty.
+    pub(super) fn new(width: f64, height: f64, title: &str) -> Self {
+        let mut scene = Scene { width, height, title: title.to_owned(), items: Vec::new(), origin: point(0.0, 0.0) };
+        let ground = Rect { x: 0.5, y: 0.5, width: width - 1.0, height: height - 1.0 };
+        scene.rect(&ground, 10.0, WHITE, "#d8dde4");
+        if !title.is_empty() {
+            scene.text(Text { size: 17.0, bold: true, ..Text::at(point(MARGIN, MARGIN + 14.0)) }, title);
+        }
+        scene
+    }
 
     fn moved(&self, at: Point) -> Point {
         point(at.x + self.origin.x, at.y + self.origin.y)
     }
 
-    fn rect(&mut self, rect: &Rect, radius: f64, fill: Colour, stroke: Colour) {
+    pub(super) fn rect(&mut self, rect: &Rect, radius: f64, fill: Colour, stroke: Colour) {
         let Point { x, y } = self.moved(point(rect.x, rect.y));
         self.items.push(Item::Box { rect: Rect { x, y, ..*rect }, radius, fill, stroke });
     }
 
-    fn path(&mut self, path: &[Segment], paint: Paint) {
+    pub(super) fn path(&mut self, path: &[Segment], paint: Paint) {
         let moved = |segment: &Segment| match *segment {
             Segment::Move(to) => Segment::Move(self.moved(to)),
             Segment::Line(to) => Segment::Line(self.moved(to)),
@@ -183,7 +189,7 @@ impl Scene {
         self.items.push(Item::Path { path, paint });
     }
 
-    fn text(&mut self, text: Text, content: &str) {
+    pub(super) fn text(&mut self, text: Text, content: &str) {
         self.spans(text, vec![Span { text: content.to_owned(), style: Style::Plain }]);
     }
 
@@ -263,7 +269,7 @@ impl Scene {
     }
 
     /// An arrow's head that ends in `tip`, pointing down for 1 and up for −1.
-    fn arrow(&mut self, tip: Point, down: f64, colour: Colour) {
+    pub(super) fn arrow(&mut self, tip: Point, down: f64, colour: Colour) {
         let back = tip.y - down * 8.0;
         let corners = [tip, point(tip.x - 3.8, back), point(tip.x + 3.8, back)];
         let [a, b, c] = corners;
@@ -305,7 +311,7 @@ impl Scene {
 }
 
 impl Text {
-    fn at(at: Point) -> Self {
+    pub(super) fn at(at: Point) -> Self {
         Text { at, centred: false, size: 12.0, bold: false, fill: INK, font: Font::Sans, spans: Vec::new() }
     }
 }

@@ -1,6 +1,5 @@
 //! The SVG document.
 
-use super::Picture;
 use super::layout::{Point, Rect};
 use super::scene::{Font, INDEX_DROP, INDEX_SIZE, Item, Paint, Scene, Segment, Style, Text};
 use std::fmt::Write;
@@ -9,8 +8,8 @@ const SANS: &str = "'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-seri
 const MONO: &str = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace";
 
 /// The picture as an SVG document.
-pub fn svg(picture: &Picture) -> String {
-    let Scene { width, height, title, items, .. } = Scene::of(picture);
+pub fn svg(picture: impl Into<Scene>) -> String {
+    let Scene { width, height, title, items, .. } = picture.into();
     let mut svg = String::new();
     let out = &mut svg;
     element(

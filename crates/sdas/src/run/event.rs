@@ -238,3 +238,8 @@ pub trait Observer: Send {
     /// Takes note of an event.
     fn notice(&mut self, event: &Event<'_>);
 }
+
+/// Takes note of nothing.
+impl Observer for () {
+    fn notice(&mut self, _: &Event<'_>) {}
+}

@@ -35,6 +35,13 @@ pub struct Context<'a> {
     pub stop: &'a AtomicBool,
 }
 
+impl<'a> Context<'a> {
+    /// On a device, with someone who is told of its progress; `stop` may be set from outside.
+    pub fn new(device: Device, observer: &'a mut dyn Observer, stop: &'a AtomicBool) -> Self {
+        Context { device, observer, stop }
+    }
+}
+
 impl Context<'_> {
     /// The same once more, for a run within this one.
     pub(crate) fn again(&mut self) -> Context<'_> {

@@ -24,7 +24,8 @@ pub use stem::Stem;
 pub use topology::{CellKind, Edge, stage_starts};
 pub use video::VIDEO;
 
-use sdas_kernels::Extent;
+pub use sdas_kernels::{Expression, Extent, Padding, Pool, Stage};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
