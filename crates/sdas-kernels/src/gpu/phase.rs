@@ -8,6 +8,7 @@ mod way_back;
 use super::kernels::forward::{BLOCK, PER};
 use super::kernels::rows::{QUAD, Shape, Shapes};
 use super::kernels::weights::ROWS;
+use super::nodes::Node;
 use super::table::{NONE, Rows, Table, UNITS, kind, norm, piece};
 use crate::Pool;
 use crate::expression::Extent;
@@ -27,8 +28,8 @@ const SHARE: [usize; 2] = [64, 512];
 pub(super) struct PhaseLink {
     pub(super) plan: Arc<Plan>,
     /// The node that it is added to.
-    pub(super) node: usize,
-    /// Its row among the mixes.
+    pub(super) node: Node,
+    /// Where its factors start among the mixes.
     pub(super) mixed: Option<usize>,
     /// Its row among the samples' factors.
     pub(super) factors: Option<usize>,
@@ -45,8 +46,6 @@ pub(super) struct Frame {
     pub(super) lanes: usize,
     /// Whether norms use the batch's statistics.
     pub(super) batch: bool,
-    /// By node, whether an earlier phase has begun its sum.
-    pub(super) begun: [bool; 4],
 }
 
 /// Lanes that divide all channels of a plan.
@@ -249,17 +248,12 @@ impl Builder<'_> {
         }
     }
 
-    /// The gradient of a node in the nodes' gradients.
-    fn gradient(&self, link: &PhaseLink) -> i32 {
-        int(link.node * self.phase.channels)
-    }
-
     fn factors(&self, link: &PhaseLink) -> i32 {
         option(link.factors.map(|row| row * link.plan.samples))
     }
 
     fn mix(&self, link: &PhaseLink, operation: usize) -> i32 {
-        option(link.mixed.map(|row| row * link.plan.operations + operation))
+        option(link.mixed.map(|start| start + operation))
     }
 
     /// The rows of stages, level by level, and of dense products.
@@ -327,9 +321,13 @@ impl Builder<'_> {
     fn dense(&mut self, at: (usize, usize), unit: &Unit, product: &Product, launch: &mut Launch) {
         let plan = &self.links[at.0].plan;
         let pixel = |stride| Window { kernel: [1; 3], dilation: [1; 3], stride, padding: [0; 3] };
+        let mut sort = kind::DENSE;
         let (windows, activated, difference) = match &product.rows {
             ProductRows::Depthwise(_) => return,
-            ProductRows::Means { .. } => unreachable!("an edge with means is computed elsewhere"),
+            ProductRows::Means { stride, .. } => {
+                sort = kind::MEANS;
+                (vec![(pixel(*stride), [0; 3])], false, false)
+            }
             ProductRows::Pixels { stride, shifts } => {
                 (shifts.iter().map(|shift| (pixel(*stride), *shift)).collect(), true, false)
             }
@@ -342,7 +340,7 @@ impl Builder<'_> {
             let pixels = self.pixels(unit);
             let rows = take(&mut self.phase.dense_rows, pixels * length);
             let fields = [
-                (piece::KIND, kind::DENSE),
+                (piece::KIND, sort),
                 (piece::INPUTS, int(inputs)),
                 (piece::OUTPUTS, int(self.lanes(segment.outputs))),
                 (piece::FIRST, int(self.lanes(segment.first_output))),
@@ -387,6 +385,7 @@ impl Builder<'_> {
         set(piece::BACK, int(placed.normal));
         set(piece::MATRIX, int((link.weights + matrix) / self.frame.lanes));
         set(piece::MATRIX_SUMS, int(matrix_sums));
+        set(piece::PITCH, int(link.node.pitch));
         if let Some(read) = read {
             set(piece::SOURCE, int(read.result));
             set(piece::SOURCE_NORMAL, int(read.normal));
@@ -400,8 +399,8 @@ impl Builder<'_> {
             let to = take(&mut self.phase.inner, pixels * self.phase.channels);
             self.phase.table.set(row, piece::INNER, int(to));
         } else {
-            let (gradient, factors) = (self.gradient(link), self.factors(link));
-            self.phase.table.set(row, piece::GRADIENT, gradient);
+            let factors = self.factors(link);
+            self.phase.table.set(row, piece::GRADIENT, int(link.node.start));
             self.phase.table.set(row, piece::FACTORS, factors);
         }
         if is_stage {
@@ -452,7 +451,8 @@ impl Builder<'_> {
             for term in link.plan.terms.iter().filter(|term| term.unit.is_none()) {
                 let fields = [
                     (piece::KIND, kind::IDENTITY),
-                    (piece::GRADIENT, self.gradient(link)),
+                    (piece::GRADIENT, int(link.node.start)),
+                    (piece::PITCH, int(link.node.pitch)),
                     (piece::MIX, self.mix(link, term.operation)),
                     (piece::FACTORS, self.factors(link)),
                 ];

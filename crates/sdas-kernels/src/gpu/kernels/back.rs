@@ -36,13 +36,13 @@ pub struct Upstream {
 }
 
 #[cube]
-pub fn upstream(table: &[i32], row: usize, channels: usize, pitch: usize, per_image: usize) -> Upstream {
+pub fn upstream(table: &[i32], row: usize, channels: usize, per_image: usize) -> Upstream {
     Upstream {
         gradient: signed(table, row, piece::GRADIENT),
         inner: signed(table, row, piece::INNER),
         factors: signed(table, row, piece::FACTORS),
         result: at(table, row, piece::RESULT),
-        pitch,
+        pitch: at(table, row, piece::PITCH),
         per_image,
         channels,
     }
@@ -145,7 +145,6 @@ pub fn stage<N: Size>(
     backs: &[Vector<f32, N>],
     table: &[i32],
     first: usize,
-    pitch: usize,
     per_image: usize,
     #[comptime] held: bool,
 ) {
@@ -162,7 +161,7 @@ pub fn stage<N: Size>(
     let active = own < strands;
     let matrix = at(table, row, piece::MATRIX);
     let to = at(table, row, piece::ROWS) + channel;
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let upstream = upstream(table, row, channels, per_image);
     let back = back::<N>(backs, at(table, row, piece::BACK), channel, channels);
 
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(UNITS * PER));
@@ -235,7 +234,6 @@ pub fn dense<N: Size>(
     table: &[i32],
     first: usize,
     channels: usize,
-    pitch: usize,
     per_image: usize,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -261,7 +259,7 @@ pub fn dense<N: Size>(
     let to = at(table, row, piece::ROWS) + index;
     let back_row = at(table, row, piece::BACK);
     let wide = comptime!(CHUNK + 1);
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let upstream = upstream(table, row, channels, per_image);
 
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (CHUNK + 1)));
     let mut done = from;
@@ -343,7 +341,6 @@ pub fn pool<N: Size>(
     first: usize,
     channels: usize,
     pixels: usize,
-    pitch: usize,
     per_image: usize,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -360,7 +357,8 @@ pub fn pool<N: Size>(
         for index in 0..count {
             let term = terms + index;
             let back = back::<N>(backs, at(table, term, term::BACK), channel, channels);
-            let mut gradient = nodes[at(table, term, term::GRADIENT) + pixel * pitch + channel];
+            let from = at(table, term, term::GRADIENT) + pixel * at(table, term, term::PITCH) + channel;
+            let mut gradient = nodes[from];
             let scaled = signed(table, term, term::FACTORS);
             if scaled >= 0 {
                 gradient = gradient * Vector::new(factors[scaled as usize + pixel / per_image]);

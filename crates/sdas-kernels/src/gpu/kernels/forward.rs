@@ -171,8 +171,7 @@ pub fn dense<N: Size>(
     let window = window(table, row);
     let pitch = Pitch { start, pixel: pitch };
     let inputs = at(table, row, piece::INPUTS);
-    let activated = flag(table, row, piece::ACTIVATED);
-    let difference = flag(table, row, piece::DIFFERENCE);
+    let taken = taken(table, row);
     let outputs = at(table, row, piece::OUTPUTS);
     let length = inputs * (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
     let skipped = CUBE_POS_Z as usize * BLOCK;
@@ -218,7 +217,7 @@ pub fn dense<N: Size>(
                 let local = me / CHUNK + read * comptime!(UNITS / CHUNK);
                 let mut value = Vector::<f32, N>::new(0.0);
                 if done + local < end && index < length {
-                    value = dense_row::<N>(x, &pitch, &window, places.index(read), &tap, activated, difference);
+                    value = dense_row::<N>(x, &pitch, &window, places.index(read), &tap, &taken);
                 }
                 tile[local * wide + me % CHUNK] = value;
             }
@@ -485,7 +484,6 @@ pub fn combine<N: Size>(
     channels: usize,
     pixels: usize,
     per_image: usize,
-    output_pitch: usize,
     #[comptime] own: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -497,6 +495,7 @@ pub fn combine<N: Size>(
     let terms = at(table, row, node::FIRST);
     let count = at(table, row, node::COUNT);
     let to = at(table, row, node::OUTPUT) + channel;
+    let output_pitch = at(table, row, node::PITCH);
     if strand < strands {
         let mut sums = Array::<Vector<f32, N>>::new(PER);
         #[unroll]

@@ -32,7 +32,6 @@ pub fn matrices<N: Size>(
     start: usize,
     x_pitch: usize,
     channels: usize,
-    pitch: usize,
     per_image: usize,
     output_blocks: usize,
     #[comptime] inner: bool,
@@ -65,9 +64,8 @@ pub fn matrices<N: Size>(
     let range = at(table, row, piece::SUMS_RANGE);
     let from = CUBE_POS_X as usize * range;
     let end = min(from + range, at(table, row, piece::PIXELS));
-    let activated = flag(table, row, piece::ACTIVATED);
-    let difference = flag(table, row, piece::DIFFERENCE);
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let taken = taken(table, row);
+    let upstream = upstream(table, row, channels, per_image);
     let column = first_output + me % block;
     let back = back::<N>(backs, at(table, row, piece::BACK), head + min(column, max(outputs, 1) - 1), channels);
     let tap = tap(&window, inputs, first_row + me % wide);
@@ -90,7 +88,7 @@ pub fn matrices<N: Size>(
                     if pixel < end {
                         let corner = corner(&window, pixel);
                         let pitch = Pitch { start, pixel: x_pitch };
-                        value = dense_row::<N>(x, &pitch, &window, &corner, &tap, activated, difference);
+                        value = dense_row::<N>(x, &pitch, &window, &corner, &tap, &taken);
                     }
                     if me < UNITS / wide * wide {
                         rows[local * wide + me % wide] = value;

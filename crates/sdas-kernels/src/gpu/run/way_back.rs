@@ -53,7 +53,6 @@ impl Back<'_> {
                 self.state.start,
                 self.state.pitch,
                 phase.channels,
-                self.given.pitch,
                 phase.per_image,
             );
         }
@@ -109,7 +108,6 @@ impl Back<'_> {
                 self.backs.argument(),
                 self.table(),
                 launch.rows.first,
-                self.given.pitch,
                 phase.per_image,
                 held,
             );
@@ -197,7 +195,6 @@ impl Back<'_> {
                 self.state.start,
                 self.state.pitch,
                 phase.channels,
-                self.given.pitch,
                 phase.per_image,
                 launch.output_blocks,
                 inner,
@@ -233,7 +230,6 @@ impl Back<'_> {
                 self.partial.argument(),
                 self.table(),
                 rows.first,
-                self.given.pitch,
                 phase.per_image,
                 phase.shapes[level],
             );
@@ -260,7 +256,6 @@ impl Back<'_> {
                     pools.first,
                     phase.channels,
                     phase.pixels,
-                    self.given.pitch,
                     phase.per_image,
                 );
             }
@@ -284,7 +279,6 @@ impl Back<'_> {
                     self.table(),
                     dense.rows.first,
                     phase.channels,
-                    self.given.pitch,
                     phase.per_image,
                 );
             }
@@ -319,10 +313,10 @@ impl Back<'_> {
                 phase.input[0] as i32,
                 phase.input[1] as i32,
                 phase.input[2] as i32,
-                self.given.pitch,
                 self.state.start,
                 self.state.pitch,
                 self.state.own,
+                self.to.begun,
                 dense.rows.count > 0,
                 phase.shapes.first().copied().unwrap_or_default(),
             );
