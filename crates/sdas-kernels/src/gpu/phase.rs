@@ -75,7 +75,8 @@ pub(super) struct Phase {
     pub(super) stages: Vec<Launch>,
     /// By level, the windows of its stages.
     pub(super) shapes: Vec<Shapes>,
-    pub(super) denses: Launch,
+    /// Dense products: of what lies under a window, and of means.
+    denses: [Launch; 2],
     pub(super) pools: Launch,
     pub(super) norms: Vec<Rows>,
     pub(super) nodes: Rows,
@@ -152,6 +153,13 @@ impl Phase {
         builder.inners();
         builder.sums();
         builder.phase
+    }
+}
+
+impl Phase {
+    /// The launches of dense products, and whether they are of means.
+    pub(super) fn dense_launches(&self) -> impl Iterator<Item = (Launch, bool)> {
+        self.denses.into_iter().zip([false, true]).filter(|(launch, _)| launch.rows.count > 0)
     }
 }
 
@@ -283,11 +291,17 @@ impl Builder<'_> {
             self.phase.stages.push(launch);
             self.shapes(launch.rows);
         }
-        let first = self.phase.table.rows();
-        let mut launch = Launch::default();
-        self.each_product(|builder, at, unit, product| builder.dense(at, unit, product, &mut launch));
-        launch.rows = self.phase.table.since(first);
-        self.phase.denses = launch;
+        for means in [false, true] {
+            let first = self.phase.table.rows();
+            let mut launch = Launch::default();
+            self.each_product(|builder, at, unit, product| {
+                if matches!(product.rows, ProductRows::Means { .. }) == means {
+                    builder.dense(at, unit, product, &mut launch);
+                }
+            });
+            launch.rows = self.phase.table.since(first);
+            self.phase.denses[usize::from(means)] = launch;
+        }
     }
 
     /// Finds the windows of a level's stages, and tells each row its own.
@@ -459,7 +473,7 @@ impl Builder<'_> {
                 self.phase.table.add(&fields);
             }
         }
-        self.phase.others = self.phase.table.since(self.phase.denses.rows.first);
+        self.phase.others = self.phase.table.since(self.phase.denses[0].rows.first);
     }
 
     fn norms(&mut self) {

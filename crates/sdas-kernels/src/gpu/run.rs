@@ -255,26 +255,25 @@ impl Prepared {
     }
 
     fn dense_forward(&self, given: &Given, state: &State, results: &Buffer, partial: &Buffer) {
-        let Launch { rows, cubes, output_blocks, .. } = self.phase.denses;
-        if rows.count == 0 {
-            return;
-        }
-        unsafe {
-            forward::dense::launch_unchecked(
-                &given.client,
-                grid(cubes, rows.count, output_blocks),
-                cube(),
-                self.lanes,
-                state.buffer.argument(),
-                results.argument(),
-                given.weights.argument(),
-                partial.argument(),
-                self.table.argument(),
-                rows.first,
-                state.start,
-                state.pitch,
-                self.phase.channels,
-            );
+        for (Launch { rows, cubes, output_blocks, .. }, means) in self.phase.dense_launches() {
+            unsafe {
+                forward::dense::launch_unchecked(
+                    &given.client,
+                    grid(cubes, rows.count, output_blocks),
+                    cube(),
+                    self.lanes,
+                    state.buffer.argument(),
+                    results.argument(),
+                    given.weights.argument(),
+                    partial.argument(),
+                    self.table.argument(),
+                    rows.first,
+                    state.start,
+                    state.pitch,
+                    self.phase.channels,
+                    means,
+                );
+            }
         }
     }
 

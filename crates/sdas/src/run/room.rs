@@ -6,9 +6,9 @@ use crate::architecture::Architecture;
 use crate::network::Counts;
 use crate::recipe::SearchSettings;
 use crate::search::Order;
-use crate::space::{Output, Space};
+use crate::space::Space;
 use crate::supernet::Relaxation;
-use sdas_kernels::CardMemory;
+use sdas_kernels::{CardMemory, Expression};
 
 /// What a step needs of a card's memory, and what there is of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +112,9 @@ impl From<Phase> for Work {
     }
 }
 
-/// Whether a card computes all edges together that read one state: those of cells of two inputs and four nodes side by side.
+/// Whether a card computes all edges together that read one state: those of cells without noise.
 fn goes_by_phase(space: &Space) -> bool {
-    space.inputs == 2 && space.nodes == 4 && space.output == Output::Nodes
+    space.operations.iter().all(|operation| operation.expression != Expression::Noise)
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::genotype::published;
     use crate::network::{Network, NetworkShape, Stem};
-    use crate::space::{Candidates, IMAGE, NB201, VIDEO};
+    use crate::space::{Candidates, IMAGE, NB201, S4, VIDEO};
     use crate::supernet::SupernetShape;
 
     const MIB: f64 = (1 << 20) as f64;
@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(search(softmax, Order::First, &IMAGE), Work::SEARCH);
         assert_eq!(search(softmax, Order::First, &VIDEO), Work::SEARCH);
         assert_eq!(search(softmax, Order::Second, &IMAGE).passes, 3.0);
-        assert_eq!(search(softmax, Order::First, &NB201), Work::EDGES);
+        assert_eq!(search(softmax, Order::First, &NB201), Work::SEARCH);
+        assert_eq!(search(softmax, Order::First, &S4), Work::EDGES);
         assert_eq!(search(drawn, Order::First, &IMAGE).passes, 1.0);
         let partial = search(Relaxation::Partial { share: 4 }, Order::First, &IMAGE);
         assert!(partial.results > Work::SEARCH.results && partial.passes == 2.0);

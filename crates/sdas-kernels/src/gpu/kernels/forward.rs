@@ -13,13 +13,13 @@ pub const PER: usize = QUAD;
 const TILE: usize = UNITS * PER;
 
 /// Vectors of a row that a dense product takes at once.
-pub const CHUNK: usize = 8;
+pub const CHUNK: usize = 4;
 
 /// Vectors of a dense product's outputs that a cube works on.
 pub const BLOCK: usize = 16;
 
 /// Pixels of a dense product's tile at most.
-pub const PIXELS: usize = 128;
+pub const PIXELS: usize = 256;
 
 /// Vectors of a dense product's tile that one unit reads.
 const READS: usize = PIXELS * CHUNK / UNITS;
@@ -153,7 +153,7 @@ fn write_sums<N: Size>(
     partial[place + channels] = max(squares - sum * mean, Vector::new(0.0));
 }
 
-/// Dense products: pixels under a window times a matrix. The grid is (cubes of a piece, pieces, blocks of outputs).
+/// Dense products: pixels under a window, or means, times a matrix. The grid is (cubes of a piece, pieces, blocks of outputs).
 #[cube(launch_unchecked)]
 pub fn dense<N: Size>(
     x: &[Vector<f32, N>],
@@ -165,13 +165,15 @@ pub fn dense<N: Size>(
     start: usize,
     pitch: usize,
     channels: usize,
+    #[comptime] means: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
     let window = window(table, row);
     let pitch = Pitch { start, pixel: pitch };
     let inputs = at(table, row, piece::INPUTS);
-    let taken = taken(table, row);
+    let activated = flag(table, row, piece::ACTIVATED);
+    let difference = flag(table, row, piece::DIFFERENCE);
     let outputs = at(table, row, piece::OUTPUTS);
     let length = inputs * (window.kernel_t * window.kernel_h * window.kernel_w) as usize;
     let skipped = CUBE_POS_Z as usize * BLOCK;
@@ -208,16 +210,34 @@ pub fn dense<N: Size>(
         for read in 0..READS {
             places.push(corner(&window, done + me / CHUNK + read * comptime!(UNITS / CHUNK)));
         }
+        // Which vector of a row it reads is counted on rather than divided out.
+        let mut input = me % CHUNK;
+        let mut kt = 0i32.runtime();
+        let mut kh = 0i32.runtime();
+        let mut kw = 0i32.runtime();
         let mut chunk = 0usize;
         while chunk < length {
-            let index = chunk + me % CHUNK;
-            let tap = tap(&window, inputs, index);
+            while input >= inputs {
+                input -= inputs;
+                kw += 1;
+                if kw == window.kernel_w {
+                    kw = 0;
+                    kh += 1;
+                    if kh == window.kernel_h {
+                        kh = 0;
+                        kt += 1;
+                    }
+                }
+            }
+            let tap =
+                Tap { t: kt * window.dilation_t, h: kh * window.dilation_h, w: kw * window.dilation_w, channel: input };
             #[unroll]
             for read in 0..READS {
                 let local = me / CHUNK + read * comptime!(UNITS / CHUNK);
                 let mut value = Vector::<f32, N>::new(0.0);
-                if done + local < end && index < length {
-                    value = dense_row::<N>(x, &pitch, &window, places.index(read), &tap, &taken);
+                if local < size && done + local < end && chunk + me % CHUNK < length {
+                    let corner = places.index(read);
+                    value = dense_row::<N>(x, &pitch, &window, corner, &tap, activated, difference, means);
                 }
                 tile[local * wide + me % CHUNK] = value;
             }
@@ -245,6 +265,7 @@ pub fn dense<N: Size>(
             }
             sync_cube();
             chunk += CHUNK;
+            input += CHUNK;
         }
         if active {
             #[unroll]

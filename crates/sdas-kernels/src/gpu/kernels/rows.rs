@@ -1,6 +1,6 @@
 //! The rows that a product multiplies by its matrix: depthwise convolutions, and pixels under a window.
 
-use super::super::table::{kind, piece};
+use super::super::table::piece;
 use super::place::*;
 use crate::expression::Extent;
 use cubecl::prelude::*;
@@ -362,27 +362,8 @@ pub fn tap(window: &Window, inputs: usize, index: usize) -> Tap {
     Tap { t, h, w, channel }
 }
 
-/// What a dense product's rows take of the input.
-#[derive(CubeType, Clone, Copy)]
-pub struct Taken {
-    /// What is left of it by a ReLU.
-    pub activated: bool,
-    /// The difference to the frame before.
-    pub difference: bool,
-    /// The mean over a window of the stride's size.
-    pub mean: bool,
-}
-
-#[cube]
-pub fn taken(table: &[i32], row: usize) -> Taken {
-    Taken {
-        activated: flag(table, row, piece::ACTIVATED),
-        difference: flag(table, row, piece::DIFFERENCE),
-        mean: signed(table, row, piece::KIND) == kind::MEANS,
-    }
-}
-
-/// One vector of a dense product's row: the input under a tap of the window at a corner.
+/// One vector of a dense product's row: the input under a tap of the window at a corner, or, of `means`, that over a window
+/// of the stride's size from there.
 #[cube]
 pub fn dense_row<N: Size>(
     x: &[Vector<f32, N>],
@@ -390,13 +371,15 @@ pub fn dense_row<N: Size>(
     window: &Window,
     corner: &Place,
     tap: &Tap,
-    taken: &Taken,
+    activated: bool,
+    difference: bool,
+    #[comptime] means: bool,
 ) -> Vector<f32, N> {
     let t = corner.t + tap.t;
     let h = corner.h + tap.h;
     let w = corner.w + tap.w;
     let mut value = Vector::<f32, N>::new(0.0);
-    if taken.mean {
+    if comptime!(means) {
         let mut count = 0.0f32;
         for t in t..min(t + window.stride_t, window.input_t) {
             for h in h..min(h + window.stride_h, window.input_h) {
@@ -411,10 +394,10 @@ pub fn dense_row<N: Size>(
     } else if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
         let from = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
         value = x[pitch.start + from as usize * pitch.pixel + tap.channel];
-        if taken.activated {
+        if activated {
             value = max(value, Vector::new(0.0));
         }
-        if taken.difference {
+        if difference {
             // Of the first frame there is none.
             if t > 0 {
                 let before = from - window.input_h * window.input_w;

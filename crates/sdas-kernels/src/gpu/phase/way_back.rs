@@ -182,8 +182,8 @@ impl Builder<'_> {
             .phase
             .stages
             .iter()
+            .chain(&self.phase.denses)
             .map(|launch| launch.rows)
-            .chain([self.phase.denses.rows])
             .flat_map(|rows| rows.first..rows.first + rows.count)
             .collect();
         let first = self.phase.table.rows();

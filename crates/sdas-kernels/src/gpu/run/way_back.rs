@@ -90,7 +90,7 @@ impl Back<'_> {
             return;
         }
         if self.wanted.weights {
-            self.matrices(launch, level > 0, Some(phase.shapes[level]));
+            self.matrices(launch, level > 0, false, Some(phase.shapes[level]));
         }
         let held = phase.channels <= back::HELD;
         let matrices = if held { self.given.weights.clone() } else { self.transposed(launch.rows) };
@@ -173,7 +173,7 @@ impl Back<'_> {
         transposed
     }
 
-    fn matrices(&self, launch: Launch, inner: bool, shapes: Option<Shapes>) {
+    fn matrices(&self, launch: Launch, inner: bool, means: bool, shapes: Option<Shapes>) {
         let phase = &self.prepared.phase;
         unsafe {
             weights::matrices::launch_unchecked(
@@ -199,15 +199,15 @@ impl Back<'_> {
                 launch.output_blocks,
                 inner,
                 shapes.is_none(),
+                means,
                 shapes.unwrap_or_default(),
             );
         }
     }
 
     pub(super) fn dense_matrices(&self) {
-        let launch = self.prepared.phase.denses;
-        if self.wanted.weights && launch.rows.count > 0 {
-            self.matrices(launch, false, None);
+        for (launch, means) in self.prepared.phase.dense_launches().filter(|_| self.wanted.weights) {
+            self.matrices(launch, false, means, None);
         }
     }
 
@@ -260,9 +260,8 @@ impl Back<'_> {
                 );
             }
         }
-        let dense = phase.denses;
         let rows = self.prepared.buffer(self.given, phase.dense_rows);
-        if dense.rows.count > 0 {
+        for (dense, _) in phase.dense_launches() {
             unsafe {
                 back::dense::launch_unchecked(
                     client,
@@ -317,7 +316,7 @@ impl Back<'_> {
                 self.state.pitch,
                 self.state.own,
                 self.to.begun,
-                dense.rows.count > 0,
+                phase.dense_rows > 0,
                 phase.shapes.first().copied().unwrap_or_default(),
             );
         }
