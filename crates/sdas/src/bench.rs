@@ -6,7 +6,7 @@ use crate::genotype::published;
 use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
-use crate::run::{Phase, RunError, StepSize, peak_memory};
+use crate::run::{Phase, RunError, StepSize, Work, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Candidates, Space};
 use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
@@ -131,7 +131,11 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
 fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
     let StepSettings { phase, channels, layers: cells, batch, size, frames, .. } = settings;
     let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
-    let size = StepSize { work: phase.into(), keys, channels, cells, batch, extent: [frames, size, size] };
+    let work = match phase {
+        Phase::Search => Work::search(&SearchSettings::default(), settings.space),
+        Phase::Train => phase.into(),
+    };
+    let size = StepSize { work, keys, channels, cells, batch, extent: [frames, size, size] };
     size.check(device, |channels, cells, extent| {
         Counts::of(cells, extent, |cells| network(settings, channels, cells))
     })?;
