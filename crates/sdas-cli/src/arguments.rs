@@ -4,6 +4,7 @@ use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use sdas::architecture::Scale;
 use sdas::bench::Width;
+use sdas::space::Space;
 use sdas::table::{TRUTH, VALIDATION};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -418,7 +419,8 @@ const WIDEST: f64 = 100.0;
 pub(crate) enum BenchCommand {
     /// One step: its seconds, and its share of the machine's measured peak
     #[command(after_help = "Examples:\n  sdas bench step\n  sdas bench step --phase train --batch 32\n  \
-                            sdas bench step --channels 8 --layers 5 --batch 4 --frames 8 --size 64")]
+                            sdas bench step --channels 8 --layers 5 --batch 4 --frames 8 --size 64\n  \
+                            sdas bench step --space nb201 --layers 15 --batch 64 --device cuda")]
     Step(StepArguments),
 }
 
@@ -428,6 +430,9 @@ pub(crate) struct StepArguments {
     /// A step of a search with nothing decided, or of the training of DARTS V2's network
     #[arg(long, value_enum, default_value = "search")]
     pub(crate) phase: PhaseName,
+    /// The space that is searched: image, video, nb201, or s1 to s4 [default: image; video where there are several frames]
+    #[arg(long)]
+    pub(crate) space: Option<&'static Space>,
     /// Channels of the first cells
     #[arg(long, default_value = "16")]
     pub(crate) channels: NonZeroUsize,
@@ -440,7 +445,7 @@ pub(crate) struct StepArguments {
     /// Side of the pictures in pixels
     #[arg(long, default_value = "32", value_parser = value_parser!(u64).range(8..))]
     pub(crate) size: u64,
-    /// Frames; more than one times a search of video operations
+    /// Frames
     #[arg(long, default_value = "1")]
     pub(crate) frames: NonZeroUsize,
     /// Steps to time, after one that is not timed

@@ -3,6 +3,7 @@
 #![cfg(feature = "gpu")]
 
 mod outcome;
+mod topologies;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use outcome::Outcome;
@@ -11,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use sdas_kernels::{
     Descending, Descent, Edge, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, norm, portably,
 };
+use topologies::{Case, HALVED, Plan, UNIT, benchmark, convolve, residual};
 
 const SPACE: Extent = [1, 3, 3];
 const BOTH: Extent = [3, 3, 3];
@@ -180,6 +182,8 @@ fn layers_are_the_portable_ones() {
         (Expression::Project, [20, 8], [1, 1, 1]),
         (Expression::Skip, [12, 8], [1, 2, 2]),
         (same(SPACE, false), [3, 36], [1, 1, 1]),
+        (Expression::Shrink, [3, 8], [2, 2, 2]),
+        (Expression::AveragePool { kernel: BOTH }, [5, 5], [1, 2, 2]),
         (same(BOTH, true), [5, 6], [2, 2, 2]),
         (Expression::Convolve { kernel: [1, 2, 2], padding: Padding::Valid, activated: true }, [40, 72], [1, 1, 1]),
     ] {
@@ -336,4 +340,87 @@ fn steps_down_are_those_of_the_processor() {
         }
         assert_eq!(own, descended(&gpu(), nesterov).0);
     }
+}
+
+fn compare(case: &Case) {
+    let ours = || case.run(&gpu().autodiff(), DType::F32, false);
+    let outcome = ours();
+    let reference = case.run(&Device::flex().autodiff(), DType::F64, true);
+    outcome.check(&reference, 1e-3, format_args!("in {case:?}"));
+    assert_eq!(outcome, ours(), "another run gave other bits: {case:?}");
+}
+
+/// NAS-Bench-201's cell at the beginning of a search, in the middle and at its end.
+#[test]
+fn cells_whose_nodes_are_not_all_the_output_are_the_portable_ones() {
+    let whole = Case { images: 3, extent: [1, 7, 5], ..benchmark(8) };
+    compare(&whole);
+    let mut part = Case { scaled: true, beyond: 2, ..whole };
+    for (link, operation) in [(1, 3), (2, 4), (4, 1)] {
+        part.links[link].operations = vec![topologies::BENCHMARK[operation].clone()];
+        part.links[link].mixed = false;
+    }
+    compare(&part);
+    compare(&Case { tracked: [true, true, true, false], ..part.clone() });
+    compare(&Case { tracked: [false, false, false, true], norm: Norm::Affine, ..part.clone() });
+    compare(&Case { running: true, ..part });
+    // Nothing comes to the first node, and what reads it is a norm of zeros.
+    let mut decided = Case { norm: Norm::Affine, images: 3, extent: [1, 7, 5], ..benchmark(3) };
+    for (link, operation) in [0, 2, 3, 1, 0, 2].into_iter().enumerate() {
+        decided.links[link].operations = vec![topologies::BENCHMARK[operation].clone()];
+        decided.links[link].mixed = false;
+    }
+    compare(&decided);
+    // Nothing goes on from the first two nodes, which are no output either.
+    decided.links[4].operations = vec![Expression::Zero];
+    decided.links[5].operations = vec![Expression::Zero];
+    compare(&decided);
+}
+
+#[test]
+fn residual_blocks_are_the_portable_ones() {
+    let block = Case { images: 3, extent: [1, 7, 5], ..residual(4) };
+    compare(&block);
+    compare(&Case { running: true, extent: [1, 8, 6], tracked: [false, false, false, true], ..block });
+}
+
+/// Nodes of two sizes, which the links from one state end in, two links from a state to a node, and an output that is a part
+/// of the nodes in another order.
+#[test]
+fn cells_of_other_topologies_are_the_portable_ones() {
+    let stage = PICTURES[4].clone();
+    let mixed = |from, node, stride| Plan {
+        from,
+        node,
+        operations: vec![Expression::Skip, stage.clone(), convolve(3), Expression::AveragePool { kernel: SPACE }],
+        mixed: true,
+        stride,
+        channels: [4; 2],
+    };
+    let one = |from, node, operation: &Expression, stride| Plan {
+        operations: vec![operation.clone()],
+        mixed: false,
+        ..mixed(from, node, stride)
+    };
+    let links = vec![
+        mixed(0, 0, HALVED),
+        one(1, 0, &convolve(1), HALVED),
+        mixed(0, 1, UNIT),
+        one(0, 1, &stage, UNIT),
+        mixed(3, 2, HALVED),
+        one(2, 2, &Expression::AveragePool { kernel: SPACE }, UNIT),
+        one(4, 3, &stage, UNIT),
+        one(4, 3, &Expression::Skip, UNIT),
+    ];
+    let case = Case {
+        inputs: vec![4; 2],
+        images: 2,
+        extent: [1, 7, 5],
+        links,
+        concat: vec![5, 2],
+        scaled: true,
+        ..benchmark(4)
+    };
+    compare(&case);
+    compare(&Case { tracked: [true, false, false, true], ..case });
 }

@@ -6,9 +6,9 @@ use crate::genotype::published;
 use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
-use crate::run::{Phase, RunError, StepSize, peak_memory};
+use crate::run::{Phase, RunError, StepSize, Work, peak_memory};
 use crate::search::SearchState;
-use crate::space::{Candidates, IMAGE, Space, VIDEO};
+use crate::space::{Candidates, Space};
 use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
@@ -24,6 +24,8 @@ pub use sdas_kernels::Width;
 pub struct StepSettings {
     /// A step of a search (α, then the weights, nothing decided) or of the training of DARTS V2's network.
     pub phase: Phase,
+    /// What is searched.
+    pub space: &'static Space,
     /// Channels of the first cells' nodes.
     pub channels: usize,
     /// Number of cells.
@@ -32,7 +34,7 @@ pub struct StepSettings {
     pub batch: usize,
     /// Side in pixels.
     pub size: usize,
-    /// Frames; more than one is a search of video operations behind a stem that halves the side.
+    /// Frames; of more than one, a search's stem halves the side.
     pub frames: usize,
     /// Steps that are timed, after one that is not.
     pub steps: usize,
@@ -129,7 +131,11 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
 fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
     let StepSettings { phase, channels, layers: cells, batch, size, frames, .. } = settings;
     let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
-    let size = StepSize { work: phase.into(), keys, channels, cells, batch, extent: [frames, size, size] };
+    let work = match phase {
+        Phase::Search => Work::search(&SearchSettings::default(), settings.space),
+        Phase::Train => phase.into(),
+    };
+    let size = StepSize { work, keys, channels, cells, batch, extent: [frames, size, size] };
     size.check(device, |channels, cells, extent| {
         Counts::of(cells, extent, |cells| network(settings, channels, cells))
     })?;
@@ -139,11 +145,7 @@ fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
 /// The network whose step is timed.
 fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
     match settings.phase {
-        Phase::Search => {
-            let (space, stem_stride) = space(settings.frames);
-            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 };
-            Network::supernet(&Candidates::whole(space), shape)
-        }
+        Phase::Search => Network::supernet(&Candidates::whole(settings.space), searched(settings, channels, cells)),
         Phase::Train => {
             let genotype = published("darts_v2").expect("DARTS V2 is published");
             let shape =
@@ -153,12 +155,10 @@ fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
     }
 }
 
-/// What is searched on samples of so many frames, and the stride of the stem.
-fn space(frames: usize) -> (&'static Space, Extent) {
-    match frames {
-        1 => (&IMAGE, [1, 1, 1]),
-        _ => (&VIDEO, [1, 2, 2]),
-    }
+/// The sizes of the network that is searched.
+fn searched(settings: StepSettings, channels: usize, cells: usize) -> SupernetShape {
+    let stem_stride: Extent = if settings.frames > 1 { [1, 2, 2] } else { [1, 1, 1] };
+    SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 }
 }
 
 struct Times {
@@ -177,9 +177,8 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
     let counts: Counts;
     let mut one: Box<dyn FnMut(usize, [sdas_data::Batch; 2])> = match phase {
         Phase::Search => {
-            let (space, stem_stride) = space(frames);
-            let shape = SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 };
-            let supernet = Supernet::new(Candidates::whole(space), shape);
+            let shape = searched(settings, channels, cells);
+            let supernet = Supernet::new(Candidates::whole(settings.space), shape);
             counts = supernet.network.counts(extent);
             let weights = supernet.network.initial_weights(1, device);
             let statistics = supernet.network.initial_statistics(device);

@@ -6,6 +6,7 @@ use crate::format::memory;
 use anyhow::bail;
 use sdas::bench::{StepSettings, StepTimes, Width};
 use sdas::run::Phase;
+use sdas::space::{IMAGE, VIDEO};
 
 /// Times one step.
 pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
@@ -17,9 +18,14 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     if phase == Phase::Train && arguments.frames.get() > 1 {
         bail!("--phase train times pictures; leave out --frames");
     }
+    if phase == Phase::Train && arguments.space.is_some() {
+        bail!("--phase train times the training of DARTS V2's network; leave out --space");
+    }
+    let of_frames = if arguments.frames.get() > 1 { &VIDEO } else { &IMAGE };
     let times = sdas::bench::step(
         StepSettings {
             phase,
+            space: arguments.space.unwrap_or(of_frames),
             channels: arguments.channels.get(),
             layers: arguments.layers as usize,
             batch: arguments.batch as usize,
@@ -81,6 +87,7 @@ mod tests {
     fn a_step_is_held_against_the_best_of_its_device() {
         let settings = StepSettings {
             phase: Phase::Search,
+            space: &IMAGE,
             channels: 16,
             layers: 8,
             batch: 64,

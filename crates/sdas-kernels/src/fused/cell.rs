@@ -54,10 +54,9 @@ pub(crate) fn handles_cell(
     };
     let device = inputs[0].device();
     let here = runs_on(&device, links.iter().map(|link| link.edge));
+    // Parts of the channels are the CPU's alone.
     #[cfg(feature = "gpu")]
-    let there = || share == 1 && crate::gpu::computes_cell(&shapes, links, mixes, concat);
-    #[cfg(feature = "gpu")]
-    let here = here && (device == Device::flex() || there());
+    let here = here && (device == Device::flex() || share == 1);
     here && whole
         && inputs.len() <= INPUTS
         && links.len() <= LINKS

@@ -25,16 +25,16 @@ pub(crate) fn handles(edge: &Edge, input: &Tensor<5>, weights: Option<&Tensor<1>
         && weights.is_none_or(single)
         && mix.is_none_or(single)
         && edge.computes()
-        && runs_on(&input.device(), [edge])
+        && runs_on(&input.device(), std::iter::once(edge))
 }
 
-/// Whether there is a fused body for a device, and for these edges there: on the CPU's backend for all.
-pub(super) fn runs_on<'a>(device: &Device, edges: impl IntoIterator<Item = &'a Edge>) -> bool {
+/// Whether there is a fused body for a device, and for these edges together there: on the CPU's backend for all.
+pub(super) fn runs_on<'a>(device: &Device, edges: impl Iterator<Item = &'a Edge> + Clone) -> bool {
     if *device == Device::flex() {
         return true;
     }
     #[cfg(feature = "gpu")]
-    return crate::gpu::runs_on(device) && edges.into_iter().all(crate::gpu::computes);
+    return crate::gpu::runs_on(device) && crate::gpu::compute(edges);
     #[cfg(not(feature = "gpu"))]
     {
         let _ = edges;

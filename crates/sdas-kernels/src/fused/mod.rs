@@ -54,4 +54,4 @@ pub(crate) use plan::{Body, Plan, Product, Rows, Unit};
 #[cfg(feature = "gpu")]
 pub(crate) use tensors::Tensors;
 #[cfg(feature = "gpu")]
-pub(crate) use topology::{Call as CellCall, Place, Shape};
+pub(crate) use topology::{Call as CellCall, Place};

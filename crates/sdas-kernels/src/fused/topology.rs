@@ -46,17 +46,17 @@ pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link], share: usize) -> Opti
 pub struct Call {
     width: Width,
     pub(crate) batch: bool,
-    pub(super) samples: usize,
+    pub(crate) samples: usize,
     /// Parts that the states' channels are in, of which the edges work on the first.
     pub(super) share: usize,
     /// How many of the tensors that are given are inputs; the others are there to make up the number.
     pub(crate) inputs: usize,
     /// By state.
-    pub(super) shapes: Vec<Shape>,
+    pub(crate) shapes: Vec<Shape>,
     /// The states that the output is made of.
-    pub(super) concat: Vec<usize>,
+    pub(crate) concat: Vec<usize>,
     /// Factors of a row of the mixes.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     /// By link.
     pub(crate) places: Vec<Place>,
     /// In the order of the states that they read. Links that compute nothing are in none.
@@ -129,12 +129,12 @@ impl Call {
         }
     }
 
-    pub(super) fn nodes(&self) -> usize {
+    pub(crate) fn nodes(&self) -> usize {
         self.shapes.len() - self.inputs
     }
 
     /// Values of a node.
-    pub(super) fn count(&self, node: usize) -> usize {
+    pub(crate) fn count(&self, node: usize) -> usize {
         let Shape { extent, channels } = self.shapes[self.inputs + node];
         self.samples * volume(extent) * channels
     }
@@ -159,12 +159,12 @@ impl Call {
     }
 
     /// Whether edges add anything to a node.
-    pub(super) fn ends_in(&self, node: usize) -> bool {
+    pub(crate) fn ends_in(&self, node: usize) -> bool {
         self.fans.iter().any(|members| members.links.iter().any(|&link| self.places[link].node == node))
     }
 
     /// The output's nodes with their channels.
-    pub(super) fn output(&self) -> (Vec<usize>, Vec<usize>) {
+    pub(crate) fn output(&self) -> (Vec<usize>, Vec<usize>) {
         self.concat.iter().map(|&state| (state - self.inputs, self.shapes[state].channels)).unzip()
     }
 

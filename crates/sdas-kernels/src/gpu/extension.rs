@@ -1,12 +1,12 @@
 //! The edge's and the cell's functions for CubeCL's backend.
 
 use super::flat::{Places, copied, packed, view};
+use super::nodes::{Node, Nodes};
 use super::phase::{Frame, PhaseLink, lanes};
 use super::run::{Buffer, Given, Gradients, Kept, Prepared, State};
-use super::{INPUTS, NODES};
 use crate::fused::{
-    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, Plan, Returned,
-    Tensors, Wanted,
+    Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, Place, Plan,
+    Returned, Tensors, Wanted,
 };
 use crate::weights::volume;
 use burn::backend::Cube;
@@ -52,7 +52,6 @@ impl Call {
             weights: Buffer::of(weights, self.plan.weights > 0),
             mixes: Buffer::from(mix.handle.clone()),
             factors: Buffer::new(&input.client, 1),
-            pitch: self.plan.outputs / lanes(&self.plan),
         }
     }
 
@@ -73,13 +72,13 @@ impl FusedEdge for Cube {
         let plan = &*call.plan;
         let link = PhaseLink {
             plan: call.plan.clone(),
-            node: 0,
+            node: Node { start: 0, pitch: plan.outputs / lanes(plan), begun: false },
             mixed: call.mixed.then_some(0),
             factors: None,
             weights: 0,
             statistics: 0,
         };
-        let frame = Frame { lanes: lanes(plan), batch: call.batch, begun: [false; NODES] };
+        let frame = Frame { lanes: lanes(plan), batch: call.batch };
         let prepared = Prepared::of(&input.client, vec![link], frame);
         let output = Buffer::new(&input.client, plan.samples * volume(plan.output) * plan.outputs);
         let statistics = Buffer::new(&input.client, plan.statistics);
@@ -113,6 +112,7 @@ impl FusedEdge for Cube {
         let to = Gradients {
             nodes: &Buffer::from(gradient.handle.clone()),
             input: &input_gradient,
+            begun: false,
             weights: &weight_gradient,
             mixes: &mix_gradient,
         };
@@ -131,65 +131,72 @@ impl FusedEdge for Cube {
 
 /// What a cell keeps.
 struct CellKept {
-    phases: Vec<(usize, Arc<Prepared>, Kept)>,
+    phases: Vec<CellPhase>,
     given: Given,
-    output: CubeTensor,
+    nodes: Buffer,
+}
+
+/// A phase of a cell, and the state that it reads.
+struct CellPhase {
+    from: usize,
+    prepared: Arc<Prepared>,
+    kept: Option<Kept>,
 }
 
 /// Where what the links have lies in the buffers that they share.
 struct Shared {
     weights: Places,
     statistics: Places,
+    nodes: Nodes,
+    lanes: usize,
 }
 
 impl CellCall {
     fn shared(&self) -> Shared {
         let plans = || self.places.iter().map(|place| &place.plan);
+        let lanes = plans().map(|plan| lanes(plan)).min().unwrap_or(1);
         Shared {
             weights: Places::new(plans().map(|plan| plan.weights)),
             statistics: Places::new(plans().map(|plan| plan.statistics)),
+            nodes: Nodes::of(self, lanes),
+            lanes,
         }
     }
 
-    fn lanes(&self) -> usize {
-        self.places.iter().map(|place| lanes(&place.plan)).min().unwrap_or(1)
-    }
-
-    /// The phases in their order, by the states that they read.
-    fn phases(&self, client: &Client, shared: &Shared) -> Vec<(usize, Arc<Prepared>)> {
-        let mut begun = [false; NODES];
+    /// The phases in their order: the links that read one state and end in nodes of one size.
+    fn phases(&self, client: &Client, shared: &Shared) -> Vec<CellPhase> {
+        let mut nodes = shared.nodes.all.clone();
+        let frame = Frame { lanes: shared.lanes, batch: self.batch };
         let mut phases = Vec::new();
-        for from in 0..INPUTS + NODES {
-            let of = self.places.iter().enumerate().filter(|(_, place)| place.from == from);
-            let link = |(index, place): (usize, &crate::fused::Place)| PhaseLink {
-                plan: place.plan.clone(),
-                node: place.node,
-                mixed: place.mixed,
-                factors: place.factors.is_some().then_some(index),
-                weights: shared.weights.starts[index],
-                statistics: shared.statistics.starts[index],
-            };
-            let links: Vec<_> = of.map(link).collect();
-            if links.is_empty() {
-                continue;
+        let size = |place: &Place| self.shapes[self.inputs + place.node];
+        for from in 0..self.shapes.len() {
+            let computes = |(_, place): &(usize, &Place)| place.from == from && !place.plan.terms.is_empty();
+            let mut left: Vec<_> = self.places.iter().enumerate().filter(computes).collect();
+            while let Some(&(_, first)) = left.first() {
+                let links: Vec<_> = left.extract_if(.., |(_, place)| size(place) == size(first)).collect();
+                let of_node = |(index, place): &(usize, &Place)| PhaseLink {
+                    plan: place.plan.clone(),
+                    node: nodes[place.node],
+                    mixed: place.mixed.map(|row| row * self.columns),
+                    factors: place.factors.is_some().then_some(*index),
+                    weights: shared.weights.starts[*index],
+                    statistics: shared.statistics.starts[*index],
+                };
+                let prepared = Prepared::of(client, links.iter().map(of_node).collect(), frame);
+                links.iter().for_each(|(_, place)| nodes[place.node].begun = true);
+                phases.push(CellPhase { from, prepared, kept: None });
             }
-            let frame = Frame { lanes: self.lanes(), batch: self.batch, begun };
-            links.iter().for_each(|link| begun[link.node] = true);
-            phases.push((from, Prepared::of(client, links, frame)));
         }
         phases
     }
 
-    fn state(&self, from: usize, inputs: &[CubeTensor], output: &CubeTensor) -> State {
-        let channels = self.places[0].plan.outputs / self.lanes();
-        match inputs[..INPUTS].get(from) {
-            Some(input) => state(input, channels),
-            None => State {
-                buffer: Buffer::from(output.handle.clone()),
-                start: (from - INPUTS) * channels,
-                pitch: NODES * channels,
-                own: true,
-            },
+    fn state(&self, from: usize, inputs: &[CubeTensor], shared: &Shared, nodes: &Buffer) -> State {
+        match from.checked_sub(self.inputs) {
+            None => state(&inputs[from], self.shapes[from].channels / shared.lanes),
+            Some(node) => {
+                let Node { start, pitch, .. } = shared.nodes.all[node];
+                State { buffer: nodes.clone(), start, pitch, own: true }
+            }
         }
     }
 
@@ -198,8 +205,7 @@ impl CellCall {
         if self.places.iter().all(|place| place.factors.is_none()) {
             return Buffer::new(client, 1);
         }
-        let samples = self.places[0].plan.samples;
-        let row = |place: &crate::fused::Place| place.factors.clone().unwrap_or_else(|| vec![1.0; samples]);
+        let row = |place: &Place| place.factors.clone().unwrap_or_else(|| vec![1.0; self.samples]);
         upload(client, &self.places.iter().flat_map(row).collect::<Vec<f32>>())
     }
 }
@@ -235,32 +241,32 @@ impl FusedCell for Cube {
             weights: own(contiguous(weights), |plan| plan.weights, &shared.weights),
             mixes: Buffer::from(mixes.handle.clone()),
             factors: call.factors(&client),
-            pitch: NODES * call.places[0].plan.outputs / call.lanes(),
         };
         let running = own(contiguous(running), |plan| plan.statistics, &shared.statistics);
-        let plan = &call.places[0].plan;
-        let [t, h, w] = plan.output;
-        let shape = [plan.samples, t, h, w, NODES * plan.outputs];
-        let buffer = Buffer::new(&client, shape.iter().product());
-        let output = view(&mixes, &buffer, 0, shape);
-        let statistics = Buffer::new(&client, shared.statistics.length);
-        let mut phases = Vec::new();
-        for (from, prepared) in call.phases(&client, &shared) {
-            let state = call.state(from, &inputs, &output);
-            let kept = prepared.forward(&given, &state, &buffer, (&running, &statistics));
-            phases.push((from, prepared, kept));
-        }
-        let statistics =
-            call.places.iter().zip(&shared.statistics.starts).map(|(place, start)| match place.plan.statistics {
-                0 => nothing(&output),
-                count => view(&output, &statistics, *start, [count]),
-            });
-        let statistics = Tensors(if call.batch { statistics.collect() } else { vec![] });
-        let kept = match keep {
-            true => Held::new(CellKept { phases, given, output: output.clone() }),
-            false => Held::new(()),
+        let length = shared.nodes.length * shared.lanes;
+        let nodes = match (0..call.nodes()).all(|node| call.ends_in(node)) {
+            true => Buffer::new(&client, length),
+            false => Buffer::from(zeros(&mixes, [length]).handle),
         };
-        CellForwarded { activation: output, statistics, kept }
+        let statistics = Buffer::new(&client, shared.statistics.length);
+        let mut phases = call.phases(&client, &shared);
+        for CellPhase { from, prepared, kept } in &mut phases {
+            let state = call.state(*from, &inputs, &shared, &nodes);
+            *kept = Some(prepared.forward(&given, &state, &nodes, (&running, &statistics)));
+        }
+        let of_link =
+            call.places.iter().zip(&shared.statistics.starts).map(|(place, start)| match place.plan.statistics {
+                0 => nothing(&mixes),
+                count => view(&mixes, &statistics, *start, [count]),
+            });
+        CellForwarded {
+            activation: view(&mixes, &nodes, 0, shared.nodes.output),
+            statistics: Tensors(if call.batch { of_link.collect() } else { vec![] }),
+            kept: match keep {
+                true => Held::new(CellKept { phases, given, nodes }),
+                false => Held::new(()),
+            },
+        }
     }
 
     fn fused_cell_back(
@@ -273,51 +279,52 @@ impl FusedCell for Cube {
         wanted: CellWanted,
     ) -> CellReturned<Self> {
         let inputs = contiguous(inputs);
-        let CellKept { mut phases, given, output } = kept.take();
+        let CellKept { mut phases, given, nodes } = kept.take();
         let client = &given.client;
         let shared = call.shared();
-        // The nodes' gradients are added to.
-        let count = output.meta.num_elements();
-        let nodes = copied(client, &[into_contiguous(gradient)], &[0], count);
-        let rows = mixes.meta.shape().clone();
+        // All nodes' gradients are added to; those beside the output begin as zeros.
+        let length = shared.nodes.length * shared.lanes;
+        let node_gradients = copied(client, &[into_contiguous(gradient)], &[0], length);
         let mix_gradient = match wanted.mixes {
-            true => zeros(&mixes, rows),
+            true => zeros(&mixes, mixes.meta.shape().clone()),
             false => nothing(&mixes),
         };
         let weight_gradient = Buffer::new(client, if wanted.weights { shared.weights.length } else { 1 });
-        let mut input_gradients = [const { None }; INPUTS];
-        while let Some((from, prepared, kept)) = phases.pop() {
-            let state = call.state(from, &inputs, &output);
-            let own = match inputs[..INPUTS].get(from) {
-                Some(input) if wanted.inputs[from] => Buffer::new(client, input.meta.num_elements()),
-                Some(_) => Buffer::new(client, 1),
-                None => nodes.clone(),
-            };
+        let mut input_gradients: Vec<Option<Buffer>> = inputs.iter().map(|_| None).collect();
+        while let Some(CellPhase { from, prepared, kept }) = phases.pop() {
+            let state = call.state(from, &inputs, &shared, &nodes);
+            let own = from >= call.inputs;
+            let is_wanted = own || wanted.inputs[from];
+            let before = if own { Some(node_gradients.clone()) } else { input_gradients[from].take() };
+            let begun = before.is_some();
+            let count = if is_wanted { inputs.get(from).map_or(1, |input| input.meta.num_elements()) } else { 1 };
+            let input = before.unwrap_or_else(|| Buffer::new(client, count));
             let to = Gradients {
-                nodes: &nodes,
-                input: &own,
+                nodes: &node_gradients,
+                input: &input,
+                begun,
                 weights: &weight_gradient,
                 mixes: &Buffer::from(mix_gradient.handle.clone()),
             };
-            let wanted =
-                Wanted { input: from >= INPUTS || wanted.inputs[from], weights: wanted.weights, mix: wanted.mixes };
-            prepared.back(&given, &state, kept, &to, wanted);
-            if from < INPUTS && wanted.input {
-                input_gradients[from] = Some(own);
+            let of_phase = Wanted { input: is_wanted, weights: wanted.weights, mix: wanted.mixes };
+            let kept = kept.expect("the way there was gone");
+            prepared.back(&given, &state, kept, &to, of_phase);
+            if is_wanted && !own {
+                input_gradients[from] = Some(input);
             }
         }
-        let input_gradients = inputs.iter().enumerate().map(|(from, input)| {
-            match (input_gradients.get(from).and_then(Option::as_ref), wanted.inputs[from]) {
-                (Some(gradient), _) => view(&output, gradient, 0, input.meta.shape().clone()),
+        let input_gradients = inputs.iter().zip(input_gradients).enumerate().map(|(from, (input, gradient))| {
+            match (gradient, wanted.inputs[from]) {
+                (Some(gradient), _) => view(&mixes, &gradient, 0, input.meta.shape().clone()),
                 // No edge reads it.
-                (None, true) => zeros(&output, input.meta.shape().clone()),
-                (None, false) => nothing(&output),
+                (None, true) => zeros(&mixes, input.meta.shape().clone()),
+                (None, false) => nothing(&mixes),
             }
         });
         let inputs = Tensors(input_gradients.collect());
         let gradients = weights.0.into_iter().enumerate().map(|(link, weights)| match call.places.get(link) {
             Some(place) if wanted.weights && place.plan.weights > 0 => {
-                view(&output, &weight_gradient, shared.weights.starts[link], [place.plan.weights])
+                view(&mixes, &weight_gradient, shared.weights.starts[link], [place.plan.weights])
             }
             _ => nothing(&weights),
         });

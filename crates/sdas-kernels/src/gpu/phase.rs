@@ -8,6 +8,7 @@ mod way_back;
 use super::kernels::forward::{BLOCK, PER};
 use super::kernels::rows::{QUAD, Shape, Shapes};
 use super::kernels::weights::ROWS;
+use super::nodes::Node;
 use super::table::{NONE, Rows, Table, UNITS, kind, norm, piece};
 use crate::Pool;
 use crate::expression::Extent;
@@ -27,8 +28,8 @@ const SHARE: [usize; 2] = [64, 512];
 pub(super) struct PhaseLink {
     pub(super) plan: Arc<Plan>,
     /// The node that it is added to.
-    pub(super) node: usize,
-    /// Its row among the mixes.
+    pub(super) node: Node,
+    /// Where its factors start among the mixes.
     pub(super) mixed: Option<usize>,
     /// Its row among the samples' factors.
     pub(super) factors: Option<usize>,
@@ -45,8 +46,6 @@ pub(super) struct Frame {
     pub(super) lanes: usize,
     /// Whether norms use the batch's statistics.
     pub(super) batch: bool,
-    /// By node, whether an earlier phase has begun its sum.
-    pub(super) begun: [bool; 4],
 }
 
 /// Lanes that divide all channels of a plan.
@@ -76,7 +75,8 @@ pub(super) struct Phase {
     pub(super) stages: Vec<Launch>,
     /// By level, the windows of its stages.
     pub(super) shapes: Vec<Shapes>,
-    pub(super) denses: Launch,
+    /// Dense products: of what lies under a window, and of means.
+    denses: [Launch; 2],
     pub(super) pools: Launch,
     pub(super) norms: Vec<Rows>,
     pub(super) nodes: Rows,
@@ -153,6 +153,13 @@ impl Phase {
         builder.inners();
         builder.sums();
         builder.phase
+    }
+}
+
+impl Phase {
+    /// The launches of dense products, and whether they are of means.
+    pub(super) fn dense_launches(&self) -> impl Iterator<Item = (Launch, bool)> {
+        self.denses.into_iter().zip([false, true]).filter(|(launch, _)| launch.rows.count > 0)
     }
 }
 
@@ -249,17 +256,12 @@ impl Builder<'_> {
         }
     }
 
-    /// The gradient of a node in the nodes' gradients.
-    fn gradient(&self, link: &PhaseLink) -> i32 {
-        int(link.node * self.phase.channels)
-    }
-
     fn factors(&self, link: &PhaseLink) -> i32 {
         option(link.factors.map(|row| row * link.plan.samples))
     }
 
     fn mix(&self, link: &PhaseLink, operation: usize) -> i32 {
-        option(link.mixed.map(|row| row * link.plan.operations + operation))
+        option(link.mixed.map(|start| start + operation))
     }
 
     /// The rows of stages, level by level, and of dense products.
@@ -289,11 +291,17 @@ impl Builder<'_> {
             self.phase.stages.push(launch);
             self.shapes(launch.rows);
         }
-        let first = self.phase.table.rows();
-        let mut launch = Launch::default();
-        self.each_product(|builder, at, unit, product| builder.dense(at, unit, product, &mut launch));
-        launch.rows = self.phase.table.since(first);
-        self.phase.denses = launch;
+        for means in [false, true] {
+            let first = self.phase.table.rows();
+            let mut launch = Launch::default();
+            self.each_product(|builder, at, unit, product| {
+                if matches!(product.rows, ProductRows::Means { .. }) == means {
+                    builder.dense(at, unit, product, &mut launch);
+                }
+            });
+            launch.rows = self.phase.table.since(first);
+            self.phase.denses[usize::from(means)] = launch;
+        }
     }
 
     /// Finds the windows of a level's stages, and tells each row its own.
@@ -327,9 +335,13 @@ impl Builder<'_> {
     fn dense(&mut self, at: (usize, usize), unit: &Unit, product: &Product, launch: &mut Launch) {
         let plan = &self.links[at.0].plan;
         let pixel = |stride| Window { kernel: [1; 3], dilation: [1; 3], stride, padding: [0; 3] };
+        let mut sort = kind::DENSE;
         let (windows, activated, difference) = match &product.rows {
             ProductRows::Depthwise(_) => return,
-            ProductRows::Means { .. } => unreachable!("an edge with means is computed elsewhere"),
+            ProductRows::Means { stride, .. } => {
+                sort = kind::MEANS;
+                (vec![(pixel(*stride), [0; 3])], false, false)
+            }
             ProductRows::Pixels { stride, shifts } => {
                 (shifts.iter().map(|shift| (pixel(*stride), *shift)).collect(), true, false)
             }
@@ -342,7 +354,7 @@ impl Builder<'_> {
             let pixels = self.pixels(unit);
             let rows = take(&mut self.phase.dense_rows, pixels * length);
             let fields = [
-                (piece::KIND, kind::DENSE),
+                (piece::KIND, sort),
                 (piece::INPUTS, int(inputs)),
                 (piece::OUTPUTS, int(self.lanes(segment.outputs))),
                 (piece::FIRST, int(self.lanes(segment.first_output))),
@@ -387,6 +399,7 @@ impl Builder<'_> {
         set(piece::BACK, int(placed.normal));
         set(piece::MATRIX, int((link.weights + matrix) / self.frame.lanes));
         set(piece::MATRIX_SUMS, int(matrix_sums));
+        set(piece::PITCH, int(link.node.pitch));
         if let Some(read) = read {
             set(piece::SOURCE, int(read.result));
             set(piece::SOURCE_NORMAL, int(read.normal));
@@ -400,8 +413,8 @@ impl Builder<'_> {
             let to = take(&mut self.phase.inner, pixels * self.phase.channels);
             self.phase.table.set(row, piece::INNER, int(to));
         } else {
-            let (gradient, factors) = (self.gradient(link), self.factors(link));
-            self.phase.table.set(row, piece::GRADIENT, gradient);
+            let factors = self.factors(link);
+            self.phase.table.set(row, piece::GRADIENT, int(link.node.start));
             self.phase.table.set(row, piece::FACTORS, factors);
         }
         if is_stage {
@@ -452,14 +465,15 @@ impl Builder<'_> {
             for term in link.plan.terms.iter().filter(|term| term.unit.is_none()) {
                 let fields = [
                     (piece::KIND, kind::IDENTITY),
-                    (piece::GRADIENT, self.gradient(link)),
+                    (piece::GRADIENT, int(link.node.start)),
+                    (piece::PITCH, int(link.node.pitch)),
                     (piece::MIX, self.mix(link, term.operation)),
                     (piece::FACTORS, self.factors(link)),
                 ];
                 self.phase.table.add(&fields);
             }
         }
-        self.phase.others = self.phase.table.since(self.phase.denses.rows.first);
+        self.phase.others = self.phase.table.since(self.phase.denses[0].rows.first);
     }
 
     fn norms(&mut self) {

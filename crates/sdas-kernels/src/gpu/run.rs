@@ -7,6 +7,7 @@ mod way_back;
 
 use super::arena::{self, Lease};
 use super::kernels::forward;
+use super::nodes::Node;
 use super::phase::{Frame, Launch, Phase, PhaseLink};
 use super::table::UNITS;
 use crate::fused::Wanted;
@@ -78,7 +79,7 @@ pub(super) struct Prepared {
 struct Key {
     device: u64,
     frame: Frame,
-    links: Vec<(usize, [Option<usize>; 5])>,
+    links: Vec<(usize, Node, [Option<usize>; 4])>,
 }
 
 static PREPARED: LazyLock<Mutex<HashMap<Key, Arc<Prepared>>>> = LazyLock::new(Mutex::default);
@@ -95,7 +96,7 @@ pub(super) struct State {
     /// Where its first pixel lies, and how far apart they are, in vectors.
     pub(super) start: usize,
     pub(super) pitch: usize,
-    /// Whether it is a part of the nodes' output.
+    /// Whether it is one of the nodes.
     pub(super) own: bool,
 }
 
@@ -106,8 +107,6 @@ pub(super) struct Given {
     pub(super) weights: Buffer,
     pub(super) mixes: Buffer,
     pub(super) factors: Buffer,
-    /// Vectors from a pixel of the output to the next.
-    pub(super) pitch: usize,
 }
 
 /// What the way there keeps for the way back.
@@ -123,6 +122,8 @@ pub(super) struct Gradients<'a> {
     pub(super) nodes: &'a Buffer,
     /// Of the state that is read, and where it starts there; pixels lie as far apart as those of the state.
     pub(super) input: &'a Buffer,
+    /// Whether something stands there already.
+    pub(super) begun: bool,
     pub(super) weights: &'a Buffer,
     pub(super) mixes: &'a Buffer,
 }
@@ -147,7 +148,7 @@ impl Prepared {
     pub(super) fn of(client: &Client, links: Vec<PhaseLink>, frame: Frame) -> Arc<Self> {
         let key = |link: &PhaseLink| {
             let PhaseLink { plan, node, mixed, factors, weights, statistics } = link;
-            (Arc::as_ptr(plan) as usize, [Some(*node), *mixed, *factors, Some(*weights), Some(*statistics)])
+            (Arc::as_ptr(plan) as usize, *node, [*mixed, *factors, Some(*weights), Some(*statistics)])
         };
         let key = Key { device: number(client), frame, links: links.iter().map(key).collect() };
         let mut all = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,12 +165,12 @@ impl Prepared {
         Buffer::within_pass(&given.client, vectors * self.lanes)
     }
 
-    /// The way there: the phase's share of the nodes in `output`, and the statistics of its norms.
+    /// The way there: the phase's share of the nodes in `nodes`, and the statistics of its norms.
     pub(super) fn forward(
         &self,
         given: &Given,
         state: &State,
-        output: &Buffer,
+        nodes: &Buffer,
         (running, statistics): (&Buffer, &Buffer),
     ) -> Kept {
         let phase = &self.phase;
@@ -239,7 +240,7 @@ impl Prepared {
                 normals.argument(),
                 given.mixes.argument(),
                 given.factors.argument(),
-                output.argument(),
+                nodes.argument(),
                 self.table.argument(),
                 phase.nodes.first,
                 state.start,
@@ -247,7 +248,6 @@ impl Prepared {
                 phase.channels,
                 phase.pixels,
                 phase.per_image,
-                given.pitch,
                 state.own,
             );
         }
@@ -255,26 +255,25 @@ impl Prepared {
     }
 
     fn dense_forward(&self, given: &Given, state: &State, results: &Buffer, partial: &Buffer) {
-        let Launch { rows, cubes, output_blocks, .. } = self.phase.denses;
-        if rows.count == 0 {
-            return;
-        }
-        unsafe {
-            forward::dense::launch_unchecked(
-                &given.client,
-                grid(cubes, rows.count, output_blocks),
-                cube(),
-                self.lanes,
-                state.buffer.argument(),
-                results.argument(),
-                given.weights.argument(),
-                partial.argument(),
-                self.table.argument(),
-                rows.first,
-                state.start,
-                state.pitch,
-                self.phase.channels,
-            );
+        for (Launch { rows, cubes, output_blocks, .. }, means) in self.phase.dense_launches() {
+            unsafe {
+                forward::dense::launch_unchecked(
+                    &given.client,
+                    grid(cubes, rows.count, output_blocks),
+                    cube(),
+                    self.lanes,
+                    state.buffer.argument(),
+                    results.argument(),
+                    given.weights.argument(),
+                    partial.argument(),
+                    self.table.argument(),
+                    rows.first,
+                    state.start,
+                    state.pitch,
+                    self.phase.channels,
+                    means,
+                );
+            }
         }
     }
 

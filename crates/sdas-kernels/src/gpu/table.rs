@@ -2,7 +2,7 @@
 //! launch all of them.
 
 /// Numbers of a row.
-pub(super) const WIDTH: usize = 42;
+pub(super) const WIDTH: usize = 43;
 
 /// Units of a cube in most kernels.
 pub(super) const UNITS: usize = 256;
@@ -63,6 +63,8 @@ pub(super) mod piece {
     pub const SUMS_RANGE: usize = 40;
     /// Its window among those that the kernel was compiled for.
     pub const SHAPE: usize = 41;
+    /// Vectors from a pixel of that node to the next.
+    pub const PITCH: usize = 42;
 }
 
 /// What a piece is.
@@ -72,6 +74,8 @@ pub(super) mod kind {
     pub const MAXIMUM: i32 = 2;
     pub const AVERAGE: i32 = 3;
     pub const IDENTITY: i32 = 4;
+    /// A product of means over windows of the stride's size, side by side.
+    pub const MEANS: i32 = 5;
 }
 
 /// Places in the row of a norm.
@@ -94,6 +98,8 @@ pub(super) mod node {
     pub const OUTPUT: usize = 2;
     /// Whether something stands there already.
     pub const BEGUN: usize = 3;
+    /// Vectors from a pixel of it to the next.
+    pub const PITCH: usize = 4;
 }
 
 /// Places in the row of a term.
@@ -114,6 +120,8 @@ pub(super) mod term {
     pub const BATCH: usize = 9;
     /// Where the gradient of learnt scale and shift goes.
     pub const AFFINE: usize = 10;
+    /// Vectors from a pixel of that node to the next.
+    pub const PITCH: usize = 11;
 }
 
 /// Places in the row of an operation of a link: its terms, and its mix.

@@ -36,13 +36,13 @@ pub struct Upstream {
 }
 
 #[cube]
-pub fn upstream(table: &[i32], row: usize, channels: usize, pitch: usize, per_image: usize) -> Upstream {
+pub fn upstream(table: &[i32], row: usize, channels: usize, per_image: usize) -> Upstream {
     Upstream {
         gradient: signed(table, row, piece::GRADIENT),
         inner: signed(table, row, piece::INNER),
         factors: signed(table, row, piece::FACTORS),
         result: at(table, row, piece::RESULT),
-        pitch,
+        pitch: at(table, row, piece::PITCH),
         per_image,
         channels,
     }
@@ -87,22 +87,23 @@ pub fn total<N: Size>(vector: Vector<f32, N>) -> f32 {
 /// Vectors of channels up to which a stage's cube holds its matrix.
 pub const HELD: usize = 16;
 
-/// A block of a matrix, as many rows as a vector has lanes, from the other side.
+/// A block of a matrix of so many `outputs`, as many rows as a vector has lanes, from the other side.
 #[cube]
 fn transpose_block<N: Size>(
     matrix: &[Vector<f32, N>],
     from: usize,
+    outputs: usize,
     transposed: &mut [Vector<f32, N>],
     to: usize,
+    channels: usize,
     channel: usize,
     output: usize,
-    channels: usize,
 ) {
     let lanes = N::value();
     let mut lines = Array::<Vector<f32, N>>::new(lanes);
     #[unroll]
     for lane in 0..lanes {
-        lines[lane] = matrix[from + (channel * lanes + lane) * channels + output];
+        lines[lane] = matrix[from + (channel * lanes + lane) * outputs + output];
     }
     #[unroll]
     for other in 0..lanes {
@@ -128,7 +129,7 @@ pub fn transpose<N: Size>(
     let block = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
     if block < channels * channels {
         let (channel, output) = (block % channels, block / channels);
-        transpose_block::<N>(weights, matrix, transposed, matrix, channel, output, channels);
+        transpose_block::<N>(weights, matrix, channels, transposed, matrix, channels, channel, output);
     }
 }
 
@@ -145,7 +146,6 @@ pub fn stage<N: Size>(
     backs: &[Vector<f32, N>],
     table: &[i32],
     first: usize,
-    pitch: usize,
     per_image: usize,
     #[comptime] held: bool,
 ) {
@@ -162,14 +162,14 @@ pub fn stage<N: Size>(
     let active = own < strands;
     let matrix = at(table, row, piece::MATRIX);
     let to = at(table, row, piece::ROWS) + channel;
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let upstream = upstream(table, row, channels, per_image);
     let back = back::<N>(backs, at(table, row, piece::BACK), channel, channels);
 
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(UNITS * PER));
     let mut transposed = Shared::<[Vector<f32, N>]>::new_slice(comptime!(if held { HELD * HELD * lanes } else { 1 }));
     if comptime!(held) {
         if me < channels * channels {
-            transpose_block::<N>(weights, matrix, &mut transposed, 0, channel, me / channels, channels);
+            transpose_block::<N>(weights, matrix, channels, &mut transposed, 0, channels, channel, me / channels);
         }
     }
     let mut done = from;
@@ -235,7 +235,6 @@ pub fn dense<N: Size>(
     table: &[i32],
     first: usize,
     channels: usize,
-    pitch: usize,
     per_image: usize,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -257,19 +256,20 @@ pub fn dense<N: Size>(
     let active = own < strands && present;
     let size = min(PER * strands, PIXELS);
     let index = skipped + me % block;
-    let matrix = at(table, row, piece::MATRIX) + index * lanes * outputs;
+    let matrix = at(table, row, piece::MATRIX) + skipped * lanes * outputs;
     let to = at(table, row, piece::ROWS) + index;
     let back_row = at(table, row, piece::BACK);
     let wide = comptime!(CHUNK + 1);
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let upstream = upstream(table, row, channels, per_image);
 
     let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(PIXELS * (CHUNK + 1)));
+    let mut transposed = Shared::<[Vector<f32, N>]>::new_slice(comptime!(CHUNK * lanes * BLOCK));
     let mut done = from;
     while done < end {
-        let mut sums = Array::<f32>::new(comptime!(PER * lanes));
+        let mut sums = Array::<Vector<f32, N>>::new(PER);
         #[unroll]
-        for index in 0..comptime!(PER * lanes) {
-            sums[index] = 0.0;
+        for k in 0..PER {
+            sums[k] = Vector::new(0.0);
         }
         let mut chunk = 0usize;
         while chunk < outputs {
@@ -286,9 +286,13 @@ pub fn dense<N: Size>(
                 tile[item / CHUNK * wide + item % CHUNK] = value;
                 item += UNITS;
             }
+            let count = min(outputs - chunk, CHUNK);
+            if present && me < block * count {
+                let from = matrix + chunk;
+                transpose_block::<N>(weights, from, outputs, &mut transposed, 0, block, me % block, me / block);
+            }
             sync_cube();
             if active {
-                let count = min(outputs - chunk, CHUNK);
                 for output in 0..count {
                     let mut values = Array::<Vector<f32, N>>::new(PER);
                     #[unroll]
@@ -297,14 +301,11 @@ pub fn dense<N: Size>(
                         values[k] = tile[local * wide + output];
                     }
                     #[unroll]
-                    for lane in 0..lanes {
-                        let factor = weights[matrix + lane * outputs + chunk + output];
+                    for other in 0..lanes {
+                        let factor = transposed[(output * lanes + other) * block + me % block];
                         #[unroll]
                         for k in 0..PER {
-                            #[unroll]
-                            for other in 0..lanes {
-                                sums[comptime!(lane * PER + k)] += values[k].extract(other) * factor.extract(other);
-                            }
+                            sums[k] += Vector::new(values[k].extract(other)) * factor;
                         }
                     }
                 }
@@ -318,12 +319,7 @@ pub fn dense<N: Size>(
                 let local = own + k * strands;
                 let pixel = done + local;
                 if local < size && pixel < end {
-                    let mut value = Vector::<f32, N>::new(0.0);
-                    #[unroll]
-                    for lane in 0..lanes {
-                        value.insert(lane, sums[comptime!(lane * PER + k)]);
-                    }
-                    rows[to + pixel * length] = value;
+                    rows[to + pixel * length] = sums[k];
                 }
             }
         }
@@ -343,7 +339,6 @@ pub fn pool<N: Size>(
     first: usize,
     channels: usize,
     pixels: usize,
-    pitch: usize,
     per_image: usize,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -360,7 +355,8 @@ pub fn pool<N: Size>(
         for index in 0..count {
             let term = terms + index;
             let back = back::<N>(backs, at(table, term, term::BACK), channel, channels);
-            let mut gradient = nodes[at(table, term, term::GRADIENT) + pixel * pitch + channel];
+            let from = at(table, term, term::GRADIENT) + pixel * at(table, term, term::PITCH) + channel;
+            let mut gradient = nodes[from];
             let scaled = signed(table, term, term::FACTORS);
             if scaled >= 0 {
                 gradient = gradient * Vector::new(factors[scaled as usize + pixel / per_image]);

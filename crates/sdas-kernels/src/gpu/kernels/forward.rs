@@ -13,13 +13,13 @@ pub const PER: usize = QUAD;
 const TILE: usize = UNITS * PER;
 
 /// Vectors of a row that a dense product takes at once.
-pub const CHUNK: usize = 8;
+pub const CHUNK: usize = 4;
 
 /// Vectors of a dense product's outputs that a cube works on.
 pub const BLOCK: usize = 16;
 
 /// Pixels of a dense product's tile at most.
-pub const PIXELS: usize = 128;
+pub const PIXELS: usize = 256;
 
 /// Vectors of a dense product's tile that one unit reads.
 const READS: usize = PIXELS * CHUNK / UNITS;
@@ -153,7 +153,7 @@ fn write_sums<N: Size>(
     partial[place + channels] = max(squares - sum * mean, Vector::new(0.0));
 }
 
-/// Dense products: pixels under a window times a matrix. The grid is (cubes of a piece, pieces, blocks of outputs).
+/// Dense products: pixels under a window, or means, times a matrix. The grid is (cubes of a piece, pieces, blocks of outputs).
 #[cube(launch_unchecked)]
 pub fn dense<N: Size>(
     x: &[Vector<f32, N>],
@@ -165,6 +165,7 @@ pub fn dense<N: Size>(
     start: usize,
     pitch: usize,
     channels: usize,
+    #[comptime] means: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
@@ -209,16 +210,34 @@ pub fn dense<N: Size>(
         for read in 0..READS {
             places.push(corner(&window, done + me / CHUNK + read * comptime!(UNITS / CHUNK)));
         }
+        // Which vector of a row it reads is counted on rather than divided out.
+        let mut input = me % CHUNK;
+        let mut kt = 0i32.runtime();
+        let mut kh = 0i32.runtime();
+        let mut kw = 0i32.runtime();
         let mut chunk = 0usize;
         while chunk < length {
-            let index = chunk + me % CHUNK;
-            let tap = tap(&window, inputs, index);
+            while input >= inputs {
+                input -= inputs;
+                kw += 1;
+                if kw == window.kernel_w {
+                    kw = 0;
+                    kh += 1;
+                    if kh == window.kernel_h {
+                        kh = 0;
+                        kt += 1;
+                    }
+                }
+            }
+            let tap =
+                Tap { t: kt * window.dilation_t, h: kh * window.dilation_h, w: kw * window.dilation_w, channel: input };
             #[unroll]
             for read in 0..READS {
                 let local = me / CHUNK + read * comptime!(UNITS / CHUNK);
                 let mut value = Vector::<f32, N>::new(0.0);
-                if done + local < end && index < length {
-                    value = dense_row::<N>(x, &pitch, &window, places.index(read), &tap, activated, difference);
+                if local < size && done + local < end && chunk + me % CHUNK < length {
+                    let corner = places.index(read);
+                    value = dense_row::<N>(x, &pitch, &window, corner, &tap, activated, difference, means);
                 }
                 tile[local * wide + me % CHUNK] = value;
             }
@@ -246,6 +265,7 @@ pub fn dense<N: Size>(
             }
             sync_cube();
             chunk += CHUNK;
+            input += CHUNK;
         }
         if active {
             #[unroll]
@@ -485,7 +505,6 @@ pub fn combine<N: Size>(
     channels: usize,
     pixels: usize,
     per_image: usize,
-    output_pitch: usize,
     #[comptime] own: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -497,6 +516,7 @@ pub fn combine<N: Size>(
     let terms = at(table, row, node::FIRST);
     let count = at(table, row, node::COUNT);
     let to = at(table, row, node::OUTPUT) + channel;
+    let output_pitch = at(table, row, node::PITCH);
     if strand < strands {
         let mut sums = Array::<Vector<f32, N>>::new(PER);
         #[unroll]

@@ -166,6 +166,34 @@ pub fn gather<N: Size>(
     }
 }
 
+/// As [`gather`], of rows of means: every pixel lies under one window.
+#[cube]
+fn gather_means<N: Size>(
+    rows: &[Vector<f32, N>],
+    table: &[i32],
+    row: usize,
+    strand: &Strand,
+    places: &Places,
+    sums: &mut Array<Vector<f32, N>>,
+    #[comptime] per: usize,
+) {
+    let window = window(table, row);
+    let from = at(table, row, piece::ROWS) + strand.channel;
+    #[unroll]
+    for k in 0..per {
+        if places.ws[k] >= 0 {
+            let t = places.ts[k] / window.stride_t;
+            let h = places.hs[k] / window.stride_h;
+            let w = places.ws[k] / window.stride_w;
+            let pixel = ((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w + w;
+            let count = covered(t, window.stride_t, 0, window.stride_t, window.input_t)
+                * covered(h, window.stride_h, 0, window.stride_h, window.input_h)
+                * covered(w, window.stride_w, 0, window.stride_w, window.input_w);
+            sums[k] += rows[from + pixel as usize * strand.channels] / Vector::new(f32::cast_from(count));
+        }
+    }
+}
+
 /// As [`gather`], for a quad and a depthwise window that is known to the compiler.
 #[cube]
 fn gather_quad<N: Size>(
@@ -285,7 +313,6 @@ pub fn inner<N: Size>(
     partial: &mut [Vector<f32, N>],
     table: &[i32],
     first: usize,
-    pitch: usize,
     per_image: usize,
     #[comptime] shapes: Shapes,
 ) {
@@ -306,6 +333,7 @@ pub fn inner<N: Size>(
     let line = line::<N>(normals, normal, channel, channels);
     let mean = normals[(normal as usize * 4 + 2) * channels + channel];
     let gradient = signed(table, row, piece::GRADIENT);
+    let pitch = at(table, row, piece::PITCH);
     let mix = signed(table, row, piece::MIX);
     let scaled = signed(table, row, piece::FACTORS);
     let mut plain = Vector::<f32, N>::new(0.0);
@@ -357,7 +385,8 @@ pub fn inner<N: Size>(
     }
 }
 
-/// The gradient of the state that a phase's links read, over all that reads it. The grid is the parts of the pixels.
+/// The gradient of the state that a phase's links read, over all of them: added to what is there, where it is begun. The grid
+/// is the parts of the pixels.
 #[cube(launch_unchecked)]
 pub fn input<N: Size>(
     x: &[Vector<f32, N>],
@@ -381,10 +410,10 @@ pub fn input<N: Size>(
     input_t: i32,
     input_h: i32,
     input_w: i32,
-    node_pitch: usize,
     to: usize,
     to_pitch: usize,
     #[comptime] own: bool,
+    #[comptime] begun: bool,
     #[comptime] dense: bool,
     #[comptime] shapes: Shapes,
 ) {
@@ -410,6 +439,7 @@ pub fn input<N: Size>(
             let sort = signed(table, row, piece::KIND);
             if sort == kind::IDENTITY {
                 let from = at(table, row, piece::GRADIENT) + channel;
+                let node_pitch = at(table, row, piece::PITCH);
                 let mix = signed(table, row, piece::MIX);
                 let scaled = signed(table, row, piece::FACTORS);
                 #[unroll]
@@ -424,6 +454,10 @@ pub fn input<N: Size>(
                         };
                         plain[k] += value * Vector::new(factor);
                     }
+                }
+            } else if sort == kind::MEANS {
+                if comptime!(dense) {
+                    gather_means::<N>(rows, table, row, &strand, &places, &mut plain, QUAD);
                 }
             } else if sort == kind::DENSE {
                 if comptime!(dense) {
@@ -443,7 +477,7 @@ pub fn input<N: Size>(
             if pixel < pixels {
                 let mut sum = plain[k] + kept::<N>(sums[k], x[start + pixel * pitch + channel]);
                 let place = to + pixel * to_pitch + channel;
-                if comptime!(own) {
+                if comptime!(begun) {
                     sum += gradient[place];
                 }
                 gradient[place] = sum;

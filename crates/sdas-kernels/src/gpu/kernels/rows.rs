@@ -362,7 +362,8 @@ pub fn tap(window: &Window, inputs: usize, index: usize) -> Tap {
     Tap { t, h, w, channel }
 }
 
-/// One vector of a dense product's row: the input under a tap of the window at a corner.
+/// One vector of a dense product's row: the input under a tap of the window at a corner, or, of `means`, that over a window
+/// of the stride's size from there.
 #[cube]
 pub fn dense_row<N: Size>(
     x: &[Vector<f32, N>],
@@ -372,12 +373,25 @@ pub fn dense_row<N: Size>(
     tap: &Tap,
     activated: bool,
     difference: bool,
+    #[comptime] means: bool,
 ) -> Vector<f32, N> {
     let t = corner.t + tap.t;
     let h = corner.h + tap.h;
     let w = corner.w + tap.w;
     let mut value = Vector::<f32, N>::new(0.0);
-    if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
+    if comptime!(means) {
+        let mut count = 0.0f32;
+        for t in t..min(t + window.stride_t, window.input_t) {
+            for h in h..min(h + window.stride_h, window.input_h) {
+                for w in w..min(w + window.stride_w, window.input_w) {
+                    let from = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
+                    value += x[pitch.start + from as usize * pitch.pixel + tap.channel];
+                    count += 1.0;
+                }
+            }
+        }
+        value = value / Vector::new(count);
+    } else if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
         let from = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
         value = x[pitch.start + from as usize * pitch.pixel + tap.channel];
         if activated {

@@ -41,7 +41,6 @@ pub fn terms<N: Size>(
     start: usize,
     x_pitch: usize,
     channels: usize,
-    pitch: usize,
     per_image: usize,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -55,6 +54,7 @@ pub fn terms<N: Size>(
     let result = signed(table, row, term::RESULT);
     let scaled = signed(table, row, term::FACTORS);
     let gradients = at(table, row, term::GRADIENT) + channel;
+    let pitch = at(table, row, term::PITCH);
     let normal = signed(table, row, term::NORMAL);
     let mut mean = Vector::<f32, N>::new(0.0);
     if normal >= 0 {

@@ -32,11 +32,11 @@ pub fn matrices<N: Size>(
     start: usize,
     x_pitch: usize,
     channels: usize,
-    pitch: usize,
     per_image: usize,
     output_blocks: usize,
     #[comptime] inner: bool,
     #[comptime] dense: bool,
+    #[comptime] means: bool,
     #[comptime] shapes: Shapes,
 ) {
     let row = first + CUBE_POS_Y as usize;
@@ -67,7 +67,7 @@ pub fn matrices<N: Size>(
     let end = min(from + range, at(table, row, piece::PIXELS));
     let activated = flag(table, row, piece::ACTIVATED);
     let difference = flag(table, row, piece::DIFFERENCE);
-    let upstream = upstream(table, row, channels, pitch, per_image);
+    let upstream = upstream(table, row, channels, per_image);
     let column = first_output + me % block;
     let back = back::<N>(backs, at(table, row, piece::BACK), head + min(column, max(outputs, 1) - 1), channels);
     let tap = tap(&window, inputs, first_row + me % wide);
@@ -84,18 +84,41 @@ pub fn matrices<N: Size>(
         while done < end {
             if comptime!(dense) {
                 let mut local = me / wide;
+                // Coordinates are counted on rather than divided out.
+                let place = place(done + local, window.output_t, window.output_h, window.output_w);
+                let mut image = place.image;
+                let mut t = place.t;
+                let mut h = place.h;
+                let mut w = place.w;
                 while local < size {
-                    let pixel = done + local;
                     let mut value = Vector::<f32, N>::new(0.0);
-                    if pixel < end {
-                        let corner = corner(&window, pixel);
+                    if done + local < end {
+                        let corner = Place {
+                            image,
+                            t: t * window.stride_t - window.padding_t,
+                            h: h * window.stride_h - window.padding_h,
+                            w: w * window.stride_w - window.padding_w,
+                        };
                         let pitch = Pitch { start, pixel: x_pitch };
-                        value = dense_row::<N>(x, &pitch, &window, &corner, &tap, activated, difference);
+                        value = dense_row::<N>(x, &pitch, &window, &corner, &tap, activated, difference, means);
                     }
                     if me < UNITS / wide * wide {
                         rows[local * wide + me % wide] = value;
                     }
                     local += UNITS / wide;
+                    w += (UNITS / wide) as i32;
+                    while w >= window.output_w {
+                        w -= window.output_w;
+                        h += 1;
+                        if h == window.output_h {
+                            h = 0;
+                            t += 1;
+                            if t == window.output_t {
+                                t = 0;
+                                image += 1;
+                            }
+                        }
+                    }
                 }
             } else if me < size / QUAD * wide {
                 let mut quad = Array::<Vector<f32, N>>::new(QUAD);

@@ -1,5 +1,6 @@
 //! The rows of a phase that its way back works on.
 
+use super::super::nodes::Node;
 use super::super::table::{NONE, Rows, UNITS, entry, kind, node, piece, sum, term};
 use super::{Builder, Launch, Placed, int, option, pool_key, range, share, take};
 use crate::fused::Body;
@@ -26,7 +27,8 @@ impl Builder<'_> {
                     (term::NORMAL, option(unit.map(|(placed, _)| placed.normal))),
                     (term::MIX, self.mix(link, of.operation)),
                     (term::FACTORS, self.factors(link)),
-                    (term::GRADIENT, self.gradient(link)),
+                    (term::GRADIENT, int(link.node.start)),
+                    (term::PITCH, int(link.node.pitch)),
                     (term::PIXELS, int(pixels)),
                     (term::RANGE, int(range)),
                     (term::PARTIAL, int(partial)),
@@ -62,7 +64,7 @@ impl Builder<'_> {
 
     fn node_rows(&mut self, owners: &[(usize, usize, Option<usize>, usize)]) {
         let first = self.phase.table.rows();
-        let mut nodes: Vec<usize> = self.links.iter().map(|link| link.node).collect();
+        let mut nodes: Vec<Node> = self.links.iter().map(|link| link.node).collect();
         nodes.dedup();
         for node in nodes {
             let own = owners.iter().filter(|owner| self.links[owner.0].node == node);
@@ -70,8 +72,9 @@ impl Builder<'_> {
             self.phase.table.add(&[
                 (node::FIRST, option(rows.first().copied())),
                 (node::COUNT, int(rows.len())),
-                (node::OUTPUT, int(node * self.phase.channels)),
-                (node::BEGUN, i32::from(self.frame.begun[node])),
+                (node::OUTPUT, int(node.start)),
+                (node::PITCH, int(node.pitch)),
+                (node::BEGUN, i32::from(node.begun)),
             ]);
         }
         self.phase.nodes = self.phase.table.since(first);
@@ -135,7 +138,7 @@ impl Builder<'_> {
                         (piece::PARTIAL, int(partial)),
                         (piece::INNER, inner),
                         // A unit may also be a term itself.
-                        (piece::GRADIENT, own.map_or(NONE, |_| self.gradient(link))),
+                        (piece::GRADIENT, own.map_or(NONE, |_| int(link.node.start))),
                         (piece::MIX, own.map_or(NONE, |operation| self.mix(link, operation))),
                         (piece::FACTORS, own.map_or(NONE, |_| self.factors(link))),
                     ] {
@@ -179,8 +182,8 @@ impl Builder<'_> {
             .phase
             .stages
             .iter()
+            .chain(&self.phase.denses)
             .map(|launch| launch.rows)
-            .chain([self.phase.denses.rows])
             .flat_map(|rows| rows.first..rows.first + rows.count)
             .collect();
         let first = self.phase.table.rows();

@@ -53,7 +53,6 @@ impl Back<'_> {
                 self.state.start,
                 self.state.pitch,
                 phase.channels,
-                self.given.pitch,
                 phase.per_image,
             );
         }
@@ -91,7 +90,7 @@ impl Back<'_> {
             return;
         }
         if self.wanted.weights {
-            self.matrices(launch, level > 0, Some(phase.shapes[level]));
+            self.matrices(launch, level > 0, false, Some(phase.shapes[level]));
         }
         let held = phase.channels <= back::HELD;
         let matrices = if held { self.given.weights.clone() } else { self.transposed(launch.rows) };
@@ -109,7 +108,6 @@ impl Back<'_> {
                 self.backs.argument(),
                 self.table(),
                 launch.rows.first,
-                self.given.pitch,
                 phase.per_image,
                 held,
             );
@@ -175,7 +173,7 @@ impl Back<'_> {
         transposed
     }
 
-    fn matrices(&self, launch: Launch, inner: bool, shapes: Option<Shapes>) {
+    fn matrices(&self, launch: Launch, inner: bool, means: bool, shapes: Option<Shapes>) {
         let phase = &self.prepared.phase;
         unsafe {
             weights::matrices::launch_unchecked(
@@ -197,20 +195,19 @@ impl Back<'_> {
                 self.state.start,
                 self.state.pitch,
                 phase.channels,
-                self.given.pitch,
                 phase.per_image,
                 launch.output_blocks,
                 inner,
                 shapes.is_none(),
+                means,
                 shapes.unwrap_or_default(),
             );
         }
     }
 
     pub(super) fn dense_matrices(&self) {
-        let launch = self.prepared.phase.denses;
-        if self.wanted.weights && launch.rows.count > 0 {
-            self.matrices(launch, false, None);
+        for (launch, means) in self.prepared.phase.dense_launches().filter(|_| self.wanted.weights) {
+            self.matrices(launch, false, means, None);
         }
     }
 
@@ -233,7 +230,6 @@ impl Back<'_> {
                 self.partial.argument(),
                 self.table(),
                 rows.first,
-                self.given.pitch,
                 phase.per_image,
                 phase.shapes[level],
             );
@@ -260,14 +256,12 @@ impl Back<'_> {
                     pools.first,
                     phase.channels,
                     phase.pixels,
-                    self.given.pitch,
                     phase.per_image,
                 );
             }
         }
-        let dense = phase.denses;
         let rows = self.prepared.buffer(self.given, phase.dense_rows);
-        if dense.rows.count > 0 {
+        for (dense, _) in phase.dense_launches() {
             unsafe {
                 back::dense::launch_unchecked(
                     client,
@@ -284,7 +278,6 @@ impl Back<'_> {
                     self.table(),
                     dense.rows.first,
                     phase.channels,
-                    self.given.pitch,
                     phase.per_image,
                 );
             }
@@ -319,11 +312,11 @@ impl Back<'_> {
                 phase.input[0] as i32,
                 phase.input[1] as i32,
                 phase.input[2] as i32,
-                self.given.pitch,
                 self.state.start,
                 self.state.pitch,
                 self.state.own,
-                dense.rows.count > 0,
+                self.to.begun,
+                phase.dense_rows > 0,
                 phase.shapes.first().copied().unwrap_or_default(),
             );
         }
