@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Draw(DrawArguments),
     /// Write a network for others: ONNX, PyTorch, its weights, its cell
     #[command(after_help = "Examples:\n  sdas export runs/shapes-train-seed1 --to onnx -o net.onnx\n  \
+                            sdas export runs/shapes-train-seed1 --to onnx --with-preprocessing --fold -o net.onnx\n  \
                             sdas export runs/shapes-train-seed1 --to pytorch -o net\n  \
                             sdas export resnet20 --to safetensors -o resnet20.safetensors\n  \
                             sdas export runs/shapes-seed1 --to genotype -o cell.txt")]
@@ -389,7 +390,20 @@ pub(crate) struct ExportArguments {
     /// The file to write, or for pytorch the folder; what is there is replaced
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Of a network without training, the seed that its weights follow from
+    /// Of onnx: take 8-bit pixels, channels last, and give the probabilities of the classes; the run's mean and deviation are
+    /// inside
+    #[arg(long)]
+    pub(crate) with_preprocessing: bool,
+    /// Of onnx: norms taken into the convolutions before them, which is faster and cannot be trained on
+    #[arg(long)]
+    pub(crate) fold: bool,
+    /// Of onnx: numbers of 16 bits, half the size; input and output have 32 all the same
+    #[arg(long)]
+    pub(crate) half: bool,
+    /// Of onnx: weights in a file beside, FILE.data
+    #[arg(long)]
+    pub(crate) external_data: bool,
+    /// Of a network without training, the seed that its weights follow from [default: 1]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
     /// Print what was written as one JSON object

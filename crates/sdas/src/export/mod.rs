@@ -4,8 +4,10 @@
 //! of one.
 
 mod metadata;
+mod onnx;
 mod safetensors;
 
+pub use self::onnx::{Onnx, OnnxError, OnnxSettings, Port, to_onnx};
 pub use self::safetensors::{NamedTensor, to_safetensors};
 
 use crate::architecture::Architecture;
