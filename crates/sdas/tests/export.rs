@@ -4,7 +4,8 @@
 //! that these tests leave in the folder that `SDAS_ONNX_CASES` names, or else in `target/tmp/onnx`: a model, what it is given,
 //! and what we compute of that.
 
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::activation::softmax;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::Rng;
 use safetensors::tensor::{Dtype, TensorView};
 use sdas::architecture::Architecture;
@@ -14,9 +15,12 @@ use sdas::handmade::{NETWORKS, Named, Sizes};
 use sdas::layers::{Activation, Affinity, Builder, Filter, Graph, Layer, Padding, Value, Window};
 use sdas::network::{NetworkShape, Pass};
 use sdas::parameters::Parameters;
+use sdas::run::Seen;
 use sdas::space::{Candidates, IMAGE, NB201, Space, Stem, VIDEO};
 use sdas::supernet::{Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
+use sdas_data::{ClipSettings, Normalization, Statistics};
+use sdas_kernels::portably;
 use std::path::PathBuf;
 
 /// Samples in a case.
@@ -31,18 +35,30 @@ fn cases(below: &str) -> PathBuf {
     folder
 }
 
-/// A network with weights by chance and statistics that are not those of the start.
+/// Numbers by chance, of about unit variance.
+fn by_chance(count: usize, seed: u64) -> Vec<f32> {
+    let mut stream = stream(seed, "export", [0, 0]);
+    (0..count).map(|_| stream.random_range(-1.7..1.7)).collect()
+}
+
+/// Samples by chance.
+fn samples([t, h, w]: [usize; 3], channels: usize) -> Tensor<5> {
+    let shape = [BATCH, t, h, w, channels];
+    Tensor::from_data(TensorData::new(by_chance(shape.iter().product(), 7), shape), &Device::flex())
+}
+
+/// A network with weights by chance, scales and biases among them, and statistics that have begun to follow samples.
 fn subject(graph: Graph, inputs: usize, extent: [usize; 3]) -> Subject {
     let device = Device::flex();
-    let mut stream = stream(3, "statistics", [0, 0]);
-    let mut values = |tensor: &Tensor<1>| -> Tensor<1> {
+    let mut seed = 0;
+    let weights = graph.initial_weights(1, &device).map(|tensor| {
+        seed += 1;
         let count = tensor.dims()[0];
-        let values: Vec<f32> = (0..count).map(|_| stream.random_range(0.5..1.5)).collect();
-        Tensor::from_data(TensorData::new(values, [count]), &device)
-    };
-    let statistics = graph.initial_statistics(&device).map(|tensor| values(&tensor));
-    // Scales, shifts and biases, too.
-    let weights = graph.initial_weights(1, &device).map(|tensor| tensor.clone() + (values(&tensor) - 1.0) * 0.2);
+        tensor + Tensor::from_data(TensorData::new(by_chance(count, seed), [count]), &device) * 0.05
+    });
+    // Not the batch's alone: where its variance is next to nothing, norms would make a last bit a difference.
+    let batch = graph.forward(Pass::training(&weights), samples(extent, inputs)).statistics;
+    let statistics = graph.initial_statistics(&device).approach(&batch, 0.3);
     Subject {
         architecture: Architecture::Network(Named::find("resnet20").unwrap()),
         network: None,
@@ -62,7 +78,80 @@ fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Leaves a case: the model, and for samples by chance the logits.
+/// Samples as `case` has them, and what the network makes of them: logits, or in a model with preprocessing probabilities.
+struct Case {
+    name: &'static str,
+    shape: Vec<usize>,
+    kind: Dtype,
+    input: Vec<u8>,
+    given: Vec<f32>,
+    /// In double precision, where rounding matters.
+    exact: Vec<f32>,
+}
+
+impl Case {
+    fn of(subject: &Subject, extent: [usize; 3], preprocessed: bool, exact: bool) -> Self {
+        let mut input = samples(extent, subject.inputs);
+        let pixels: Option<Vec<u8>> = preprocessed.then(|| {
+            let pixels: Vec<u8> = input.to_data().iter::<f32>().map(|value| (value * 60.0 + 110.0) as u8).collect();
+            let values = normalised(subject, &pixels);
+            input = Tensor::from_data(TensorData::new(values, input.dims()), &Device::flex());
+            pixels
+        });
+        let given = |dtype: DType| -> Vec<f32> {
+            let cast = |numbers: &Parameters| numbers.map(|tensor| tensor.cast(dtype));
+            let (weights, statistics) = (cast(&subject.weights), cast(&subject.statistics));
+            let pass = Pass::evaluation(&weights, &statistics);
+            let logits = subject.graph.forward(pass, input.clone().cast(dtype)).logits;
+            let given = if preprocessed { softmax(logits, 1) } else { logits };
+            given.into_data().convert::<f32>().iter().collect()
+        };
+        let exact = if exact { portably(|| given(DType::F64)) } else { Vec::new() };
+        let [t, h, w] = extent;
+        let sizes = if subject.is_planar() { vec![h, w] } else { vec![t, h, w] };
+        let floats = || -> Vec<f32> { input.clone().permute([0, 4, 1, 2, 3]).into_data().iter().collect() };
+        let (kind, shape, input) = match pixels {
+            Some(pixels) => (Dtype::U8, [&[BATCH][..], &sizes, &[subject.inputs]].concat(), pixels),
+            None => (Dtype::F32, [&[BATCH, subject.inputs][..], &sizes].concat(), bytes(&floats())),
+        };
+        Case { name: "", shape, kind, input, given: given(DType::F32), exact }
+    }
+
+    fn tensors(&self) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
+        let given = |what: &str, values: &[f32]| {
+            (format!("{what}{}", self.name), Dtype::F32, vec![BATCH, values.len() / BATCH], bytes(values))
+        };
+        let mut tensors = vec![(format!("x{}", self.name), self.kind, self.shape.clone(), self.input.clone())];
+        tensors.push(given("logits", &self.given));
+        tensors.extend((!self.exact.is_empty()).then(|| given("exact", &self.exact)));
+        tensors
+    }
+}
+
+/// Pixels of samples, normalised as the subject's run does.
+fn normalised(subject: &Subject, pixels: &[u8]) -> Vec<f32> {
+    let (seen, channels) = (subject.seen.as_ref().unwrap(), subject.inputs);
+    let sample = |pixels: &[u8]| -> Vec<f32> {
+        let of = |channel: usize| pixels.iter().skip(channel).step_by(channels).map(|&value| f64::from(value) / 255.0);
+        let moments = |channel: usize| {
+            if seen.clip.normalization == Normalization::Dataset {
+                return [seen.statistics.mean[channel], seen.statistics.std[channel]].map(f64::from);
+            }
+            let count = (pixels.len() / channels) as f64;
+            let mean = of(channel).sum::<f64>() / count;
+            [mean, (of(channel).map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()]
+        };
+        let moments: Vec<[f64; 2]> = (0..channels).map(moments).collect();
+        let value = |(at, &value): (usize, &u8)| {
+            let [mean, std] = moments[at % channels];
+            ((f64::from(value) / 255.0 - mean) / std) as f32
+        };
+        pixels.iter().enumerate().map(value).collect()
+    };
+    pixels.chunks(pixels.len() / BATCH).flat_map(sample).collect()
+}
+
+/// Leaves a case: the model, and for samples by chance the logits; where their size is free, for those of another, too.
 fn leave(below: &str, name: &str, subject: &Subject, settings: &OnnxSettings) {
     let folder = cases(below);
     let external = settings.external.is_some().then(|| format!("{name}.onnx.data"));
@@ -73,29 +162,30 @@ fn leave(below: &str, name: &str, subject: &Subject, settings: &OnnxSettings) {
     if let (Some(data), Some(file)) = (&onnx.data, external) {
         std::fs::write(folder.join(file), data).unwrap();
     }
-    let [t, h, w] = subject.extent;
-    let device = Device::flex();
-    let input = Tensor::<5>::random([BATCH, t, h, w, subject.inputs], Distribution::Normal(0.0, 1.0), &device);
-    let pass = Pass::evaluation(&subject.weights, &subject.statistics);
-    let logits = subject.graph.forward(pass, input.clone()).logits;
-    let classes = logits.dims()[1];
-    let logits: Vec<f32> = logits.into_data().iter().collect();
+    let case = Case::of(subject, subject.extent, settings.preprocessing, below == "networks");
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0f32, |most, value| most.max(value.abs()));
+    let size = largest(&mut case.given.iter().copied());
+    let between = largest(&mut case.given.iter().zip(&case.given[case.given.len() / BATCH..]).map(|(a, b)| a - b));
+    // Edges that give zeros leave of a sample nothing.
+    let is_nothing = name.contains("zero") || name.ends_with("none");
     assert!(
-        logits.iter().any(|&value| value != 0.0) || name.contains("zero"),
-        "{name}: logits of nothing show nothing"
+        size.is_finite() && (is_nothing || between > 0.01 * size),
+        "{name}: {between:.1e} between samples, of {size:.1e}"
     );
-    assert!(logits.iter().all(|value| value.is_finite()), "{name}");
-    let input: Vec<f32> = input.permute([0, 4, 1, 2, 3]).into_data().iter().collect();
-    let shape = match subject.is_planar() {
-        true => vec![BATCH, subject.inputs, h, w],
-        false => vec![BATCH, subject.inputs, t, h, w],
-    };
-    let (input, logits) = (bytes(&input), bytes(&logits));
-    let tensors = [
-        ("x", TensorView::new(Dtype::F32, shape, &input).unwrap()),
-        ("logits", TensorView::new(Dtype::F32, vec![BATCH, classes], &logits).unwrap()),
-    ];
-    std::fs::write(folder.join(format!("{name}.safetensors")), safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let mut tensors = case.tensors();
+    let axes = &onnx.input.axes;
+    let mut other = subject.extent;
+    for (axis, called) in ["frames", "height", "width"].into_iter().enumerate() {
+        other[axis] += if axes.iter().any(|axis| axis == called) { 3 } else { 0 };
+    }
+    if other != subject.extent && below != "networks" {
+        let other = Case::of(subject, other, settings.preprocessing, false);
+        tensors.extend(Case { name: "2", ..other }.tensors());
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, kind, shape, bytes)| (name.as_str(), TensorView::new(*kind, shape.clone(), bytes).unwrap()));
+    std::fs::write(folder.join(format!("{name}.safetensors")), safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 type Build = fn(&mut Builder, Value) -> Value;
@@ -277,12 +367,12 @@ fn every_operation_of_the_spaces_is_written() {
     let spaces: [(&'static Space, Stem, [usize; 3]); 4] = [
         (&IMAGE, Stem::Cifar, [1, 17, 14]),
         (&IMAGE, Stem::Imagenet, [1, 33, 30]),
-        (&VIDEO, Stem::Video, [5, 19, 16]),
+        (&VIDEO, Stem::Video, [17, 19, 16]),
         (&NB201, Stem::Cifar, [1, 11, 10]),
     ];
     for (space, stem, extent) in spaces {
         for operation in space.operations {
-            let shape = NetworkShape { channels: 4, cells: 4, classes: 5, inputs: 3, stem, auxiliary: true };
+            let shape = NetworkShape { channels: 4, cells: 3, classes: 5, inputs: 3, stem, auxiliary: true };
             let cell = Subject::of_cell(&everywhere(space, operation.name), shape, extent, 1).unwrap();
             let own = subject(cell.graph, 3, extent);
             let name = format!("{space}_{stem}_{}", operation.name);
@@ -362,6 +452,29 @@ fn weights_lie_beside_at_places_that_can_be_mapped() {
     assert_eq!(long[0].name, "layer1.0.conv1.weight");
     let at = |page: usize, values: &[f32]| data[page * 4096..].starts_with(&bytes(values));
     assert!(at(0, &long[0].values) && at(1, &long[1].values));
+}
+
+#[test]
+fn pixels_are_normalised_inside() {
+    let settings = OnnxSettings { preprocessing: true, ..OnnxSettings::default() };
+    let statistics = Statistics { mean: vec![0.3, 0.45, 0.5], std: vec![0.2, 0.25, 0.31] };
+    for (name, network, extent) in [("picture", "resnet20", [1, 16, 16]), ("clip", "r3d_18", [4, 16, 16])] {
+        for normalization in [Normalization::Dataset, Normalization::PerClip] {
+            let clip = ClipSettings { normalization, ..ClipSettings::default() };
+            let mut subject = handmade(network, 0.25, extent);
+            subject.classes = ["one", "a second", "third", "4", "5", "6", "7"].map(str::to_owned).to_vec();
+            subject.seen = Some(Seen { clip, statistics: statistics.clone() });
+            leave("settings", &format!("pixels_{name}_{normalization:?}"), &subject, &settings);
+            let onnx = to_onnx(&subject, &settings).unwrap();
+            assert!(has(&onnx.model, r#"["one","a second","#) && has(&onnx.model, "sdas.mean"));
+            assert_eq!([onnx.input.name, onnx.input.numbers, onnx.output.name], ["pixels", "uint8", "probabilities"]);
+            assert_eq!(onnx.input.axes.last().unwrap(), "3");
+            // Frames side by side have one mean.
+            subject.seen = Some(Seen { clip: ClipSettings { stack: 2, ..clip }, statistics: statistics.clone() });
+            let refused = matches!(to_onnx(&subject, &settings), Err(OnnxError::OwnStatistics));
+            assert_eq!(refused, normalization == Normalization::PerClip);
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,6 @@ use super::proto::Attribute;
 use super::writer::Writer;
 use crate::layers::{Activation, Affinity, Graph, Layer, Node, Shape, Value};
 
-/// The end of an axis, however long it is.
-pub(super) const END: i64 = i64::MAX;
 /// Below this, the logarithm is that of this.
 const LEAST: f64 = 1e-30;
 
@@ -166,7 +164,7 @@ impl Layers<'_> {
             }
             Layer::Slice { from, to } => {
                 let Given { name, form } = self.given[first.index()].clone();
-                Given { name: self.slice(&name, &[(1, *from as i64, *to as i64, 1)]), form }
+                Given { name: self.slice(&name, &[(1, *from as i64, *to as i64)]), form }
             }
             Layer::Shuffle { groups } => {
                 let each = self.shapes[index].channels / groups;
@@ -281,18 +279,12 @@ impl Layers<'_> {
         self.writer.node("Conv", &operands, attributes)
     }
 
-    /// A part along some axes: place, from where, to before where, and the step.
-    pub(super) fn slice(&mut self, x: &str, parts: &[(i64, i64, i64, i64)]) -> String {
+    /// A part along some axes: place, from where, to before where.
+    pub(super) fn slice(&mut self, x: &str, parts: &[(i64, i64, i64)]) -> String {
         let mut list =
-            |of: fn(&(i64, i64, i64, i64)) -> i64| self.writer.integers(&parts.iter().map(of).collect::<Vec<i64>>());
+            |of: fn(&(i64, i64, i64)) -> i64| self.writer.integers(&parts.iter().map(of).collect::<Vec<i64>>());
         let (starts, ends, axes) = (list(|part| part.1), list(|part| part.2), list(|part| part.0));
-        match parts.iter().all(|part| part.3 == 1) {
-            true => self.writer.node("Slice", &[x, &starts, &ends, &axes], vec![]),
-            false => {
-                let steps = list(|part| part.3);
-                self.writer.node("Slice", &[x, &starts, &ends, &axes, &steps], vec![])
-            }
-        }
+        self.writer.node("Slice", &[x, &starts, &ends, &axes], vec![])
     }
 
     /// Channel by channel, positions become channels.
@@ -325,7 +317,7 @@ impl Layers<'_> {
             _ => {
                 let one = self.writer.integers(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
                 let longer = self.writer.node("Pad", &[&x, &one], vec![Attribute::text("mode", "edge")]);
-                self.slice(&longer, &[(2, 0, -1, 1)])
+                self.slice(&longer, &[(2, 0, -1)])
             }
         };
         self.writer.node("Sub", &[&x, &before], vec![])
@@ -334,9 +326,12 @@ impl Layers<'_> {
     /// One channel at every stride's step, times nothing, as often as there are channels.
     fn zero(&mut self, first: Value, outputs: usize, stride: [usize; 3]) -> String {
         let x = self.spread(first);
-        let steps = self.places().map(|axis| (self.place(axis), 0, END, stride[axis] as i64));
-        let parts: Vec<_> = std::iter::once((1, 0, 1, 1)).chain(steps).collect();
-        let part = self.slice(&x, &parts);
+        let mut part = self.slice(&x, &[(1, 0, 1)]);
+        if stride != [1; 3] {
+            // A pool of windows of one, since some runtimes take no steps through what may be of any size.
+            let steps = [Attribute::ints("kernel_shape", self.ones()), Attribute::ints("strides", self.along(stride))];
+            part = self.writer.node("MaxPool", &[&part], steps.to_vec());
+        }
         let dims = [&[1, outputs][..], &self.ones()].concat();
         let zeros = self.writer.floats("zeros", &dims, &vec![0.0; outputs]);
         self.writer.node("Mul", &[&part, &zeros], vec![])

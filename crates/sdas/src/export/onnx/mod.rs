@@ -60,10 +60,10 @@ pub enum OnnxError {
          the run of a training, or leave out --with-preprocessing"
     )]
     NoStatistics,
-    /// Every sample is normalised by its own numbers.
+    /// Stacked frames are normalised by their clip's own numbers.
     #[error(
-        "data.clip.normalization = \"per_clip\" normalises every clip by its own mean and deviation, which is not written \
-         into a model yet\n  remedy: leave out --with-preprocessing and normalise before"
+        "data.clip.normalization = \"per_clip\" with data.clip.stack above 1 is not written into a model\n  remedy: leave \
+         out --with-preprocessing and normalise before"
     )]
     OwnStatistics,
     /// More than one file holds.

@@ -1,8 +1,11 @@
 //! Convolutions, pools and padding.
 
-use super::layers::{END, Layers};
+use super::layers::Layers;
 use super::proto::Attribute;
 use crate::layers::{Filter, Padding, Pooling, Value, Window};
+
+/// The end of an axis, however long it is.
+const END: i64 = i64::MAX;
 
 /// What is around an input, before and after along every axis.
 type Margins = [[usize; 2]; 3];
@@ -119,7 +122,7 @@ impl Layers<'_> {
         let cut = |amount: isize| amount.min(0) as i64;
         let part = |axis: usize| {
             let [before, after] = amounts[axis].map(cut);
-            (self.place(axis), -before, if after == 0 { END } else { after }, 1)
+            (self.place(axis), -before, if after == 0 { END } else { after })
         };
         let is_cut = |axis: &usize| amounts[*axis].iter().any(|&amount| amount < 0);
         let parts: Vec<_> = self.places().filter(is_cut).map(part).collect();
@@ -155,7 +158,7 @@ impl Layers<'_> {
         let means: Vec<String> = (0..parts)
             .map(|at| {
                 let (from, to) = (at * size / parts, ((at + 1) * size).div_ceil(parts));
-                let part = self.slice(x, &[(place, from as i64, to as i64, 1)]);
+                let part = self.slice(x, &[(place, from as i64, to as i64)]);
                 self.writer.node("ReduceMean", &[&part], vec![Attribute::ints("axes", [place as usize])])
             })
             .collect();
