@@ -121,15 +121,17 @@ def run(arguments):
             net, model = session(path), onnx.load(path, load_external_data=False)
             known = {entry.key: entry.value for entry in model.metadata_props}
             classes, extent = json.loads(known["sdas.classes"]), json.loads(known["sdas.size"])
-            mean, std = (numpy.array(json.loads(known[f"sdas.{key}"]), numpy.float32) for key in ("mean", "std"))
+            mean, std = (numpy.array(json.loads(known[f"sdas.{key}"])) for key in ("mean", "std"))
             ours = numpy.array([[dict(row["classes"])[name] for name in classes] for row in predictions])
             pixels = numpy.stack([frames(pathlib.Path(file), extent) for file in arguments.files])
             given = net.get_inputs()[0]
             if len(given.shape) == 4:
                 pixels = pixels[:, 0]
             if given.name == "input":
-                scale, shift = (1 / (255 * std.astype(numpy.float64))).astype(numpy.float32), -mean / std
-                pixels = numpy.moveaxis(pixels * scale + shift, -1, 1)
+                if known["sdas.normalization"] == "per_clip":
+                    around = tuple(range(1, pixels.ndim - 1))
+                    mean, std = (of(pixels / 255, axis=around, keepdims=True) for of in (numpy.mean, numpy.std))
+                pixels = numpy.moveaxis((pixels / 255 - mean) / std, -1, 1).astype(numpy.float32)
             start = time.perf_counter()
             theirs = net.run(None, {given.name: pixels})[0].astype(numpy.float64)
             seconds = (time.perf_counter() - start) / len(pixels)

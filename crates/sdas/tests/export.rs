@@ -466,7 +466,7 @@ fn pixels_are_normalised_inside() {
             subject.seen = Some(Seen { clip, statistics: statistics.clone() });
             leave("settings", &format!("pixels_{name}_{normalization:?}"), &subject, &settings);
             let onnx = to_onnx(&subject, &settings).unwrap();
-            assert!(has(&onnx.model, r#"["one","a second","#) && has(&onnx.model, "sdas.mean"));
+            assert!(has(&onnx.model, r#"["one","a second","#) && has(&onnx.model, "sdas.normalization"));
             assert_eq!([onnx.input.name, onnx.input.numbers, onnx.output.name], ["pixels", "uint8", "probabilities"]);
             assert_eq!(onnx.input.axes.last().unwrap(), "3");
             // Frames side by side have one mean.

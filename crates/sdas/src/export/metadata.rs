@@ -2,6 +2,7 @@
 
 use super::{Numbers, Subject};
 use crate::architecture::Architecture;
+use sdas_data::Normalization;
 
 impl Subject {
     /// Keys and values: what the network is and reads, its classes, what pixels are normalised by. Lists are JSON.
@@ -21,7 +22,12 @@ impl Subject {
         entries.push(("size", format!("[{frames}, {height}, {width}]")));
         entries.push(("classes", serde_json::to_string(&self.classes).expect("names are JSON")));
         if let Some(seen) = &self.seen {
+            let of = match seen.clip.normalization {
+                Normalization::Dataset => "dataset",
+                Normalization::PerClip => "per_clip",
+            };
             entries.extend([("mean", list(&seen.statistics.mean)), ("std", list(&seen.statistics.std))]);
+            entries.push(("normalization", of.to_owned()));
         }
         entries.push(match &self.numbers {
             Numbers::Run(_) => ("weights", "trained".to_owned()),

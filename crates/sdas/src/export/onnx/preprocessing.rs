@@ -56,8 +56,12 @@ fn by_itself(layers: &mut Layers<'_>, planes: &str) -> String {
     /// Less than the deviation of pixels that are not all the same. Where they are, their distance is 0 as it is.
     const LEAST: f32 = 1e-4;
     let (dims, writer) = (layers.dims, &mut layers.writer);
-    let mean =
-        |of: &str, writer: &mut Writer| writer.node("ReduceMean", &[of], vec![Attribute::ints("axes", 2..2 + dims)]);
+    // Axis by axis: in one sum of all pixels, single precision loses more than the network does.
+    let mean = |of: &str, writer: &mut Writer| {
+        (2..2 + dims).rev().fold(of.to_owned(), |means, axis| {
+            writer.node("ReduceMean", &[&means], vec![Attribute::ints("axes", [axis])])
+        })
+    };
     let middle = mean(planes, writer);
     let distance = writer.node("Sub", &[planes, &middle], vec![]);
     let squares = writer.node("Mul", &[&distance, &distance], vec![]);
