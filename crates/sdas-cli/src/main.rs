@@ -10,6 +10,7 @@ use arguments::Arguments;
 use clap::Parser;
 use commands::Outcome;
 use sdas::device::DeviceError;
+use sdas::export::ExportError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
 use sdas::run::RunError;
@@ -78,6 +79,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.is::<ArchitectureError>()
             || cause.is::<DeviceError>()
             || cause.downcast_ref().is_some_and(of_run)
+            || matches!(cause.downcast_ref(), Some(ExportError::Run(error)) if of_run(error))
             || cause.downcast_ref().is_some_and(of_data)
     })
 }

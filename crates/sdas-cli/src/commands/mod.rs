@@ -6,10 +6,12 @@ mod data;
 mod devices;
 mod draw;
 mod eval;
+mod export;
 mod lookup;
 mod params;
 mod predict;
 mod search;
+mod sizes;
 mod train;
 
 pub(crate) use data::tell;
@@ -46,6 +48,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Compare(arguments) => compare::run(arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

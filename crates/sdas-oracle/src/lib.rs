@@ -1,0 +1,1 @@
+//! Computes exported ONNX models with another runtime, in `tests/`; there is nothing else here.
