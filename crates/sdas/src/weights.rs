@@ -163,11 +163,28 @@ impl Loaded {
     ///
     /// If more differs.
     pub(crate) fn for_training(self, classes: usize) -> Result<Self, LoadError> {
-        let may_differ = |difference: &Mismatch| match difference {
+        self.but_for(|difference| match difference {
             Mismatch::Superfluous { .. } => true,
             Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
             Mismatch::Shape { ours, theirs, .. } => ours[0] == classes && ours[1..] == theirs[1..],
-        };
+        })
+    }
+
+    /// As a network may be measured with them: only an auxiliary head, which is for training, may be lacking.
+    ///
+    /// # Errors
+    ///
+    /// If anything else differs.
+    pub(crate) fn for_evaluation(self) -> Result<[Parameters; 2], LoadError> {
+        let loaded = self.but_for(|difference| match difference {
+            Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
+            Mismatch::Superfluous { .. } | Mismatch::Shape { .. } => false,
+        })?;
+        Ok([loaded.weights, loaded.statistics])
+    }
+
+    /// Itself, if nothing differs but what may, and something is from the file.
+    fn but_for(self, may_differ: impl Fn(&Mismatch) -> bool) -> Result<Self, LoadError> {
         let differences: Vec<Mismatch> =
             self.differences.iter().filter(|difference| !may_differ(difference)).cloned().collect();
         match differences.is_empty() && self.taken > 0 {
@@ -178,7 +195,7 @@ impl Loaded {
 }
 
 /// What the names of an auxiliary head's weights begin with.
-const AUXILIARY: &str = "auxiliary";
+const AUXILIARY: &str = "aux.";
 
 /// Where in the parameters a tensor of the network lies.
 struct Target {
