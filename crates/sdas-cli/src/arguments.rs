@@ -74,6 +74,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  sdas draw darts_v2\n  sdas draw runs/shapes-seed1 -o cell.svg\n  \
                             sdas draw genotypes.py:PDARTS -o cell.png")]
     Draw(DrawArguments),
+    /// Write a network for others: ONNX, PyTorch, its weights, its cell
+    #[command(after_help = "Examples:\n  sdas export runs/shapes-train-seed1 --to onnx -o net.onnx\n  \
+                            sdas export runs/shapes-train-seed1 --to pytorch -o net\n  \
+                            sdas export resnet20 --to safetensors -o resnet20.safetensors\n  \
+                            sdas export runs/shapes-seed1 --to genotype -o cell.txt")]
+    Export(ExportArguments),
     /// Count the parameters and multiply-adds of a network that people made, or that a cell gives
     #[command(
         after_help = "Examples:\n  sdas params resnet18\n  sdas params mobilenet_v1 --width 0.25 --classes 10 --size 96\n  \
@@ -390,12 +396,59 @@ impl FromStr for Drawing {
     }
 }
 
+/// `sdas export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// A run's folder, whose trained network is exported; or a network without training, as its training begins: one that
+    /// people made, by name (resnet20), or a cell's (a genotype file, one of several cells in a file as FILE:NAME, a published
+    /// cell's name, or NAS-Bench-201's text, |…~0|+|…~0|…~1|+…)
+    #[arg(value_name = "RUN|GENOTYPE|NETWORK")]
+    pub(crate) network: String,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) to: ExportFormat,
+    /// The file to write, or for pytorch the folder; what is there is replaced
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Of a network without training, the seed that its weights follow from
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// Print what was written as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) sizes: SizeArguments,
+}
+
+/// What a network can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A file for ONNX Runtime and what else reads ONNX: layers and weights
+    Onnx,
+    /// A folder that needs PyTorch alone: module, weights, configuration
+    Pytorch,
+    /// A file of weights and running statistics, by PyTorch's names
+    Safetensors,
+    /// A file of one line: the cell, as DARTS or NAS-Bench-201 writes it
+    Genotype,
+}
+
 /// `sdas params`.
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArguments {
     /// A network that people made, by name (resnet18, mobilenet_v1, r2plus1d_18, …), or a cell: a genotype file, one of several
     /// cells in a file as FILE:NAME, a published cell's name, a run's folder, or NAS-Bench-201's text (|…~0|+|…~0|…~1|+…)
     pub(crate) network: String,
+    #[command(flatten)]
+    pub(crate) sizes: SizeArguments,
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The sizes of a network that is made, not read.
+#[derive(Debug, Args)]
+pub(crate) struct SizeArguments {
     /// Channels of the first cells [default: as the literature of the space trains it, 36; 16 in nb201]
     #[arg(long)]
     pub(crate) channels: Option<NonZeroUsize>,
@@ -417,9 +470,23 @@ pub(crate) struct ParamsArguments {
     /// What comes before the first cell [default: cifar]
     #[arg(long, value_enum)]
     pub(crate) stem: Option<StemName>,
-    /// Print the counts as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+}
+
+impl SizeArguments {
+    /// The first option that is given, if any is.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let SizeArguments { channels, layers, width, classes, size, frames, stem } = self;
+        let options = [
+            ("--channels", channels.is_some()),
+            ("--layers", layers.is_some()),
+            ("--width", width.is_some()),
+            ("--classes", classes.is_some()),
+            ("--size", size.is_some()),
+            ("--frames", frames.is_some()),
+            ("--stem", stem.is_some()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
 }
 
 /// A factor that channels can have.

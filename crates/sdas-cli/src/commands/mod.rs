@@ -7,10 +7,12 @@ mod devices;
 mod draw;
 mod eval;
 mod examinee;
+mod export;
 mod lookup;
 mod params;
 mod predict;
 mod search;
+mod sizes;
 mod train;
 
 pub(crate) use data::tell;
@@ -47,6 +49,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Compare(arguments) => compare::run(arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

@@ -1,16 +1,15 @@
 //! `sdas params`.
 
-use super::{Outcome, say, say_json, spending_text};
-use crate::arguments::{ParamsArguments, StemName};
+use super::{Outcome, say, say_json, sizes, spending_text};
+use crate::arguments::ParamsArguments;
 use crate::format::thousands;
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use sdas::architecture::Architecture;
 use sdas::genotype::Genotype;
 use sdas::handmade::{Named, Sizes};
-use sdas::network::{Counts, Network, NetworkShape, Stem};
+use sdas::network::{Counts, Network, NetworkShape};
 use sdas::run::Folder;
 use sdas::schedule::Spending;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Counts what a network costs.
@@ -23,23 +22,7 @@ pub(crate) fn run(arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
 
 /// A network that people made.
 fn handmade(network: Named, arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
-    let of_cells = [
-        ("--channels", arguments.channels.is_some()),
-        ("--layers", arguments.layers.is_some()),
-        ("--stem", arguments.stem.is_some()),
-    ];
-    if let Some((option, _)) = of_cells.into_iter().find(|(_, given)| *given) {
-        bail!("{option} is for networks of cells; {} is made wider or narrower by --width", network.name());
-    }
-    let usual = network.usual();
-    let [frames, height, width] = usual.extent;
-    let side = |usual: usize| arguments.size.map_or(usual, NonZeroUsize::get);
-    let sizes = Sizes {
-        extent: [arguments.frames.map_or(frames, NonZeroUsize::get), side(height), side(width)],
-        classes: arguments.classes.map_or(usual.classes, NonZeroUsize::get),
-        width: arguments.width.unwrap_or(usual.width),
-        ..usual
-    };
+    let sizes = sizes::of_network(network, &arguments.sizes)?;
     let counts = network.build(&sizes).counts(sizes.extent)?;
     check(&counts)?;
     if arguments.json {
@@ -59,28 +42,9 @@ fn handmade(network: Named, arguments: &ParamsArguments) -> anyhow::Result<Outco
 
 /// The network that a cell gives.
 fn derived(genotype: &Genotype, arguments: &ParamsArguments) -> anyhow::Result<Outcome> {
-    if arguments.width.is_some() {
-        bail!("--width is for networks that people made; one of cells is made wider by --channels");
-    }
-    let stem = match arguments.stem.unwrap_or(StemName::Cifar) {
-        StemName::Cifar => Stem::Cifar,
-        StemName::Imagenet => Stem::Imagenet,
-        StemName::Video => Stem::Video,
-    };
-    genotype.space.check_stem(stem).map_err(|message| anyhow!("--stem {message}"))?;
-    let [channels, cells] = genotype.space.usual;
-    let shape = NetworkShape {
-        channels: arguments.channels.map_or(channels, NonZeroUsize::get),
-        cells: arguments.layers.map_or(cells, NonZeroUsize::get),
-        classes: arguments.classes.map_or(10, NonZeroUsize::get),
-        inputs: 3,
-        stem,
-        auxiliary: true,
-    };
-    let size = arguments.size.map_or(32, NonZeroUsize::get);
-    let frames = arguments.frames.map_or(if stem == Stem::Video { 16 } else { 1 }, NonZeroUsize::get);
+    let (shape, extent) = sizes::of_cell(genotype, &arguments.sizes)?;
     let build = |cells| Network::derived(genotype, NetworkShape { cells, ..shape });
-    let counts = Counts::of(shape.cells, [frames, size, size], build);
+    let counts = Counts::of(shape.cells, extent, build);
     check(&counts)?;
     let spending = spending(Path::new(&arguments.network))?;
     if arguments.json {

@@ -2,10 +2,11 @@
 
 use super::{Draft, Gene, Genes, Genotype, GenotypeError, Origin, published};
 use crate::space::{CellKind, Space};
+use crate::whole::write_whole;
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 pub(super) const FORMAT: &str = "sdas-genotype";
@@ -117,7 +118,8 @@ impl Genotype {
     /// What the system refuses.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), GenotypeError> {
         let path = path.as_ref();
-        write_beside(path, &self.to_json()).map_err(|error| GenotypeError::Write { path: path.to_owned(), error })
+        write_whole(path, self.to_json().as_bytes())
+            .map_err(|error| GenotypeError::Write { path: path.to_owned(), error })
     }
 
     /// The published cell of that name, else the genotype in the file of that name; a run's folder stands for the
@@ -174,20 +176,4 @@ fn cell_json(genes: &Genes) -> String {
     let edges = |genes: &Vec<Gene>| genes.iter().map(edge).collect::<Vec<_>>().join(", ");
     let nodes: Vec<_> = genes.nodes.iter().map(|genes| format!("      [{}]", edges(genes))).collect();
     format!("{{\n    \"nodes\": [\n{}\n    ],\n    \"concat\": {:?}\n  }}", nodes.join(",\n"), genes.concat)
-}
-
-fn write_beside(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = fs::File::create(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // The first error is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }

@@ -83,6 +83,24 @@ impl Graph {
         self.output
     }
 
+    /// Whether every layer leaves time alone, as in a network for pictures.
+    pub fn is_planar(&self) -> bool {
+        let of_one_frame = |window: &Window| {
+            let padding = match window.padding {
+                Padding::Fixed([frames, ..]) => frames,
+                Padding::Same => [0; 2],
+            };
+            window.kernel[0] == 1 && padding == [0; 2]
+        };
+        self.nodes.iter().all(|node| match &node.layer {
+            Layer::Convolution { filter: Filter { window, .. }, .. } | Layer::Pool { window, .. } => {
+                of_one_frame(window)
+            }
+            Layer::Pad { amounts: [frames, ..] } => *frames == [0; 2],
+            _ => true,
+        })
+    }
+
     /// Number of slots that its parameters have.
     pub fn slots(&self) -> usize {
         self.slots

@@ -17,7 +17,6 @@ use crate::run::{
 };
 use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
-use crate::supernet::Supernet;
 use sdas_data::{Augmentation, Cropping, Loader, LoaderSettings, Views, split};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -358,24 +357,21 @@ impl Search<'_> {
     }
 
     fn finish(self) -> Result<Ending, RunError> {
-        let Supernet { candidates, plans, .. } = &self.state.supernet;
-        let genes = |(&kind, plan): (&CellKind, &Plan)| {
-            // Every schedule decides all by its end, but it may have been moved since.
-            plan.genes(candidates, kind).ok_or_else(|| RunError::Setting {
-                key: "search.epochs",
-                message: format!(
-                    "is {}, and after {} epochs edges are undecided; put config.toml back as it was",
-                    self.recipe.search.epochs, self.progress.epoch
-                ),
-            })
-        };
+        // Every schedule decides all by its end, but it may have been moved since.
+        let cells = self.state.supernet.genes().ok_or_else(|| RunError::Setting {
+            key: "search.epochs",
+            message: format!(
+                "is {}, and after {} epochs edges are undecided; put config.toml back as it was",
+                self.recipe.search.epochs, self.progress.epoch
+            ),
+        })?;
         let method = match self.recipe.search.schedule {
             crate::schedule::Schedule::AtEnd {} => "das",
             _ => "sdas",
         };
         let genotype = Genotype {
-            space: candidates.space,
-            cells: candidates.space.kinds().iter().zip(plans).map(genes).collect::<Result<_, _>>()?,
+            space: self.space(),
+            cells,
             origin: Some(Origin {
                 method: method.to_owned(),
                 dataset: self.recipe.data.kind.name().to_owned(),

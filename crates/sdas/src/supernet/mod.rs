@@ -10,6 +10,7 @@ pub use drawn::Drawn;
 pub(crate) use relaxation::{Half, Relaxed};
 pub use relaxation::{Mixing, Relaxation};
 
+use crate::genotype::Genes;
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::schedule::{EdgeState, Plan};
@@ -81,6 +82,12 @@ impl Supernet {
     /// Whether every edge of every cell is decided or pruned.
     pub fn is_decided(&self) -> bool {
         self.plans.iter().all(Plan::is_complete)
+    }
+
+    /// The cells that are found, by kind; `None` while an edge is undecided.
+    pub fn genes(&self) -> Option<Vec<Genes>> {
+        let kinds = self.candidates.space.kinds().iter();
+        kinds.zip(&self.plans).map(|(&kind, plan)| plan.genes(&self.candidates, kind)).collect()
     }
 
     /// Leaves an undecided edge of all cells of a kind some of its operations, by their places among those that it has.
