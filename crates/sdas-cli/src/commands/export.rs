@@ -7,7 +7,7 @@ use crate::interrupt::STOP;
 use anyhow::{Context as _, bail};
 use sdas::architecture::Architecture;
 use sdas::device::Place;
-use sdas::export::{Subject, Written, to_safetensors};
+use sdas::export::{Subject, Written, to_safetensors, write_pytorch};
 use sdas::genotype::Genotype;
 use sdas::run::Context;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
             vec![Written::whole(&arguments.output, &to_safetensors(&subject))?]
         }
         ExportFormat::Onnx => bail!("--to onnx is not there yet"),
-        ExportFormat::Pytorch => bail!("--to pytorch is not there yet"),
+        ExportFormat::Pytorch => write_pytorch(&subject(arguments)?, &arguments.output)?,
     };
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {

@@ -4,8 +4,10 @@
 //! of one.
 
 mod metadata;
+mod pytorch;
 mod safetensors;
 
+pub use self::pytorch::{to_pytorch, write_pytorch};
 pub use self::safetensors::{NamedTensor, to_safetensors};
 
 use crate::architecture::Architecture;
