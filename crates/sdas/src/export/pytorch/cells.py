@@ -27,7 +27,7 @@ class Average3d(nn.Module):
         self.around = [size // 2 for size in reversed(kernel) for _ in range(2)]
 
     def forward(self, x: Tensor) -> Tensor:
-        real = F.pad(torch.ones_like(x[:1, :1]), self.around)
+        real = F.pad(x.new_ones([1, 1] + list(x.shape[2:])), self.around)
         sums = F.avg_pool3d(F.pad(x, self.around), self.kernel, self.stride)
         return sums / F.avg_pool3d(real, self.kernel, self.stride)
 

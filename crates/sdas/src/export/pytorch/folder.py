@@ -1,11 +1,13 @@
+"""What reads a folder. Its imports are those of the whole that it becomes with a network's source before it."""
 import importlib
 import json
 import struct
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple  # noqa: F401
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: F401
 
 from cells import Network
 

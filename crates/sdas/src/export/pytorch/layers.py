@@ -8,14 +8,19 @@ from torch.nn import functional as F
 # What follows goes into every folder.
 
 
-def pad_same(x: Tensor, kernel: List[int], stride: List[int], value: float = 0.0) -> Tensor:
-    """As much around as makes the output the input's size divided by the stride, rounded up (TensorFlow's SAME)."""
+def around_same(sizes: List[int], kernel: List[int], stride: List[int]) -> List[int]:
+    """What is put before and after, from the last axis, so that the output is the input's size divided by the stride,
+    rounded up (TensorFlow's SAME)."""
     around: List[int] = []
     for back in range(1, len(kernel) + 1):
-        size = x.size(-back)
-        missing = max(((size + stride[-back] - 1) // stride[-back] - 1) * stride[-back] + kernel[-back] - size, 0)
+        step, size = stride[-back], sizes[-back]
+        missing = max(((size + step - 1) // step - 1) * step + kernel[-back] - size, 0)
         around += [missing // 2, missing - missing // 2]
-    return F.pad(x, around, value=value)
+    return around
+
+
+def pad_same(x: Tensor, kernel: List[int], stride: List[int], value: float = 0.0) -> Tensor:
+    return F.pad(x, around_same(x.shape, kernel, stride), value=value)
 
 
 def average(x: Tensor, kernel: List[int], stride: List[int]) -> Tensor:
@@ -23,16 +28,15 @@ def average(x: Tensor, kernel: List[int], stride: List[int]) -> Tensor:
     return F.avg_pool2d(x, kernel, stride) if len(kernel) == 2 else F.avg_pool3d(x, kernel, stride)
 
 
+def average_padded(x: Tensor, kernel: List[int], stride: List[int], around: List[int]) -> Tensor:
+    """Means of windows over what is there, whatever is around it."""
+    real = F.pad(x.new_ones([1, 1] + list(x.shape[2:])), around)
+    return average(F.pad(x, around), kernel, stride) / average(real, kernel, stride)
+
+
 def average_same(x: Tensor, kernel: List[int], stride: List[int]) -> Tensor:
     """Means of windows over what is there, padded as by `pad_same`."""
-    real = pad_same(torch.ones_like(x[:1, :1]), kernel, stride)
-    return average(pad_same(x, kernel, stride), kernel, stride) / average(real, kernel, stride)
-
-
-def average_padded(x: Tensor, kernel: List[int], stride: List[int], around: List[int]) -> Tensor:
-    """Means of windows over what is there of a clip, which may be smaller than a window."""
-    real = F.pad(torch.ones_like(x[:1, :1]), around)
-    return average(F.pad(x, around), kernel, stride) / average(real, kernel, stride)
+    return average_padded(x, kernel, stride, around_same(x.shape, kernel, stride))
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:

@@ -163,22 +163,14 @@ impl Writer<'_> {
 
     /// The head's function.
     fn head(&mut self) -> String {
-        let parts = self.parts;
-        let (unpack, output) = match parts.features.len() {
-            1 => (String::new(), self.graph.output().index()),
-            count => {
-                let names: Vec<&str> = NAMES.iter().copied().take(count).collect();
-                (format!("        {} = x\n", names.join(", ")), self.graph.output().index())
-            }
+        let (parts, output) = (self.parts, self.graph.output().index());
+        let unpack = match parts.features.len() {
+            1 => String::new(),
+            count => format!("        {} = x\n", NAMES[..count.min(NAMES.len())].join(", ")),
         };
-        let mut text = self.function(&parts.head, &parts.features, &[output], &unpack);
-        if !self.flat[output] {
-            // Logits have no positions.
-            let at = text.rfind("return ").expect("a function returns something");
-            text = format!("{}.flatten(1)\n", text[..].trim_end());
-            debug_assert!(at < text.len());
-        }
-        text
+        let text = self.function(&parts.head, &parts.features, &[output], &unpack);
+        // Logits have no positions.
+        if self.flat[output] { text } else { format!("{}.flatten(1)\n", text.trim_end()) }
     }
 
     /// The lines that compute `nodes` from `given` and return `wanted`.
@@ -199,13 +191,15 @@ impl Writer<'_> {
             let own: String = own.split('.').take(2).collect::<Vec<_>>().join(".");
             if module(&node.layer, self.axes, "").is_some() && own != block {
                 if !own.is_empty() {
-                    let _ = write!(text, "\n        # {own}\n");
+                    let space = if text.is_empty() { "" } else { "\n" };
+                    let _ = write!(text, "{space}        # {own}\n");
                 }
                 block = own;
             }
             let reads: Vec<usize> = node.reads.iter().map(|read| read.index()).collect();
             if self.parts.heads.contains(&index) && self.parts.pre_logits() {
-                let value = self.read(&names, reads[0], matches!(node.layer, Layer::Linear { .. }));
+                let is_flat = matches!(node.layer, Layer::Linear { .. }) && self.shapes[reads[0]].positions() == 1;
+                let value = self.read(&names, reads[0], is_flat);
                 let _ = write!(text, "        if pre_logits:\n            return {value}\n");
             }
             let (expression, flat) = self.expression(index, &reads, &names);
@@ -398,6 +392,11 @@ fn padded(x: String, window: &Window, axes: usize, value: &str) -> String {
     }
 }
 
+/// As many elements on either side.
+fn around_all(amounts: &[usize]) -> String {
+    sides(&amounts.iter().map(|&amount| [amount; 2]).collect::<Vec<_>>())
+}
+
 /// Elements before and after, from the last axis, as `F.pad` takes them.
 fn sides(padding: &[[usize; 2]]) -> String {
     numbers('[', &padding.iter().rev().flatten().copied().collect::<Vec<_>>())
@@ -429,10 +428,17 @@ fn pooled(x: String, pool: Pooling, window: &Window, axes: usize) -> String {
             format!("F.max_pool{axes}d({x}, {kernel}, {stride}, {}{more}{ceil})", numbers('[', &sides))
         }
         Pooling::Average { .. } if !is_padded => format!("F.avg_pool{axes}d({x}, {kernel}, {stride}{ceil})"),
-        Pooling::Average { padded: true } if even.is_some() => {
+        // PyTorch's own over clips refuses those that are smaller than a window.
+        Pooling::Average { padded: true } if even.is_some() && (axes == 2 || window.ceil) => {
             format!("F.avg_pool{axes}d({x}, {kernel}, {stride}, {}{ceil})", numbers('[', &even.unwrap_or_default()))
         }
-        Pooling::Average { padded: true } => format!("average({}, {kernel}, {stride})", padded(x, window, axes, "0.0")),
+        Pooling::Average { padded: true } => {
+            let x = match even {
+                Some(sides) => format!("F.pad({x}, {})", around_all(&sides)),
+                None => padded(x, window, axes, "0.0"),
+            };
+            format!("average({x}, {kernel}, {stride})")
+        }
         Pooling::Average { padded: false } => match (window.padding, even) {
             (_, Some(sides)) if axes == 2 || window.ceil => {
                 let sides = numbers('[', &sides);

@@ -113,21 +113,11 @@ fn module(class: Option<&str>) -> String {
     let network = if class.is_some() { LAYERS } else { CELLS };
     let (head, body) = network.split_once(COPIED).expect("the source says what is copied");
     let (folder_head, folder) = FOLDER.split_once(COPIED).expect("the source says what is copied");
-    let (title, own) = head.split_once('\n').expect("a source begins with what it is");
-    let is_import = |line: &&str| line.starts_with("import ") || line.starts_with("from ") && !line.contains("cells");
-    let mut imports: Vec<&str> = own.lines().chain(folder_head.lines()).filter(is_import).collect();
-    let is_torch = |line: &str| line.contains(" torch");
-    // The standard library's first, `import` before `from`, as usual.
-    imports.sort_by_key(|line| (is_torch(line), line.starts_with("from "), *line));
-    imports.dedup();
-    let mut text = format!("{title}\n");
-    for (index, line) in imports.iter().enumerate() {
-        if index > 0 && is_torch(line) && !is_torch(imports[index - 1]) {
-            text.push('\n');
-        }
-        text += &format!("{line}\n");
-    }
-    text += "\n";
+    let title = head.lines().next().unwrap_or_default();
+    // All imports but the one of a network, which is in the same file.
+    let imports = folder_head.lines().skip(1).filter(|line| !line.contains("import Network"));
+    let imports: Vec<&str> = imports.collect();
+    let mut text = format!("{title}\n{}\n\n", imports.join("\n").trim_end());
     text += match class {
         None => body,
         Some(_) => body.split_once(CLASS).expect("the source says where the class goes").0,
@@ -147,10 +137,9 @@ fn readme(subject: &Subject, folder: &Path, input_size: &[usize]) -> String {
     };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     README
-        .replace("NAME", &name)
-        .replace("REPOSITORY", env!("CARGO_PKG_REPOSITORY"))
-        .replace("VERSION", env!("CARGO_PKG_VERSION"))
-        .replace("WHAT", &format!("{what}, {} weights", weights(&subject.numbers)))
-        .replace("FOLDER", &folder.display().to_string())
-        .replace("SHAPE", &sizes.join(", "))
+        .replace("{{name}}", &name)
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+        .replace("{{what}}", &format!("{what}, {} weights", weights(&subject.numbers)))
+        .replace("{{folder}}", &folder.display().to_string())
+        .replace("{{shape}}", &sizes.join(", "))
 }
