@@ -217,14 +217,15 @@ impl Target {
     }
 
     /// Whether a tensor of a file is it. Networks for pictures have kernels without time there, and 1×1 convolutions may be
-    /// linear layers: a kernel's first axes may be left out where they are 1.
+    /// linear layers, or the other way round: a kernel's first axes may be left out where they are 1.
     fn fits(&self, theirs: &[usize]) -> bool {
-        let ours = self.shape();
-        let left_out = ours.len().saturating_sub(theirs.len());
-        let (head, kernel) = ours.split_at(ours.len().min(2));
-        left_out <= kernel.len()
-            && kernel[..left_out].iter().all(|&size| size == 1)
-            && head.iter().chain(&kernel[left_out..]).eq(theirs)
+        let parts = |shape: &[usize]| {
+            let (head, kernel) = shape.split_at(shape.len().min(2));
+            let kernel = kernel.iter().copied().skip_while(|&size| size == 1).collect();
+            (head.to_vec(), kernel)
+        };
+        let (ours, theirs): ((_, Vec<usize>), (_, Vec<usize>)) = (parts(&self.shape()), parts(theirs));
+        ours == theirs
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn of_run(name: &str) -> anyhow::Result<Examinee> {
 pub(super) fn of_words(name: &str, recipe: Option<&str>, given: &WeightsArguments) -> anyhow::Result<Examinee> {
     let weights = given.weights.clone().ok_or_else(|| anyhow!("--weights says where its numbers are from"))?;
     if is_run(name) {
-        if let Some(what) = recipe.map(|_| "a recipe").or(given.set.first().map(|_| "--set")) {
+        if let Some(what) = recipe.map(|_| "the recipe").or(given.set.first().map(|_| "--set")) {
             bail!(
                 "{name} is a folder, and a run is measured by its own recipe: leave out {what}, or name its genotype.json"
             );
