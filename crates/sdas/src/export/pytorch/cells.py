@@ -86,9 +86,10 @@ class Parallel(nn.Module):
         self.branches = nn.ModuleList(branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.branches[0](x)
-        for branch in self.branches[1:]:
-            y = y + branch(x)
+        results = [branch(x) for branch in self.branches]
+        y = results[0]
+        for result in results[1:]:
+            y = y + result
         return y
 
 
