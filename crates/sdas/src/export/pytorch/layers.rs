@@ -115,7 +115,10 @@ struct Writer<'a> {
 }
 
 /// Names of values, in the order in which they are taken.
-const NAMES: [&str; 6] = ["x", "y", "z", "u", "v", "w"];
+fn value_names() -> impl Iterator<Item = String> {
+    let more = (1..).map(|number| format!("x{number}"));
+    ["x", "y", "z", "u", "v", "w"].map(str::to_owned).into_iter().chain(more)
+}
 
 /// Which names hold a value that is still needed.
 struct Names {
@@ -125,9 +128,7 @@ struct Names {
 
 impl Names {
     fn take(&mut self, index: usize) -> String {
-        let more = (1..).map(|number| format!("x{number}"));
-        let mut names = NAMES.iter().map(|&name| name.to_owned()).chain(more);
-        let name = names.find(|name| !self.taken.contains(name)).expect("there is always another number");
+        let name = value_names().find(|name| !self.taken.contains(name)).expect("there is always another number");
         self.taken.insert(name.clone());
         self.of[index] = Some(name.clone());
         name
@@ -166,7 +167,7 @@ impl Writer<'_> {
         let (parts, output) = (self.parts, self.graph.output().index());
         let unpack = match parts.features.len() {
             1 => String::new(),
-            count => format!("        {} = x\n", NAMES[..count.min(NAMES.len())].join(", ")),
+            count => format!("        {} = x\n", value_names().take(count).collect::<Vec<_>>().join(", ")),
         };
         let text = self.function(&parts.head, &parts.features, &[output], &unpack);
         // Logits have no positions.
@@ -192,7 +193,7 @@ impl Writer<'_> {
             if module(&node.layer, self.axes, "").is_some() && own != block {
                 if !own.is_empty() {
                     let space = if text.is_empty() { "" } else { "\n" };
-                    let _ = write!(text, "{space}        # {own}\n");
+                    let _ = writeln!(text, "{space}        # {own}");
                 }
                 block = own;
             }
