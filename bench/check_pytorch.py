@@ -63,7 +63,8 @@ NETWORKS = {
     "image, ImageNet's stem": (IMAGE, "pictures", {**CELLS, "train.stem": "imagenet", "data.size": 64}),
     "image over clips": (IMAGE, "clips", {**CELLS, "train.stem": "video"}),
     "video, all operations": (VIDEO, "clips", {**CELLS, "train.stem": "cifar"}),
-    "video, video's stem": (VIDEO, "clips", {**CELLS, "train.stem": "video"}),
+    "video, video's stem": (
+        VIDEO, "clips", {**CELLS, "train.stem": "video", "data.clip.normalization": "per_clip"}),
     "nb201": (NB201, "pictures", {"train.channels": 8, "train.cells": 6}),
     "a search of pictures": (None, "pictures", {"search.channels": 4, "search.cells": 4, "search.batch": 16}),
     "a search of clips": (None, "clips", {"search.channels": 4, "search.cells": 4, "search.batch": 8}),

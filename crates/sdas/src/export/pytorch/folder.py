@@ -35,8 +35,15 @@ def read_safetensors(path: Path) -> Dict[str, Tensor]:
 
 def prepare(pixels: Tensor) -> Tensor:
     """From 8-bit pixels, channels last, (N, H, W, C) or (N, T, H, W, C), to what the network reads."""
-    mean, std = (torch.tensor(CONFIG[key], device=pixels.device) for key in ("mean", "std"))
-    return ((pixels.float() / 255 - mean) / std).movedim(-1, 1).contiguous()
+    pixels = pixels.float() / 255
+    if CONFIG["normalization"] == "per_clip":
+        around = [1] * (pixels.dim() - 2)
+        each = pixels.flatten(1, -2)
+        mean, std = (values.unflatten(1, [*around, -1]) for values in (each.mean(1), each.std(1, unbiased=False)))
+        std = torch.where(std == 0, torch.ones_like(std), std)
+    else:
+        mean, std = (torch.tensor(CONFIG[key], device=pixels.device) for key in ("mean", "std"))
+    return ((pixels - mean) / std).movedim(-1, 1).contiguous()
 
 
 def sdas(pretrained: bool = True, num_classes: Optional[int] = None, pretrained_cfg=None,
@@ -66,7 +73,8 @@ def sdas(pretrained: bool = True, num_classes: Optional[int] = None, pretrained_
     return model.eval()
 
 
-try:  # `timm.create_model("sdas")`, where timm is there.
-    importlib.import_module("timm.models").register_model(sdas)
-except ImportError:
-    pass
+if __name__ == "sdas_net":  # And not under a name of torch.hub's, of which there may be several.
+    try:
+        importlib.import_module("timm.models").register_model(sdas)
+    except ImportError:
+        pass  # No timm, no `timm.create_model("sdas")`.

@@ -11,6 +11,7 @@ mod source;
 use super::{ExportError, Numbers, Subject, Written, to_safetensors};
 use crate::architecture::Architecture;
 use crate::layers::{Layer, ShapeError};
+use sdas_data::Normalization;
 use sdas_kernels::Extent;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -60,10 +61,12 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         }
     };
     let input_size = [&[subject.inputs][..], &axes.of(subject.extent)].concat();
-    let (mean, std) = match &subject.seen {
-        Some(seen) => (seen.statistics.mean.clone(), seen.statistics.std.clone()),
-        None => (vec![0.0; subject.inputs], vec![1.0; subject.inputs]),
+    let (statistics, normalization) = match &subject.seen {
+        Some(seen) => ([&seen.statistics.mean[..], &seen.statistics.std[..]], seen.clip.normalization),
+        None => ([&[0.0f32][..], &[1.0][..]], Normalization::Dataset),
     };
+    // As often as frames are stacked.
+    let [mean, std] = statistics.map(|values| values.iter().cycle().take(subject.inputs).collect::<Vec<_>>());
     let classes = shapes[subject.graph.output().index()].count();
     let is_convolution = |layer: &Layer| matches!(layer, Layer::Convolution { .. });
     let first = subject.graph.nodes().iter().find(|node| is_convolution(&node.layer));
@@ -74,6 +77,7 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         ("input_size", json!(input_size)),
         ("mean", json!(mean)),
         ("std", json!(std)),
+        ("normalization", json!(normalization)),
         ("num_classes", classes.into()),
         ("classes", json!(subject.classes)),
         ("num_features", num_features.into()),
