@@ -79,7 +79,6 @@ NETWORKS = {
     "c2d_r50": ("c2d_r50", "clips", {"data.size": 64, "train.width": 0.25}),
     "r2plus1d_18": ("r2plus1d_18", "clips", {"train.width": 0.25}),
     "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
-    "s3d": ("s3d", "clips", WIDE),
 }
 COLUMNS = ["predict", "script", "export", "timm", "step", "logits", "own", "back"]
 
