@@ -33,12 +33,15 @@ pub(crate) enum Command {
                             sdas train darts_v2 cifar10-train --data data/cifar-10-batches-bin\n  \
                             sdas train --resume runs/shapes-train-seed1")]
     Train(TrainArguments),
-    /// Measure a run's network on the test set, or those of several runs together
+    /// Measure a run's network on the test set, those of several runs together, or a network with the weights of a file
     #[command(after_help = "Examples:\n  sdas eval runs/shapes-train-seed1\n  \
-                            sdas eval runs/rgb runs/flow --weights 1,1.5")]
+                            sdas eval runs/rgb runs/flow --shares 1,1.5\n  \
+                            sdas eval runs/shapes-train-seed1 --weights finetuned.safetensors\n  \
+                            sdas eval resnet18 my-recipe.toml --weights resnet18.pth")]
     Eval(EvalArguments),
-    /// Ask a run's network what is in pictures or clips
-    #[command(after_help = "Example:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png")]
+    /// Ask a network what is in pictures or clips
+    #[command(after_help = "Examples:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png\n  \
+                            sdas predict resnet18 my-recipe.toml photo.jpg --weights resnet18.pth")]
     Predict(PredictArguments),
     /// Decode a recipe's data into its cache ahead of time, or check what is there
     #[command(subcommand)]
@@ -192,18 +195,33 @@ pub(crate) struct TrainArguments {
     pub(crate) run: RunArguments,
 }
 
+/// A network's numbers, where they are not those of its run, and what that needs.
+#[derive(Debug, Args)]
+pub(crate) struct WeightsArguments {
+    /// Take the network's numbers from a file (.safetensors, .pth, by PyTorch's names) or from a training's folder; all of
+    /// them must fit
+    #[arg(long, value_name = "FILE|RUN")]
+    pub(crate) weights: Option<PathBuf>,
+    /// The data set's folder, where it is not the one of the run or of the recipe
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Override a value of a network's recipe, as in data.size=64; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", requires = "weights")]
+    pub(crate) set: Vec<String>,
+}
+
 /// `sdas eval`.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
-    /// The runs' folders; of several, the probabilities are averaged (late fusion)
-    #[arg(required = true, value_name = "RUN")]
-    pub(crate) runs: Vec<PathBuf>,
-    /// The runs' weights, separated by commas, as in 1,1.5 [default: all the same]
-    #[arg(long, value_delimiter = ',', value_name = "WEIGHT")]
-    pub(crate) weights: Vec<f64>,
-    /// The data set's folder, where it is not the one of the run
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    /// The runs' folders; of several, the probabilities are averaged (late fusion). With --weights one run, or a network as
+    /// `sdas train` names it and the recipe that would train it [default: shapes]
+    #[arg(required = true, value_name = "RUN|NETWORK [RECIPE]")]
+    pub(crate) networks: Vec<String>,
+    /// The runs' shares of the mean, separated by commas, as in 1,1.5 [default: all the same]
+    #[arg(long, value_delimiter = ',', value_name = "SHARE", conflicts_with = "weights")]
+    pub(crate) shares: Vec<f64>,
+    #[command(flatten)]
+    pub(crate) given: WeightsArguments,
     /// Where to compute
     #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
@@ -279,11 +297,14 @@ fn part(text: &str) -> Result<(String, u64), String> {
 /// `sdas predict`.
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
-    /// The run's folder
-    pub(crate) run: PathBuf,
+    /// The run's folder; with --weights also a network as `sdas train` names it, which the recipe follows that would train it
+    #[arg(value_name = "RUN|NETWORK RECIPE")]
+    pub(crate) network: String,
     /// The pictures or clips
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: WeightsArguments,
     /// How many classes to name of each
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) top: NonZeroUsize,

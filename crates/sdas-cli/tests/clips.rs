@@ -59,9 +59,9 @@ fn clips_are_decoded_searched_trained_measured_and_named() {
     printed(&["train", &found, "--out", &trained]);
     let measured = printed(&["eval", &trained]);
     assert!(measured.contains("4 samples, mean over 2 clips × 3 crops of each"), "{measured}");
-    let together = printed(&["eval", &found, &trained, "--weights", "1,3"]);
+    let together = printed(&["eval", &found, &trained, "--shares", "1,3"]);
     assert!(together.contains("4 samples"), "{together}");
-    let refused = sdas(&["eval", &found, &trained, "--weights", "1"]);
+    let refused = sdas(&["eval", &found, &trained, "--shares", "1"]);
     assert_eq!(refused.status.code(), Some(2));
 
     let file = text(&root.join("videos/Bars/v_Bars_g03_c01.mp4"));

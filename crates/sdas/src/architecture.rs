@@ -165,6 +165,17 @@ impl Architecture {
         }
     }
 
+    /// Whether the network of the recipe's training can have the recipe's stem.
+    ///
+    /// # Errors
+    ///
+    /// If not.
+    pub(crate) fn check_stem(&self, recipe: &Recipe) -> Result<(), RunError> {
+        let Architecture::Cell(genotype) = self else { return Ok(()) };
+        let stem = genotype.space.check_stem(recipe.train.stem);
+        stem.map_err(|message| RunError::Setting { key: "train.stem", message })
+    }
+
     /// The network of the recipe's training, for samples of size `extent`.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Measuring final networks on the test set, and asking them about files.
 
+use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally};
-use crate::network::Pass;
+use crate::network::{NamedStatistic, NamedWeight, Pass};
+use crate::parameters::Parameters;
 use crate::recipe::Recipe;
-use crate::run::{Context, Folder, Phase, RunError, Seen, check_classes, load_data, loader};
+use crate::run::{Context, Folder, Phase, RunData, RunError, Seen, Sizes, check_classes, load_data, loader};
 use crate::{search, train};
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
@@ -45,13 +47,56 @@ pub struct ClassAccuracy {
     pub accuracy: f64,
 }
 
-/// A run to measure, and the weight of its probabilities among several runs'.
+/// A network to measure or to ask.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Examinee {
+    /// That of a run.
+    Run {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Where its numbers are from: a file of weights, or another training's folder; without, its newest checkpoint.
+        weights: Option<PathBuf>,
+    },
+    /// The one that a training by this recipe would train.
+    Network {
+        /// What would be trained.
+        architecture: Architecture,
+        /// The recipe.
+        recipe: Box<Recipe>,
+        /// Where its numbers are from: a file of weights, or a training's folder.
+        weights: PathBuf,
+    },
+}
+
+impl Examinee {
+    /// The network of a run as it is.
+    pub fn run(folder: impl Into<PathBuf>) -> Self {
+        Examinee::Run { folder: folder.into(), weights: None }
+    }
+
+    fn recipe(&self) -> Result<Recipe, RunError> {
+        match self {
+            Examinee::Run { folder, .. } => Folder::open(folder)?.recipe(),
+            Examinee::Network { recipe, .. } => Ok(recipe.as_ref().clone()),
+        }
+    }
+
+    /// The seed that a part of the data is chosen by.
+    fn seed(&self, recipe: &Recipe) -> Result<u64, RunError> {
+        Ok(match self {
+            Examinee::Run { folder, .. } if Folder::open(folder)?.phase()? == Phase::Search => recipe.search.seed,
+            _ => recipe.train.seed,
+        })
+    }
+}
+
+/// A network to measure, and the share of its probabilities among several networks'.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weighed {
-    /// The run's folder.
-    pub run: PathBuf,
+    /// The network.
+    pub examinee: Examinee,
     /// Above 0; only the ratios matter.
-    pub weight: f64,
+    pub share: f64,
 }
 
 /// What a network takes a file for.
@@ -63,17 +108,18 @@ pub struct Prediction {
     pub classes: Vec<(String, f64)>,
 }
 
-/// Evaluates the networks of `runs`, by their newest checkpoints, together: the mean of their probabilities by weight (late
-/// fusion; Simonyan, Zisserman, 2014). `data` replaces the recipes' data folder.
+/// Evaluates networks together: the mean of their probabilities by share (late fusion; Simonyan, Zisserman, 2014). `data`
+/// replaces the recipes' data folder.
 ///
 /// # Errors
 ///
-/// If there is no run, its data cannot be loaded, or the runs have different classes or test sets.
-pub fn evaluate(runs: &[Weighed], data: Option<&Path>, mut context: Context<'_>) -> Result<Evaluation, RunError> {
-    let total: f64 = runs.iter().map(|run| run.weight).sum();
+/// If there is no network, its data cannot be loaded, a file of weights is of another one, or they have different classes or
+/// test sets.
+pub fn evaluate(networks: &[Weighed], data: Option<&Path>, mut context: Context<'_>) -> Result<Evaluation, RunError> {
+    let total: f64 = networks.iter().map(|network| network.share).sum();
     let mut fused: Option<Fused> = None;
-    for Weighed { run, weight } in runs {
-        let part = Fused::of(run, data, weight / total, &mut context)?;
+    for Weighed { examinee, share } in networks {
+        let part = Fused::of(examinee, data, share / total, &mut context)?;
         fused = Some(match fused {
             None => part,
             Some(before) => before.with(part)?,
@@ -83,20 +129,32 @@ pub fn evaluate(runs: &[Weighed], data: Option<&Path>, mut context: Context<'_>)
     Ok(fused.evaluation())
 }
 
-/// Asks the network of the run in `folder` about files of the run's kind, pictures or clips.
+/// Asks a network about files of the kind that its recipe has, pictures or clips.
 ///
 /// # Errors
 ///
-/// If there is no run, or a file cannot be read.
-pub fn predict(folder: &Path, files: &[PathBuf], mut context: Context<'_>) -> Result<Vec<Prediction>, RunError> {
-    let folder = Folder::open(folder)?;
-    let recipe = folder.recipe()?;
-    let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
-        key: "data.mean",
-        message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again".to_owned(),
-    })?;
+/// If there is no network, or a file cannot be read.
+pub fn predict(examinee: &Examinee, files: &[PathBuf], mut context: Context<'_>) -> Result<Vec<Prediction>, RunError> {
+    let mut recipe = examinee.recipe()?;
     let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
-    let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), &mut context)?;
+    let (seen, judge) = match examinee {
+        Examinee::Run { folder, weights } => {
+            let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
+                key: "data.mean",
+                message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again"
+                    .to_owned(),
+            })?;
+            let inputs = seen.channels(samples.channels());
+            (seen, Judge::of_run(folder, weights.as_deref(), &recipe, inputs, &mut context)?)
+        }
+        // Of the data, its classes and what pixels are normalised by.
+        Examinee::Network { architecture, weights, .. } => {
+            let seed = recipe.train.seed;
+            let data = load_data(&mut recipe, seed, context.observer)?;
+            let judge = Judge::of_network(architecture, weights, &mut recipe, &data, &mut context)?;
+            (data.seen, judge)
+        }
+    };
     let (probabilities, _) = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
     let prediction = |(file, row): (&PathBuf, &[f64])| {
         let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
@@ -109,7 +167,7 @@ pub fn predict(folder: &Path, files: &[PathBuf], mut context: Context<'_>) -> Re
 /// Logits `[N, classes]` of samples `[N, T, H, W, C]`.
 type Network = Box<dyn Fn(Tensor<5>) -> Tensor<2>>;
 
-/// The network of a run, as its newest checkpoint has it.
+/// A network with its numbers, and the classes that it knows.
 struct Judge {
     forward: Network,
     classes: Vec<String>,
@@ -117,22 +175,52 @@ struct Judge {
 }
 
 impl Judge {
-    fn open(folder: &Folder, recipe: &Recipe, inputs: usize, context: &mut Context<'_>) -> Result<Self, RunError> {
+    /// The network of a run, as its newest checkpoint has it, or with the numbers of `weights`.
+    fn of_run(
+        folder: &Path,
+        weights: Option<&Path>,
+        recipe: &Recipe,
+        inputs: usize,
+        context: &mut Context<'_>,
+    ) -> Result<Self, RunError> {
+        let replaced = |names, numbers: [&Parameters; 2], context: &mut Context<'_>| match weights {
+            None => Ok(numbers.map(Parameters::clone)),
+            Some(path) => numbers_of(path, names, numbers, inputs, context),
+        };
+        let folder = Folder::open(folder)?;
         Ok(match folder.phase()? {
             Phase::Search => {
-                let (state, classes) = search::load_state(recipe, inputs, folder, context)?;
+                let (mut state, classes) = search::load_state(recipe, inputs, &folder, context)?;
+                let names = (state.supernet.network.weights(), state.supernet.network.statistics());
+                [state.weights, state.statistics] = replaced(names, [&state.weights, &state.statistics], context)?;
                 Judge { forward: Box::new(move |input| state.evaluate(input)), classes, batch: recipe.search.batch }
             }
             Phase::Train => {
-                let (state, classes) = train::load_state(recipe, inputs, folder, context)?;
-                let forward = move |input| {
-                    let [weights, statistics] = state.measured();
-                    let pass = Pass::evaluation(weights, statistics);
-                    state.network.forward(pass, input).logits
-                };
-                Judge { forward: Box::new(forward), classes, batch: recipe.train.batch }
+                let (state, classes) = train::load_state(recipe, inputs, &folder, context)?;
+                let numbers = replaced(state.network.names(), state.measured(), context)?;
+                Judge { forward: forward(state.network, numbers), classes, batch: recipe.train.batch }
             }
         })
+    }
+
+    /// The network that the recipe's training would train on `data`, with the numbers of `weights`.
+    fn of_network(
+        architecture: &Architecture,
+        weights: &Path,
+        recipe: &mut Recipe,
+        data: &RunData,
+        context: &mut Context<'_>,
+    ) -> Result<Self, RunError> {
+        architecture.check_stem(recipe)?;
+        let sizes = Sizes::of(data);
+        let [frames, height, width, _] = data.seen.evaluation(recipe.train.batch, recipe.eval).shape(&data.test)?;
+        let extent = [frames, height, width];
+        architecture.fit(recipe, sizes, extent)?;
+        let network = architecture.model(recipe, sizes, extent)?;
+        let fresh = [network.initial_weights(0, &context.device), network.initial_statistics(&context.device)];
+        let numbers = numbers_of(weights, network.names(), fresh.each_ref(), sizes.inputs, context)?;
+        let classes = data.train.classes().to_vec();
+        Ok(Judge { forward: forward(network, numbers), classes, batch: recipe.train.batch })
     }
 
     /// Probabilities of every sample, `[samples, classes]`: the mean over its views; and the seconds that the network
@@ -164,7 +252,27 @@ impl Judge {
     }
 }
 
-/// Probabilities of a test set, of one run or of several.
+/// A network with its numbers.
+fn forward(network: Model, numbers: [Parameters; 2]) -> Network {
+    Box::new(move |input| {
+        let [weights, statistics] = &numbers;
+        network.forward(Pass::evaluation(weights, statistics), input).logits
+    })
+}
+
+/// The numbers that a file, or another training, has for a network with these names: all of them.
+fn numbers_of(
+    path: &Path,
+    names: (Vec<NamedWeight>, Vec<NamedStatistic>),
+    numbers: [&Parameters; 2],
+    inputs: usize,
+    context: &mut Context<'_>,
+) -> Result<[Parameters; 2], RunError> {
+    let tensors = train::named_tensors(path, inputs, context)?;
+    Ok(tensors.into_numbers(names, numbers, &context.device)?.for_evaluation()?)
+}
+
+/// Probabilities of a test set, of one network or of several.
 struct Fused {
     split: String,
     views: [usize; 2],
@@ -177,21 +285,23 @@ struct Fused {
 }
 
 impl Fused {
-    fn of(run: &Path, data: Option<&Path>, weight: f64, context: &mut Context<'_>) -> Result<Self, RunError> {
-        let folder = Folder::open(run)?;
-        let mut recipe = folder.recipe()?;
+    fn of(examinee: &Examinee, data: Option<&Path>, share: f64, context: &mut Context<'_>) -> Result<Self, RunError> {
+        let mut recipe = examinee.recipe()?;
         if let Some(data) = data {
             recipe.data.path = Some(data.to_owned());
         }
-        let seed = match folder.phase()? {
-            Phase::Search => recipe.search.seed,
-            Phase::Train => recipe.train.seed,
-        };
+        let seed = examinee.seed(&recipe)?;
         let data = load_data(&mut recipe, seed, context.observer)?;
-        let judge = Judge::open(&folder, &recipe, data.seen.channels(data.train.channels()), context)?;
+        let inputs = data.seen.channels(data.train.channels());
+        let judge = match examinee {
+            Examinee::Run { folder, weights } => Judge::of_run(folder, weights.as_deref(), &recipe, inputs, context)?,
+            Examinee::Network { architecture, weights, .. } => {
+                Judge::of_network(architecture, weights, &mut recipe, &data, context)?
+            }
+        };
         check_classes(&judge.classes, data.test.classes())?;
         let (mut probabilities, seconds) = judge.probabilities(&data.test, &data.seen, recipe.eval, context)?;
-        probabilities.iter_mut().for_each(|value| *value *= weight);
+        probabilities.iter_mut().for_each(|value| *value *= share);
         Ok(Fused {
             split: data.test_name,
             views: [recipe.eval.clips, recipe.eval.crops],

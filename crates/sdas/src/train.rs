@@ -73,10 +73,7 @@ pub fn train(
 ) -> Result<Ending, RunError> {
     Folder::check_free(folder)?;
     let seed = recipe.train.seed;
-    if let Some(genotype) = architecture.genotype() {
-        let stem = genotype.space.check_stem(recipe.train.stem);
-        stem.map_err(|message| RunError::Setting { key: "train.stem", message })?;
-    }
+    architecture.check_stem(&recipe)?;
     let data = load_data(&mut recipe, seed, context.observer)?;
     let loaders = Loaders::new(&recipe, &data)?;
     let extent = extent(&loaders.training);
@@ -140,6 +137,20 @@ pub(crate) fn load_state(
     let sizes = Sizes { classes: classes.len(), inputs };
     let network = architecture.model(recipe, sizes, extent.unwrap_or_default())?;
     Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, classes))
+}
+
+/// The weights in a file, or those that another training has come to.
+pub(crate) fn named_tensors(path: &Path, inputs: usize, context: &mut Context<'_>) -> Result<NamedTensors, RunError> {
+    if !path.is_dir() {
+        return Ok(NamedTensors::read(path)?);
+    }
+    let folder = Folder::open(path)?;
+    if folder.phase()? != Phase::Train {
+        let message = format!("{} is the folder of a search; weights are taken from trainings", path.display());
+        return Err(RunError::Setting { key: "weights", message });
+    }
+    let (other, _) = load_state(&folder.recipe()?, inputs, &folder, context)?;
+    Ok(NamedTensors::of(path, other.network.names(), other.measured()))
 }
 
 /// Says that the machine can have the memory for a step on samples of size `extent`, and what a graphics card needs.
@@ -209,17 +220,7 @@ impl TrainState {
 
     /// Begins with the weights of a file or of another training, and tells what of them is left to chance.
     fn begin_with(&mut self, path: &Path, sizes: Sizes, context: &mut Context<'_>) -> Result<(), RunError> {
-        let tensors = if path.is_dir() {
-            let folder = Folder::open(path)?;
-            if folder.phase()? != Phase::Train {
-                let message = format!("{} is the folder of a search; weights are taken from trainings", path.display());
-                return Err(RunError::Setting { key: "train.initial", message });
-            }
-            let (other, _) = load_state(&folder.recipe()?, sizes.inputs, &folder, context)?;
-            NamedTensors::of(path, other.network.names(), other.measured())
-        } else {
-            NamedTensors::read(path)?
-        };
+        let tensors = named_tensors(path, sizes.inputs, context)?;
         let own = [&self.weights, &self.statistics];
         let loaded = tensors.into_numbers(self.network.names(), own, &context.device)?.for_training(sizes.classes)?;
         context.observer.notice(&Event::Loaded { path, taken: loaded.taken, differences: &loaded.differences });

@@ -163,11 +163,28 @@ impl Loaded {
     ///
     /// If more differs.
     pub(crate) fn for_training(self, classes: usize) -> Result<Self, LoadError> {
-        let may_differ = |difference: &Mismatch| match difference {
+        self.but_for(|difference| match difference {
             Mismatch::Superfluous { .. } => true,
             Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
             Mismatch::Shape { ours, theirs, .. } => ours[0] == classes && ours[1..] == theirs[1..],
-        };
+        })
+    }
+
+    /// As a network may be measured with them: only an auxiliary head, which is for training, may be lacking.
+    ///
+    /// # Errors
+    ///
+    /// If anything else differs.
+    pub(crate) fn for_evaluation(self) -> Result<[Parameters; 2], LoadError> {
+        let loaded = self.but_for(|difference| match difference {
+            Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
+            Mismatch::Superfluous { .. } | Mismatch::Shape { .. } => false,
+        })?;
+        Ok([loaded.weights, loaded.statistics])
+    }
+
+    /// Itself, if nothing differs but what may, and something is from the file.
+    fn but_for(self, may_differ: impl Fn(&Mismatch) -> bool) -> Result<Self, LoadError> {
         let differences: Vec<Mismatch> =
             self.differences.iter().filter(|difference| !may_differ(difference)).cloned().collect();
         match differences.is_empty() && self.taken > 0 {
@@ -178,7 +195,7 @@ impl Loaded {
 }
 
 /// What the names of an auxiliary head's weights begin with.
-const AUXILIARY: &str = "auxiliary";
+const AUXILIARY: &str = "aux.";
 
 /// Where in the parameters a tensor of the network lies.
 struct Target {
@@ -200,14 +217,15 @@ impl Target {
     }
 
     /// Whether a tensor of a file is it. Networks for pictures have kernels without time there, and 1×1 convolutions may be
-    /// linear layers: a kernel's first axes may be left out where they are 1.
+    /// linear layers, or the other way round: a kernel's first axes may be left out where they are 1.
     fn fits(&self, theirs: &[usize]) -> bool {
-        let ours = self.shape();
-        let left_out = ours.len().saturating_sub(theirs.len());
-        let (head, kernel) = ours.split_at(ours.len().min(2));
-        left_out <= kernel.len()
-            && kernel[..left_out].iter().all(|&size| size == 1)
-            && head.iter().chain(&kernel[left_out..]).eq(theirs)
+        let parts = |shape: &[usize]| {
+            let (head, kernel) = shape.split_at(shape.len().min(2));
+            let kernel = kernel.iter().copied().skip_while(|&size| size == 1).collect();
+            (head.to_vec(), kernel)
+        };
+        let (ours, theirs): ((_, Vec<usize>), (_, Vec<usize>)) = (parts(&self.shape()), parts(theirs));
+        ours == theirs
     }
 }
 

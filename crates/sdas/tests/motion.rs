@@ -2,7 +2,7 @@
 //! operations across time can.
 
 use sdas::device;
-use sdas::evaluate::{Weighed, evaluate};
+use sdas::evaluate::{Examinee, Weighed, evaluate};
 use sdas::genotype::Genotype;
 use sdas::recipe::Recipe;
 use sdas::run::{Context, Event, Observer};
@@ -37,7 +37,7 @@ fn accuracy(recipe: &str, genotype: &Genotype) -> f64 {
     let context = Context { device: device.clone(), observer: &mut Quiet, stop: &STOP };
     sdas::train::train(recipe, &genotype.clone().into(), &run, context).unwrap();
     let context = Context { device, observer: &mut Quiet, stop: &STOP };
-    evaluate(&[Weighed { run, weight: 1.0 }], None, context).unwrap().top1
+    evaluate(&[Weighed { examinee: Examinee::run(run), share: 1.0 }], None, context).unwrap().top1
 }
 
 #[test]

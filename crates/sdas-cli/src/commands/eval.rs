@@ -1,19 +1,21 @@
 //! `sdas eval`.
 
+use super::examinee::{of_run, of_words};
 use super::{Outcome, device, say, say_json};
 use crate::arguments::EvalArguments;
 use crate::display::Display;
 use crate::format::{percent, thousands};
 use crate::interrupt::STOP;
+use anyhow::bail;
 use sdas::evaluate::{Evaluation, Weighed};
 use sdas::run::{Context, RunError};
 
-/// Measures a run's network. Ctrl-C needs no care here: there is nothing to save.
+/// Measures networks. Ctrl-C needs no care here: there is nothing to save.
 pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     let device = device(arguments.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
-    let evaluation = sdas::evaluate::evaluate(&weighed(arguments)?, arguments.data.as_deref(), context)?;
+    let evaluation = sdas::evaluate::evaluate(&weighed(arguments)?, arguments.given.data.as_deref(), context)?;
     drop(display);
     if arguments.json {
         say_json(&evaluation)?;
@@ -23,17 +25,27 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The runs with their weights.
-fn weighed(EvalArguments { runs, weights, .. }: &EvalArguments) -> Result<Vec<Weighed>, RunError> {
-    let fault = |message: String| RunError::Setting { key: "--weights", message };
-    if !weights.is_empty() && weights.len() != runs.len() {
-        return Err(fault(format!("has {} numbers for {} runs; give one for each", weights.len(), runs.len())));
+/// The networks with their shares.
+fn weighed(EvalArguments { networks, shares, given, .. }: &EvalArguments) -> anyhow::Result<Vec<Weighed>> {
+    if given.weights.is_some() {
+        let [network, recipe @ ..] = &networks[..] else { unreachable!("there is one at least") };
+        if let [_, more, ..] = recipe {
+            bail!("--weights are of one network: name it, or it and a recipe, without {more}");
+        }
+        let examinee = of_words(network, recipe.first().map(String::as_str), given)?;
+        return Ok(vec![Weighed { examinee, share: 1.0 }]);
     }
-    if let Some(weight) = weights.iter().find(|weight| !weight.is_finite() || **weight <= 0.0) {
-        return Err(fault(format!("must be above 0, not {weight}")));
+    let fault = |message: String| RunError::Setting { key: "--shares", message };
+    if !shares.is_empty() && shares.len() != networks.len() {
+        return Err(
+            fault(format!("has {} numbers for {} runs; give one for each", shares.len(), networks.len())).into()
+        );
     }
-    let weights = weights.iter().copied().chain(std::iter::repeat(1.0));
-    Ok(runs.iter().zip(weights).map(|(run, weight)| Weighed { run: run.clone(), weight }).collect())
+    if let Some(share) = shares.iter().find(|share| !share.is_finite() || **share <= 0.0) {
+        return Err(fault(format!("must be above 0, not {share}")).into());
+    }
+    let shares = shares.iter().copied().chain(std::iter::repeat(1.0));
+    networks.iter().zip(shares).map(|(run, share)| Ok(Weighed { examinee: of_run(run)?, share })).collect()
 }
 
 fn report(evaluation: &Evaluation) -> String {

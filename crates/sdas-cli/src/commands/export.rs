@@ -8,7 +8,7 @@ use crate::interrupt::STOP;
 use anyhow::{Context as _, bail};
 use sdas::architecture::Architecture;
 use sdas::device::Place;
-use sdas::export::{Numbers, OnnxSettings, Port, Subject, Written, to_onnx, to_safetensors};
+use sdas::export::{Numbers, OnnxSettings, Port, Subject, Written, to_onnx, to_safetensors, write_pytorch};
 use sdas::genotype::Genotype;
 use sdas::run::Context;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
         ExportFormat::Genotype => genotype(arguments)?,
         ExportFormat::Safetensors => safetensors(arguments)?,
         ExportFormat::Onnx => onnx(arguments)?,
-        ExportFormat::Pytorch => bail!("--to pytorch is not there yet"),
+        ExportFormat::Pytorch => pytorch(arguments)?,
     };
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
@@ -108,6 +108,12 @@ fn safetensors(arguments: &ExportArguments) -> anyhow::Result<Export> {
         rows: described(&subject),
         next: python(&load),
     })
+}
+
+fn pytorch(arguments: &ExportArguments) -> anyhow::Result<Export> {
+    let (subject, folder) = (subject(arguments)?, &arguments.output);
+    let load = format!("import torch; print(torch.hub.load({}, 'sdas', source='local'))", python_string(folder));
+    Ok(Export { written: write_pytorch(&subject, folder)?, rows: described(&subject), next: python(&load) })
 }
 
 fn onnx(arguments: &ExportArguments) -> anyhow::Result<Export> {

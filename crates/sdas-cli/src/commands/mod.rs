@@ -6,6 +6,7 @@ mod data;
 mod devices;
 mod draw;
 mod eval;
+mod examinee;
 mod export;
 mod lookup;
 mod params;

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
 }
 
 /// The recipe of the run that the cell lies in, if it lies in one.
-fn default_recipe(genotype: &str) -> String {
+pub(super) fn default_recipe(genotype: &str) -> String {
     let path = Path::new(genotype);
     let folder = match path.ends_with("genotype.json") {
         true => path.parent(),

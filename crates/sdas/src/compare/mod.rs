@@ -18,7 +18,7 @@ pub use statistics::{CONFIDENCE, Difference, Spread};
 pub use truth::{Found, Judged, Truth, TruthReport};
 
 use crate::architecture::Architecture;
-use crate::evaluate::{Evaluation, Weighed, evaluate};
+use crate::evaluate::{Evaluation, Examinee, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
 use crate::recipe::Recipe;
 use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResult, Stage};
@@ -368,7 +368,8 @@ impl Part<'_> {
             return Ok(None);
         }
         self.tell(Stage::Test, context);
-        let evaluation = evaluate(&[Weighed { run: path.to_owned(), weight: 1.0 }], None, context.again())?;
+        let network = Weighed { examinee: Examinee::run(path), share: 1.0 };
+        let evaluation = evaluate(&[network], None, context.again())?;
         let json = serde_json::to_string_pretty(&evaluation).expect("an evaluation is JSON");
         folder.write(EVALUATION, json.as_bytes())?;
         Ok(Some(evaluation))

@@ -5,9 +5,11 @@
 
 mod metadata;
 mod onnx;
+mod pytorch;
 mod safetensors;
 
 pub use self::onnx::{Onnx, OnnxError, OnnxSettings, Port, to_onnx};
+pub use self::pytorch::{to_pytorch, write_pytorch};
 pub use self::safetensors::{NamedTensor, to_safetensors};
 
 use crate::architecture::Architecture;

@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""Checks what `sdas export --to pytorch` writes against sdas itself, and prints a table of the largest differences.
+
+    bench/check_pytorch.py --pictures CIFAR --clips UTD [--sdas PATH] [--only NAME,NAME] [--keep DIR]
+
+Run by a Python that has torch, and timm for its part. CIFAR is the folder of CIFAR-10's binary version, UTD one with clips below
+it; a few of both are copied, without loss, into small sets of four classes, which the networks are trained on for a moment:
+cells of the three spaces, the network that a search has decided, and several that people made. Build first:
+cargo build --release.
+
+Each network is exported, loaded by torch.hub, and asked about the set's test pictures:
+
+predict   the largest difference of its logits from those of `sdas predict`, up to the constant that probabilities lose
+script    from what torch.jit.script makes of it, and `export` from torch.export with a batch of its own size
+timm      from what timm.create_model makes
+step      the largest difference of weights and running statistics after a step of SGD with momentum on the whole set, the
+          same in both, from the same weights; `logits`, after it, that of the logits; and `own`, what the step differs by
+          that torch takes in double precision from the one in single precision
+back      what the step came to is saved by torch, read by `sdas predict --weights`: the logits' largest difference; and
+          `sdas eval --weights` must give torch's loss
+
+It ends with 1 if a difference is larger than 1e-5, after a step 1e-4.
+"""
+import argparse
+import copy
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+import torch
+from torch.nn import functional as F
+
+# CIFAR-10's, by their numbers there. Pictures with even grounds have values that are equal but for rounding, of which the largest
+# is another here and there.
+CLASSES = {"cat": 3, "deer": 4, "frog": 6, "horse": 7}
+# By class: to train on, to test on.
+PICTURES, CLIPS = (8, 4), (4, 2)
+FRAMES = 8
+RATE, DECAY = 0.01, 3e-4
+# A few steps that leave logits small, so that probabilities tell them.
+SHORT = {"train.epochs": 6, "train.weights.rate": 0.005, "train.label_smoothing": 0.1}
+STEP = {"train.epochs": 1, "train.weights.rate": RATE, "train.weights.weight_decay": DECAY}
+CELLS = {"train.channels": 8, "train.cells": 5}
+WIDE = {"data.size": 64, "train.width": 0.25}
+# As if from a search: every operation of its space is in it.
+IMAGE = ("Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('dil_conv_3x3', 0), ('dil_conv_5x5', 2), "
+         "('avg_pool_3x3', 1), ('skip_connect', 0), ('max_pool_3x3', 3), ('sep_conv_5x5', 4)], normal_concat=[2, 3, 4, 5], "
+         "reduce=[('dil_conv_5x5', 0), ('avg_pool_3x3', 1), ('skip_connect', 0), ('sep_conv_5x5', 1), ('dil_conv_3x3', 1), "
+         "('sep_conv_3x3', 2), ('skip_connect', 3), ('max_pool_3x3', 0)], reduce_concat=[2, 3, 4, 5])")
+VIDEO = ("Genotype(normal=[('sep_conv_1x3x3', 0), ('p3d_a_3x3x3', 1), ('p3d_b_3x3x3', 0), ('p3d_c_3x3x3', 1), "
+         "('temporal_diff', 1), ('skip_connect', 0), ('dil_conv_3x1x1', 0), ('sep_conv_3x3x3', 2)], "
+         "normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3x3', 0), ('dil_conv_1x3x3', 1), ('skip_connect', 2), "
+         "('sep_conv_3x1x1', 1), ('p3d_c_3x3x3', 0), ('skip_connect', 1), ('temporal_diff', 0), ('avg_pool_3x3x3', 1)], "
+         "reduce_concat=[2, 3, 4, 5])")
+NB201 = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+# What is trained, on pictures or clips, with what settings; None searches.
+NETWORKS = {
+    "image, all operations": (IMAGE, "pictures", CELLS),
+    "image, ImageNet's stem": (IMAGE, "pictures", {**CELLS, "train.stem": "imagenet", "data.size": 64}),
+    "image over clips": (IMAGE, "clips", {**CELLS, "train.stem": "video"}),
+    "video, all operations": (VIDEO, "clips", {**CELLS, "train.stem": "cifar"}),
+    "video, video's stem": (
+        VIDEO, "clips", {**CELLS, "train.stem": "video", "data.clip.normalization": "per_clip"}),
+    "nb201": (NB201, "pictures", {"train.channels": 8, "train.cells": 6}),
+    "a search of pictures": (None, "pictures", {"search.channels": 4, "search.cells": 4, "search.batch": 16}),
+    "a search of clips": (None, "clips", {"search.channels": 4, "search.cells": 4, "search.batch": 8}),
+    "resnet20": ("resnet20", "pictures", {}),
+    "resnet18": ("resnet18", "pictures", WIDE),
+    "seresnet18": ("seresnet18", "pictures", WIDE),
+    "densenet_bc100_12": ("densenet_bc100_12", "pictures", {"train.width": 0.5}),
+    "mobilenet_v1": ("mobilenet_v1", "pictures", WIDE),
+    "shufflenet_v1_g3": ("shufflenet_v1_g3", "pictures", WIDE),
+    "shufflenet_v2_x1_0": ("shufflenet_v2_x1_0", "pictures", WIDE),
+    "xception": ("xception", "pictures", WIDE),
+    "c2d_r50": ("c2d_r50", "clips", {"data.size": 64, "train.width": 0.25}),
+    "r2plus1d_18": ("r2plus1d_18", "clips", {"train.width": 0.25}),
+    "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
+}
+COLUMNS = ["predict", "script", "export", "timm", "step", "logits", "own", "back"]
+
+
+def run(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
+    return done.stdout
+
+
+def settings(values):
+    return [word for key, value in values.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def write_pictures(cifar, root, size):
+    """Pictures of a few classes, as PPM; larger ones are between the pixels of the small."""
+    for split, file, count in (("train", "data_batch_1.bin", PICTURES[0]), ("test", "test_batch.bin", PICTURES[1])):
+        data = torch.frombuffer(bytearray((cifar / file).read_bytes()), dtype=torch.uint8).reshape(-1, 3073)
+        for name, number in CLASSES.items():
+            pictures = data[data[:, 0] == number][:count, 1:].reshape(-1, 3, 32, 32).float()
+            pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+            for at, picture in enumerate(pictures.round().clamp(0, 255).byte().movedim(1, -1)):
+                path = root / split / name / f"{at}.ppm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"P6 {size} {size} 255\n".encode() + bytes(picture.flatten().tolist()))
+
+
+def write_clips(folder, root, size):
+    """Short pieces of real clips, each class of others, without loss."""
+    count = len(CLASSES) * sum(CLIPS)
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".avi", ".mp4"))
+    files = files[::max(len(files) // count, 1)][:count]
+    places = [(split, name, at) for split, of in zip(("train", "test"), CLIPS) for name in CLASSES for at in range(of)]
+    for file, (split, name, at) in zip(files, places):
+        path = root / split / name / f"{at}.mkv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run("ffmpeg", "-v", "error", "-i", file, "-vf", f"scale={size}:{size}", "-frames:v", FRAMES, "-pix_fmt", "bgr0",
+            "-c:v", "ffv1", path)
+
+
+def decode(path, size):
+    """8-bit pixels, channels last."""
+    if path.suffix == ".ppm":
+        data = path.read_bytes()[-3 * size * size:]
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(size, size, 3)
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, size, size, 3)
+
+
+def load(files, size):
+    pixels = torch.stack([decode(file, size) for file in files])
+    return pixels, torch.tensor([sorted(CLASSES).index(file.parent.name) for file in files])
+
+
+def module(model):
+    """What the network's file has beside it."""
+    return sys.modules[type(model).__module__]
+
+
+def predicted(run_folder, files, more=()):
+    """The logits of `sdas predict`, up to a constant."""
+    told = run(SDAS, "predict", run_folder, *files, "--top", len(CLASSES), "--json", *more)
+    rows = [dict(prediction["classes"]) for prediction in json.loads(told)]
+    return torch.tensor([[row[name] for name in sorted(CLASSES)] for row in rows], dtype=torch.float64).log()
+
+
+def difference(logits, others, shifted=False):
+    logits, others = logits.detach().double(), others.detach().double()
+    if shifted:
+        logits, others = (values - values.mean(1, keepdim=True) for values in (logits, others))
+    return (logits - others).abs().max().item()
+
+
+class Set:
+    """Pictures or clips, in a size."""
+
+    def __init__(self, sources, root, kind, size):
+        self.root, self.size = root / f"{kind}-{size}", size
+        if not self.root.exists():
+            {"pictures": write_pictures, "clips": write_clips}[kind](sources[kind], self.root, size)
+        self.train, self.test = (sorted((self.root / split).rglob("*.*")) for split in ("train", "test"))
+        clip = {"data.clip.frames": FRAMES, "data.clip.stride": 1, "eval.clips": 1, "eval.crops": 1,
+                "data.clip.crop": size, "train.stem": "cifar"}
+        still = {"train.augment.flip": False, "train.augment.crop_padding": 0, "train.augment.cutout": 0,
+                 "train.holdout": 0, "train.drop_path": 0, "train.dropout": 0, "train.auxiliary": 0,
+                 "train.weights.clip": 0, "train.batch": len(self.train), "data.size": size,
+                 "data.cache": str(root / "cache"), "search.augment.flip": False}
+        self.settings = {**still, **(clip if kind == "clips" else {})}
+        if kind == "clips":
+            self.settings["train.cropping.kind"] = self.settings["search.cropping.kind"] = "centre"
+        self.recipe = [{"pictures": "folder", "clips": "clips"}[kind], "--data", self.root]
+
+
+def check(name, place, sources):
+    network, kind, own = NETWORKS[name]
+    folder = place / "".join(letter if letter.isalnum() else "-" for letter in name)
+    folder.mkdir()
+    data = Set(sources, place, kind, own.get("data.size", 32))
+    values = {**data.settings, **own}
+    trained = folder / "trained"
+    if network is None:
+        short = {"search.epochs": 3, "search.alpha_warmup": 0, "search.schedule.start": 0.1, "search.schedule.end": 0.5,
+                 "search.weights.rate": 0.005}
+        run(SDAS, "search", *data.recipe, "--out", trained, *settings({**values, **short}))
+    else:
+        genotype = folder / "genotype.txt"
+        genotype.write_text(network + "\n")
+        what = network if network.isidentifier() else genotype
+        run(SDAS, "train", what, *data.recipe, "--out", trained, *settings({**values, **SHORT}))
+    start = time.time()
+    run(SDAS, "export", trained, "--to", "pytorch", "-o", folder / "torch")
+    row = {"seconds": time.time() - start,
+           "bytes": sum(file.stat().st_size for file in (folder / "torch").iterdir())}
+    hub = {"repo_or_dir": str(folder / "torch"), "model": "sdas", "source": "local"}
+    model = torch.hub.load(**hub)
+    prepare = module(model).prepare
+    pixels, labels = load(data.test, data.size)
+    inputs = prepare(pixels)
+    with torch.no_grad():
+        logits = model(inputs)
+        row["predict"] = difference(logits, predicted(trained, data.test), shifted=True)
+        row["script"] = difference(torch.jit.script(model)(inputs), logits)
+        batch = torch.export.Dim("batch")
+        exported = torch.export.export(model, (inputs[:2],), dynamic_shapes=({0: batch},))
+        row["export"] = difference(exported.module()(inputs), logits)
+        row["timm"] = difference(with_timm(folder / "torch", inputs), logits)
+        assert torch.hub.load(**hub, num_classes=7)(inputs).shape == (len(inputs), 7)
+        features = torch.hub.load(**hub, num_classes=0)(inputs)
+        assert features.shape == (len(inputs), model.num_features), features.shape
+        assert model.forward_features(inputs).shape[1] == model.num_features
+    if network is not None:
+        row.update(step(model, what, trained, folder, data, values, (inputs, labels)))
+    return row
+
+
+def with_timm(folder, inputs):
+    """The logits of what timm makes of the folder's module."""
+    import timm  # noqa: PLC0415: it may not be there
+
+    sys.path.insert(0, str(folder))
+    sys.modules.pop("sdas_net", None)
+    try:
+        __import__("sdas_net")
+        return timm.create_model("sdas", pretrained=True)(inputs)
+    finally:
+        sys.path.pop(0)
+
+
+def step(model, what, trained, folder, data, values, test):
+    """A step in both, from the trained weights, on the whole training set."""
+    stepped, row = folder / "stepped", {}
+    run(SDAS, "train", what, *data.recipe, "--out", stepped, "--weights", trained, *settings({**values, **STEP}))
+    run(SDAS, "export", stepped, "--to", "pytorch", "-o", folder / "stepped-torch")
+    ours = module(model).read_safetensors(folder / "stepped-torch" / "model.safetensors")
+    pixels, labels = load(data.train, data.size)
+    double = copy.deepcopy(model).double()
+    for network in (model, double):
+        network.train()
+        optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=0.9, weight_decay=DECAY)
+        prepared = module(model).prepare(pixels).to(next(network.parameters()).dtype)
+        F.cross_entropy(network(prepared), labels).backward()
+        optimizer.step()
+        network.eval()
+    theirs, exact = model.state_dict(), double.state_dict()
+    assert set(ours) == {name for name in theirs if not name.endswith("num_batches_tracked")}
+    row["step"] = max(difference(ours[name], theirs[name]) for name in ours)
+    row["own"] = max(difference(exact[name], theirs[name]) for name in ours)
+    inputs, labels = test
+    with torch.no_grad():
+        logits = model(inputs)
+        shares = logits.softmax(1).gather(1, labels[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
+        loss = -shares.double().log().mean().item()
+        row["logits"] = difference(torch.hub.load(str(folder / "stepped-torch"), "sdas", source="local")(inputs), logits)
+    torch.save(theirs, folder / "more.pth")
+    weights = ["--weights", folder / "more.pth"]
+    row["back"] = difference(logits, predicted(trained, data.test, weights), shifted=True)
+    measured = json.loads(run(SDAS, "eval", trained, *weights, "--json"))["loss"]
+    assert abs(measured - loss) < 1e-4, (measured, loss)
+    return row
+
+
+def main():
+    global SDAS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=pathlib.Path, required=True)
+    parser.add_argument("--clips", type=pathlib.Path, required=True)
+    parser.add_argument("--sdas", type=pathlib.Path, default=pathlib.Path("target/release/sdas"))
+    parser.add_argument("--only", default="", help="networks by the beginning of their names, separated by commas")
+    parser.add_argument("--keep", type=pathlib.Path, help="a new folder, which is left as it is at the end")
+    arguments = parser.parse_args()
+    SDAS = arguments.sdas.resolve()
+    warnings.simplefilter("ignore")
+    only = tuple(arguments.only.split(",")) if arguments.only else ("",)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.keep or pathlib.Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        print("| network | " + " | ".join(COLUMNS) + " | seconds | KiB |\n|---|" + "---|" * (len(COLUMNS) + 2))
+        worst = 0.0
+        for name in (name for name in NETWORKS if name.startswith(only)):
+            row = check(name, place, {"pictures": arguments.pictures, "clips": arguments.clips})
+            limits = {"step": 1e-4, "logits": 1e-4, "own": float("inf")}
+            worst = max(worst, *(row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row))
+            numbers = [f"{row[column]:.1e}" if column in row else "" for column in COLUMNS]
+            print(f"| {name} | {' | '.join(numbers)} | {row['seconds']:.2f} | {row['bytes'] / 1024:,.0f} |", flush=True)
+    if worst > 1:
+        raise SystemExit(f"a difference is {worst:.1f} times what it may be")
+
+
+if __name__ == "__main__":
+    main()

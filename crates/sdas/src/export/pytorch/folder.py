@@ -1,0 +1,80 @@
+"""What reads a folder. Its imports are those of the whole that it becomes with a network's source before it."""
+import importlib
+import json
+import struct
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple  # noqa: F401
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: F401
+
+from cells import Network
+
+# What follows goes into every folder.
+
+FOLDER = Path(__file__).resolve().parent
+CONFIG = json.loads((FOLDER / "config.json").read_text("utf-8"))
+
+
+def read_safetensors(path: Path) -> Dict[str, Tensor]:
+    """The tensors of a safetensors file, by name."""
+    data = bytearray(path.read_bytes())
+    (size,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + size])
+    header.pop("__metadata__", None)
+    types = {"F32": torch.float32, "F16": torch.float16}
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        dtype = types[entry["dtype"]]
+        values = torch.frombuffer(data, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=8 + size + begin)
+        tensors[name] = values.reshape(entry["shape"]).clone()
+    return tensors
+
+
+def prepare(pixels: Tensor) -> Tensor:
+    """From 8-bit pixels, channels last, (N, H, W, C) or (N, T, H, W, C), to what the network reads."""
+    pixels = pixels.float() / 255
+    if CONFIG["normalization"] == "per_clip":
+        around = [1] * (pixels.dim() - 2)
+        each = pixels.flatten(1, -2)
+        mean, std = (values.unflatten(1, [*around, -1]) for values in (each.mean(1), each.std(1, unbiased=False)))
+        std = torch.where(std == 0, torch.ones_like(std), std)
+    else:
+        mean, std = (torch.tensor(CONFIG[key], device=pixels.device) for key in ("mean", "std"))
+    return ((pixels - mean) / std).movedim(-1, 1).contiguous()
+
+
+def sdas(pretrained: bool = True, num_classes: Optional[int] = None, pretrained_cfg=None,
+         pretrained_cfg_overlay=None, cache_dir=None, **options) -> nn.Module:
+    """The network, in evaluation mode; for another number of classes with a new head, for 0 without one.
+
+    `pretrained_cfg` and so on are what timm hands over; there is nothing in them that is not in the folder.
+    """
+    known = CONFIG["num_classes"]
+    num_classes = known if num_classes is None else num_classes
+    model = Network(CONFIG, num_classes, **options)
+    if pretrained:
+        tensors = read_safetensors(FOLDER / "model.safetensors")
+        tensors.update((name, tensor) for name, tensor in model.state_dict().items()
+                       if name.endswith("num_batches_tracked"))
+        if num_classes != known:
+            new = {f"{head}.{part}" for head in Network.heads for part in ("weight", "bias")}
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in new}
+            tensors.update((name, tensor) for name, tensor in model.state_dict().items() if name in new)
+        model.load_state_dict(tensors)
+    heads = Network.heads
+    model.default_cfg = model.pretrained_cfg = {
+        "url": "", "num_classes": num_classes, "input_size": tuple(CONFIG["input_size"]), "pool_size": None,
+        "crop_pct": 1.0, "interpolation": "bilinear", "mean": tuple(CONFIG["mean"]), "std": tuple(CONFIG["std"]),
+        "first_conv": CONFIG["first_conv"], "classifier": heads[0] if len(heads) == 1 else tuple(heads),
+    }
+    return model.eval()
+
+
+if __name__ == "sdas_net":  # And not under a name of torch.hub's, of which there may be several.
+    try:
+        importlib.import_module("timm.models").register_model(sdas)
+    except ImportError:
+        pass  # No timm, no `timm.create_model("sdas")`.
