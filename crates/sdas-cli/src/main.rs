@@ -15,6 +15,7 @@ use sdas::recipe::RecipeError;
 use sdas::run::RunError;
 use sdas::table::{ArchitectureError, TableError};
 use sdas_data::DataError;
+use sdas_data::fetch::FetchError;
 use std::io;
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
         RunError::Data(error) => of_data(error),
         _ => false,
     };
+    let of_fetch = |error: &FetchError| matches!(error, FetchError::UnknownSet { .. } | FetchError::From { .. });
     error.chain().any(|cause| {
         cause.is::<RecipeError>()
             || cause.is::<GenotypeError>()
@@ -79,6 +81,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.is::<DeviceError>()
             || cause.downcast_ref().is_some_and(of_run)
             || cause.downcast_ref().is_some_and(of_data)
+            || cause.downcast_ref().is_some_and(of_fetch)
     })
 }
 

@@ -87,6 +87,7 @@
 mod batch;
 mod decode;
 mod error;
+pub mod fetch;
 mod files;
 pub mod flow;
 mod keep;

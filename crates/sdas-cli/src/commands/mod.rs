@@ -6,6 +6,7 @@ mod data;
 mod devices;
 mod draw;
 mod eval;
+mod fetch;
 mod lookup;
 mod params;
 mod predict;
@@ -43,6 +44,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
         Command::Data(DataCommand::Check(arguments)) => data::check(&arguments),
+        Command::Data(DataCommand::Fetch(arguments)) => fetch::run(&arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),

@@ -110,12 +110,26 @@ impl Kind {
     /// What its path should lead to, in words.
     pub(super) fn expected_path(self) -> &'static str {
         match self {
-            Kind::Cifar10 => "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`",
-            Kind::Cifar100 => "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`",
-            Kind::Ucf101 | Kind::Hmdb51 => {
-                "the folder that holds the clips, in a folder per class, and the official lists"
+            Kind::Cifar10 => {
+                "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`; `sdas data fetch cifar10` gets it \
+                 and says how to go on"
             }
-            Kind::Kinetics => "the folder that holds the clips, and the official lists `train.csv` and `val.csv`",
+            Kind::Cifar100 => {
+                "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`; `sdas data fetch cifar100` gets it \
+                 and says how to go on"
+            }
+            Kind::Ucf101 => {
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data fetch ucf101-lists` \
+                 gets these and says where the clips are"
+            }
+            Kind::Hmdb51 => {
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data fetch hmdb51-lists` \
+                 gets these and says where the clips are"
+            }
+            Kind::Kinetics => {
+                "the folder that holds the clips, and the official lists `train.csv` and `val.csv`; `sdas data fetch \
+                 kinetics-lists` gets these and says where the clips are"
+            }
             Kind::Shards => "the folder that holds the tar files, `*train*.tar` and `*val*.tar`",
             Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
                 "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
