@@ -38,7 +38,8 @@ pub fn open_files(source: &Source, classes: &[String], files: &[PathBuf]) -> Res
         let decoder = Decoder::find()?;
         files.par_iter().map(|file| open_clip(file, &decoder, &form, source.input, source.max_pixels)).collect()
     } else {
-        let side = if matches!(source.kind, Kind::Folder | Kind::Shards) { source.size } else { built_in };
+        let side =
+            if matches!(source.kind, Kind::Folder | Kind::Shards | Kind::PictureList) { source.size } else { built_in };
         let open = |file: &PathBuf| open_picture(file, side, source.resize, source.max_pixels);
         files.par_iter().map(|file| open(file).map_err(Failure::Broken)).collect()
     };

@@ -19,7 +19,7 @@ use crate::error::DataError;
 /// How long ffmpeg may take before it is ended.
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(120), total: Duration::from_secs(3600) };
 /// The most bytes of frames that one clip may have: they are held in memory.
-const LONGEST: usize = 1 << 31;
+pub(super) const LONGEST: usize = 1 << 31;
 /// The most bytes that ffprobe may tell of a clip.
 const PROBED: usize = 1 << 28;
 /// The most frames at the end of a clip that may be those in which an error was found: some are
