@@ -37,7 +37,10 @@ pub(crate) enum Command {
                             sdas eval runs/rgb runs/flow --weights 1,1.5")]
     Eval(EvalArguments),
     /// Ask a run's network what is in pictures or clips
-    #[command(after_help = "Example:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png")]
+    #[command(after_help = "Examples:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png\n  \
+                            sdas predict runs/folder-train-seed1 photos --csv --top 1 >photos.csv\n  \
+                            curl -s https://example.org/cat.jpg | sdas predict runs/folder-train-seed1 -\n  \
+                            sdas predict runs/clips-train-seed1 long.mp4 --every 1")]
     Predict(PredictArguments),
     /// Decode a recipe's data into its cache ahead of time, or check what is there
     #[command(subcommand)]
@@ -271,18 +274,33 @@ fn part(text: &str) -> Result<(String, u64), String> {
 pub(crate) struct PredictArguments {
     /// The run's folder
     pub(crate) run: PathBuf,
-    /// The pictures or clips
-    #[arg(required = true, value_name = "FILE")]
+    /// The pictures or clips; folders of them, at any depth; or - for one that comes on standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) files: Vec<PathBuf>,
+    /// Of videos of any length, say what is in every so many seconds of them
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) every: Option<f64>,
+    /// With --every, look at so much of the video around their middle [default: as much as the network sees of a clip]
+    #[arg(long, value_name = "SECONDS", requires = "every", value_parser = seconds)]
+    pub(crate) window: Option<f64>,
     /// How many classes to name of each
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) top: NonZeroUsize,
     /// Where to compute
     #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
-    /// Print the predictions as a JSON array
-    #[arg(long)]
+    /// Print the predictions as JSON, an object a line
+    #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
+    /// Print the predictions as CSV, a line for each class that is named
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+/// A time that is some.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds from 0.01 to 86400".to_owned())
 }
 
 /// What to do with a recipe's data.

@@ -1,4 +1,4 @@
-//! Measuring final networks on the test set, and asking them about files.
+//! Measuring final networks on the test set.
 
 use crate::batch::{DeviceBatch, Tally};
 use crate::network::Pass;
@@ -54,15 +54,6 @@ pub struct Weighed {
     pub weight: f64,
 }
 
-/// What a network takes a file for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The file.
-    pub file: PathBuf,
-    /// Every class with its probability, the most probable first.
-    pub classes: Vec<(String, f64)>,
-}
-
 /// Evaluates the networks of `runs`, by their newest checkpoints, together: the mean of their probabilities by weight (late
 /// fusion; Simonyan, Zisserman, 2014). `data` replaces the recipes' data folder.
 ///
@@ -83,41 +74,23 @@ pub fn evaluate(runs: &[Weighed], data: Option<&Path>, mut context: Context<'_>)
     Ok(fused.evaluation())
 }
 
-/// Asks the network of the run in `folder` about files of the run's kind, pictures or clips.
-///
-/// # Errors
-///
-/// If there is no run, or a file cannot be read.
-pub fn predict(folder: &Path, files: &[PathBuf], mut context: Context<'_>) -> Result<Vec<Prediction>, RunError> {
-    let folder = Folder::open(folder)?;
-    let recipe = folder.recipe()?;
-    let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
-        key: "data.mean",
-        message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again".to_owned(),
-    })?;
-    let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
-    let judge = Judge::open(&folder, &recipe, seen.channels(samples.channels()), &mut context)?;
-    let (probabilities, _) = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
-    let prediction = |(file, row): (&PathBuf, &[f64])| {
-        let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
-        classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        Prediction { file: file.clone(), classes }
-    };
-    Ok(files.iter().zip(probabilities.chunks_exact(judge.classes.len())).map(prediction).collect())
-}
-
 /// Logits `[N, classes]` of samples `[N, T, H, W, C]`.
 type Network = Box<dyn Fn(Tensor<5>) -> Tensor<2>>;
 
 /// The network of a run, as its newest checkpoint has it.
-struct Judge {
+pub(crate) struct Judge {
     forward: Network,
-    classes: Vec<String>,
-    batch: usize,
+    pub(crate) classes: Vec<String>,
+    pub(crate) batch: usize,
 }
 
 impl Judge {
-    fn open(folder: &Folder, recipe: &Recipe, inputs: usize, context: &mut Context<'_>) -> Result<Self, RunError> {
+    pub(crate) fn open(
+        folder: &Folder,
+        recipe: &Recipe,
+        inputs: usize,
+        context: &mut Context<'_>,
+    ) -> Result<Self, RunError> {
         Ok(match folder.phase()? {
             Phase::Search => {
                 let (state, classes) = search::load_state(recipe, inputs, folder, context)?;
@@ -137,7 +110,7 @@ impl Judge {
 
     /// Probabilities of every sample, `[samples, classes]`: the mean over its views; and the seconds that the network
     /// computed.
-    fn probabilities(
+    pub(crate) fn probabilities(
         &self,
         samples: &Dataset,
         seen: &Seen,

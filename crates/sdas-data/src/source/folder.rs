@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::duplicates::Duplicates;
 use super::labelled::{Allowed, What, by_tables};
-use super::listing::{FlatTest, Listing, Wanted, list};
+use super::listing::{FlatTest, Listing, Wanted, below, list};
 use super::picture_list::found;
 use super::pictures::{FoundPictures, PictureSettings};
 use super::places::Places;
@@ -30,6 +30,11 @@ const PICTURES: Wanted = Wanted {
 const LISTS: &[&str] = &["LOC_val_solution.csv"];
 /// The list of the development kit, whose numbers are those of a table that no program but Matlab reads.
 const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
+
+/// The files in `folder` and below it that are named as pictures are, in order.
+pub(crate) fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    below(folder, &PICTURES)
+}
 
 /// Lists the pictures; the list of a flat test set's classes is in `lists` or, without it, in the data set's folder or in
 /// that of the test set.

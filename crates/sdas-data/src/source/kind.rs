@@ -78,7 +78,7 @@ impl Kind {
     ];
 
     /// Whether its samples are clips.
-    pub(crate) fn has_clips(self) -> bool {
+    pub fn has_clips(self) -> bool {
         self.is_video() || self == Kind::Motion
     }
 

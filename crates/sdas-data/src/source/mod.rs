@@ -22,6 +22,7 @@ mod stamp;
 mod unusable;
 
 pub use duplicates::Duplicates;
+pub(crate) use folder::pictures_below;
 pub use input::Input;
 pub use keep::Keep;
 pub use kind::Kind;

@@ -37,6 +37,11 @@ const FOLDERS: Wanted = Wanted {
     none: "put clips (.mp4, .mkv, .avi, .webm, .mov, …) there, or delete the class's folders in both splits",
 };
 
+/// The files in `folder` and below it that are named as clips are, in order.
+pub(crate) fn clips_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    listing::below(folder, &FOLDERS)
+}
+
 /// Whether a file of this name would be taken to be a clip.
 pub(crate) fn is_named_as_clip(path: &Path) -> bool {
     FOLDERS.names(path)
