@@ -2,6 +2,7 @@
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
 use sdas::architecture::Scale;
 use sdas::bench::Width;
 use sdas::table::{TRUTH, VALIDATION};
@@ -87,6 +88,10 @@ pub(crate) enum Command {
     /// List the processor and the graphics cards that this program can compute on, and how to get others
     #[command(after_help = "Example:\n  sdas devices")]
     Devices(DevicesArguments),
+    /// Write what completes this program's words in a shell, or its manual pages
+    #[command(after_help = "Examples:\n  sdas completions bash >~/.local/share/bash-completion/completions/sdas\n  \
+                            sdas completions --man ~/.local/share/man/man1")]
+    Completions(CompletionsArguments),
     /// List the built-in recipes
     #[command(after_help = "Example:\n  sdas recipes")]
     Recipes,
@@ -121,6 +126,17 @@ impl DeviceName {
             DeviceName::Cuda => "cuda",
         }
     }
+}
+
+/// `sdas completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell whose script goes to standard output
+    #[arg(required_unless_present = "man")]
+    pub(crate) shell: Option<Shell>,
+    /// Write a manual page for every command into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "shell")]
+    pub(crate) man: Option<PathBuf>,
 }
 
 /// `sdas devices`.

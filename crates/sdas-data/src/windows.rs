@@ -74,8 +74,13 @@ pub fn windows<E>(
     };
     // Frames at equal times, so that their number tells the time.
     let rate = match usual.fps {
-        Some(rate) => rate,
+        Some(rate) => Some(rate),
         None => decoder.rate(file).map_err(stopped)?,
+    };
+    let Some(rate) = rate else {
+        // Why it cannot be decoded, if that is so.
+        let none = |_, _| Err("it does not say how many frames it has a second".into());
+        return decoder.stream(file, &usual, none).map_err(stopped);
     };
     let form = Form { fps: Some(rate), ..usual };
     let frames = match settings.length {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod compare;
+mod completions;
 mod data;
 mod devices;
 mod draw;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Recipes => recipes(),
     }
 }

@@ -161,8 +161,8 @@ impl Decoder {
         }
     }
 
-    /// Frames a second that the file says it has.
-    pub(crate) fn rate(&self, path: &Path) -> Result<f64, Failure> {
+    /// Frames a second that the file says it has, if it says so.
+    pub(crate) fn rate(&self, path: &Path) -> Result<Option<f64>, Failure> {
         let mut ffprobe = command(&self.ffprobe);
         ffprobe
             .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json", "-show_entries", "stream=avg_frame_rate"])
@@ -178,8 +178,7 @@ impl Decoder {
             let (over, under) = probe.streams.first()?.avg_frame_rate.as_ref()?.split_once('/')?;
             Some(over.parse::<f64>().ok()? / under.parse::<f64>().ok()?)
         });
-        rate.filter(|rate| (0.01..=1000.0).contains(rate))
-            .ok_or_else(|| Failure::Broken("it is no video that ffprobe can tell the frames a second of".into()))
+        Ok(rate.filter(|rate| (0.01..=1000.0).contains(rate)))
     }
 
     /// The frames, and what ffmpeg said meanwhile.
