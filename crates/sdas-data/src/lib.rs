@@ -109,4 +109,4 @@ pub use seen::{
     Augmentation, ClipSettings, ColourJitter, Cropping, Normalization, Sampling, Statistics, Views, augment,
 };
 pub use source::{Duplicates, Input, Keep, Kind, Motion, Shapes, Source, Unusable};
-pub use windows::{Length, Stopped, Window, WindowSettings, windows};
+pub use windows::{Length, Stopped, TakeWindows, Window, WindowSettings, windows};

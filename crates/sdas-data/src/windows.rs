@@ -40,6 +40,9 @@ pub struct Window {
     pub frames: usize,
 }
 
+/// Has parts of a video, and their frames.
+pub type TakeWindows<'a, E> = dyn FnMut(&[Window], &Dataset) -> Result<(), E> + 'a;
+
 /// Why a video was not gone through to its end.
 #[derive(Debug)]
 pub enum Stopped<E> {
@@ -60,7 +63,7 @@ pub fn windows<E>(
     source: &Source,
     file: &Path,
     settings: WindowSettings,
-    take: &mut dyn FnMut(&[Window], &Dataset) -> Result<(), E>,
+    take: &mut TakeWindows<'_, E>,
 ) -> Result<(), Stopped<E>> {
     source.validate().map_err(Stopped::Data)?;
     let decoder = Decoder::find().map_err(Stopped::Data)?;

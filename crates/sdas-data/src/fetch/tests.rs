@@ -316,7 +316,8 @@ fn lists_come_out_of_a_zip_and_say_what_is_still_to_be_got() {
 
 #[test]
 fn an_archive_of_something_else_or_cut_off_is_told_of() {
-    let whole = tar(&[("other/x".into(), EntryType::Regular, (0..9000_u32).map(|at| (at * at >> 5) as u8).collect())]);
+    let whole =
+        tar(&[("other/x".into(), EntryType::Regular, (0..9000_u32).map(|at| ((at * at) >> 5) as u8).collect())]);
     for (body, words) in [
         (whole.clone(), "has no `cifar-10-batches-bin/`, but `other/`"),
         (whole[..whole.len() / 2].to_vec(), "cannot be unpacked"),
