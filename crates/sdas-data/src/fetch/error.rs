@@ -27,7 +27,8 @@ pub enum FetchError {
 
     /// One file's address where there are several files.
     #[error(
-        "`{set}` has {files} files, and {from} is the address of one\n  remedy: give --from a folder's address, ending in `/`"
+        "`{set}` has {files} files, and {from} is the address of one\n  \
+         remedy: give --from a folder's address, ending in `/`"
     )]
     From {
         /// The set.
@@ -125,7 +126,10 @@ pub enum FetchError {
     },
 
     /// A file that is not the one that was published.
-    #[error("{} is not the file that was published: its {sum} is {found} instead of {expected}\n  remedy: {remedy}", path.display())]
+    #[error(
+        "{} is not the file that was published: its {sum} is {found} instead of {expected}\n  remedy: {remedy}",
+        path.display()
+    )]
     Checksum {
         /// The file.
         path: PathBuf,

@@ -336,16 +336,16 @@ fn tables_are_known_by_their_first_line_and_come_from_a_mirrors_folder() {
     let table = b"label,youtube_id,time_start,time_end,split\narchery,x,1,11,train\n".to_vec();
     let (folder, server) = (place(), Server::start(table.clone(), vec![Act::Serve]));
     fetch("kinetics-lists", Some(folder.path()), Some(&server.address), &mut |_| {}).unwrap();
-    for file in ["train.csv", "val.csv", "test.csv"] {
+    for file in ["train.csv", "val.csv"] {
         assert_eq!(fs::read(folder.path().join("annotations").join(file)).unwrap(), table);
     }
     let paths: Vec<_> = server.requests().into_iter().map(|request| request.0).collect();
-    assert_eq!(paths, ["/train.csv", "/val.csv", "/test.csv"]);
+    assert_eq!(paths, ["/train.csv", "/val.csv"]);
 
     let folder = place();
     let one = format!("{}train.csv", server.address);
     let text = fetch("kinetics-lists", Some(folder.path()), Some(&one), &mut |_| {}).unwrap_err().to_string();
-    assert!(text.contains("`kinetics-lists` has 3 files") && text.contains("ending in `/`"), "{text}");
+    assert!(text.contains("`kinetics-lists` has 2 files") && text.contains("ending in `/`"), "{text}");
     let server = Server::start(b"<html>\nlog in".to_vec(), vec![Act::Serve]);
     let text = fetch("kinetics-lists", Some(folder.path()), Some(&server.address), &mut |_| {});
     let text = text.unwrap_err().to_string();

@@ -41,10 +41,11 @@ pub enum Kind {
     /// Pictures by lists, as [`Kind::List`] has them.
     #[serde(rename = "picture-list")]
     PictureList,
-    /// Clips by lists, as mmaction2 has them: a `.txt` with `train` in its name and one with `test` or `val`, in `lists` or
-    /// in `path`, of lines `<path> <label>`, or `<folder> <frames> <label>` for the frames of a clip as pictures in a
-    /// folder (those called `img_…` where there are such, else all; of a clip's file the number is passed over). Paths are below `path`. Labels are numbers from 0 on, or
-    /// names; `classes.txt` beside the lists may name the classes, a line each.
+    /// Clips by lists, as mmaction2 has them: a `.txt` with `train` in its name and one with `test` or `val`, in
+    /// `lists` or in `path`, of lines `<path> <label>`, or `<folder> <frames> <label>` for the frames of a clip as
+    /// pictures in a folder (those called `img_…` where there are such, else all; of a clip's file the number is passed
+    /// over). Paths are below `path`. Labels are numbers from 0 on, or names; `classes.txt` beside the lists may name
+    /// the classes, a line each.
     List,
     /// Clips: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`, as ffmpeg can read them.
     Clips,
@@ -125,20 +126,20 @@ impl Kind {
     pub(super) fn expected_path(self) -> &'static str {
         match self {
             Kind::Cifar10 => {
-                "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`; `sdas data fetch cifar10` gets it \
-                 and says how to go on"
+                "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`; `sdas data fetch \
+                 cifar10` gets it and says how to go on"
             }
             Kind::Cifar100 => {
-                "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`; `sdas data fetch cifar100` gets it \
-                 and says how to go on"
+                "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`; `sdas data fetch \
+                 cifar100` gets it and says how to go on"
             }
             Kind::Ucf101 => {
-                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data fetch ucf101-lists` \
-                 gets these and says where the clips are"
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data \
+                 fetch ucf101-lists` gets these and says where the clips are"
             }
             Kind::Hmdb51 => {
-                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data fetch hmdb51-lists` \
-                 gets these and says where the clips are"
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data \
+                 fetch hmdb51-lists` gets these and says where the clips are"
             }
             Kind::Kinetics => {
                 "the folder that holds the clips, and the official lists `train.csv` and `val.csv`; `sdas data fetch \

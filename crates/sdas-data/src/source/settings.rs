@@ -68,8 +68,8 @@ pub struct Source {
     /// Which of the official divisions into train and test, 1 to 3, of `ucf101` and `hmdb51`.
     #[serde(default = "first_split")]
     pub split: usize,
-    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`, of those of `list` and `picture-list`, or of that of the classes of a
-    /// folder's pictures to test on. None: they are in `path`.
+    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`, of those of `list` and `picture-list`, or of
+    /// that of the classes of a folder's pictures to test on. None: they are in `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists: Option<PathBuf>,
     /// Of clips, only these classes, with labels in this order. None: all, sorted or in the lists'
