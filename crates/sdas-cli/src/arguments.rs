@@ -2,6 +2,7 @@
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
 use sdas::architecture::Scale;
 use sdas::bench::Width;
 use sdas::space::Space;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     Eval(EvalArguments),
     /// Ask a network what is in pictures or clips
     #[command(after_help = "Examples:\n  sdas predict runs/folder-train-seed1 photo.jpg another.png\n  \
+                            sdas predict runs/folder-train-seed1 photos --csv --top 1 >photos.csv\n  \
+                            curl -s https://example.org/cat.jpg | sdas predict runs/folder-train-seed1 -\n  \
+                            sdas predict runs/clips-train-seed1 long.mp4 --every 1\n  \
                             sdas predict resnet18 my-recipe.toml photo.jpg --weights resnet18.pth")]
     Predict(PredictArguments),
     /// Decode a recipe's data into its cache ahead of time, or check what is there
@@ -97,6 +101,10 @@ pub(crate) enum Command {
     /// List the processor and the graphics cards that this program can compute on, and how to get others
     #[command(after_help = "Example:\n  sdas devices")]
     Devices(DevicesArguments),
+    /// Write what completes this program's words in a shell, or its manual pages
+    #[command(after_help = "Examples:\n  sdas completions bash >~/.local/share/bash-completion/completions/sdas\n  \
+                            sdas completions --man ~/.local/share/man/man1")]
+    Completions(CompletionsArguments),
     /// List the built-in recipes
     #[command(after_help = "Example:\n  sdas recipes")]
     Recipes,
@@ -131,6 +139,17 @@ impl DeviceName {
             DeviceName::Cuda => "cuda",
         }
     }
+}
+
+/// `sdas completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell whose script goes to standard output
+    #[arg(required_unless_present = "man")]
+    pub(crate) shell: Option<Shell>,
+    /// Write a manual page for every command into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "shell")]
+    pub(crate) man: Option<PathBuf>,
 }
 
 /// `sdas devices`.
@@ -300,20 +319,35 @@ pub(crate) struct PredictArguments {
     /// The run's folder; with --weights also a network as `sdas train` names it, which the recipe follows that would train it
     #[arg(value_name = "RUN|NETWORK RECIPE")]
     pub(crate) network: String,
-    /// The pictures or clips
-    #[arg(required = true, value_name = "FILE")]
+    /// The pictures or clips; folders of them, at any depth; or - for one that comes on standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) given: WeightsArguments,
+    /// Of videos of any length, say what is in every so many seconds of them
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) every: Option<f64>,
+    /// With --every, look at so much of the video around their middle [default: as much as the network sees of a clip]
+    #[arg(long, value_name = "SECONDS", requires = "every", value_parser = seconds)]
+    pub(crate) window: Option<f64>,
     /// How many classes to name of each
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) top: NonZeroUsize,
     /// Where to compute
     #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
     pub(crate) device: DeviceName,
-    /// Print the predictions as a JSON array
-    #[arg(long)]
+    /// Print the predictions as JSON, an object a line
+    #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
+    /// Print the predictions as CSV, a line for each class that is named
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+/// A time that is some.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds from 0.01 to 86400".to_owned())
 }
 
 /// What to do with a recipe's data.
@@ -325,6 +359,34 @@ pub(crate) enum DataCommand {
     /// Read everything in the cache and compare its checksums
     #[command(after_help = "Example:\n  sdas data check ucf101-small --data arid6")]
     Check(DataArguments),
+    /// Download a data set, check it and unpack it; an interrupted download is gone on with
+    #[command(after_help = "Sets:\n  \
+                            cifar10, cifar100  pictures of 32×32 (170 MB)\n  \
+                            imagenette         pictures of ten of ImageNet's classes, short side 160 (100 MB)\n  \
+                            ucf101-lists, hmdb51-lists, kinetics-lists\n                     \
+                            the official lists; it says where the clips are and where to put them\n  \
+                            imagenet, ucf101, hmdb51, kinetics\n                     \
+                            not fetched: it says where they are and where to put them\n\n\
+                            It needs curl, and for hmdb51-lists bsdtar or unrar.\n\n\
+                            Examples:\n  sdas data fetch cifar10\n  sdas data fetch ucf101-lists data/ucf101\n  \
+                            sdas data fetch cifar10 --from https://mirror.example/cifar-10-binary.tar.gz")]
+    Fetch(FetchArguments),
+}
+
+/// `sdas data fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArguments {
+    /// The set's name
+    pub(crate) set: String,
+    /// The data set's folder, as --data takes it [default: one named after the set, in data]
+    pub(crate) dir: Option<PathBuf>,
+    /// Get it from this address instead: that of the file, or, ending in /, of the folder that it lies in. Sizes and
+    /// checksums must be the published ones all the same
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// Print what was fetched as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `sdas data`.

@@ -11,6 +11,7 @@ use sdas::run::{Event, MetricRecord, Observer, Phase, Room, StepReport};
 use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused, Unit};
 use sdas::weights::Mismatch;
 use sdas_data::Building;
+use sdas_data::fetch::Fetching;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,11 +36,7 @@ pub(crate) struct Display {
 impl Display {
     /// A bar if standard error is a terminal.
     pub(crate) fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
-            ProgressBar::new(0).with_style(style)
-        });
-        Display { bar, length: (0, 0), decided: None, decisions: 0, last_line: Instant::now(), loading: None }
+        Display { bar: bar(), length: (0, 0), decided: None, decisions: 0, last_line: Instant::now(), loading: None }
     }
 
     fn line(&mut self, text: &str) {
@@ -102,11 +99,7 @@ pub(crate) struct Loading {
 
 impl Loading {
     pub(crate) fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
-            ProgressBar::new(0).with_style(style)
-        });
-        Loading { bar, last_line: Instant::now() }
+        Loading { bar: bar(), last_line: Instant::now() }
     }
 
     /// Shows it.
@@ -143,6 +136,81 @@ impl Drop for Loading {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Shows how far a download is.
+pub(crate) struct Coming {
+    bar: Option<ProgressBar>,
+    last_line: Instant,
+    /// When the first bytes came, and how many were there then.
+    begun: Option<(Instant, u64)>,
+}
+
+impl Coming {
+    pub(crate) fn new() -> Self {
+        Coming { bar: bar(), last_line: Instant::now(), begun: None }
+    }
+
+    /// Shows it.
+    pub(crate) fn show(&mut self, event: &Fetching<'_>) {
+        match *event {
+            Fetching::Bytes { file, done, total } => self.bytes(file, done, total),
+            Fetching::Again { file, words, pause } => {
+                self.begun = None;
+                self.line(&format!("{file}: {words}; trying again in {} s", pause.as_secs()));
+            }
+            Fetching::Checking { file } => {
+                self.begun = None;
+                self.line(&format!("{file}: comparing checksums"));
+            }
+            Fetching::Unpacking { file } => self.line(&format!("{file}: unpacking")),
+        }
+    }
+
+    fn bytes(&mut self, file: &str, done: u64, total: Option<u64>) {
+        let (since, before) = *self.begun.get_or_insert((Instant::now(), done));
+        if self.bar.is_none() && self.last_line.elapsed() < PAUSE {
+            return;
+        }
+        let rate = (done - before) as f64 / since.elapsed().as_secs_f64().max(1e-3);
+        let of = total.map_or(String::new(), |total| format!(" of {}", memory(total)));
+        let left = total
+            .filter(|_| rate > 0.0)
+            .map_or(String::new(), |total| format!(", {} left", duration(total.saturating_sub(done) as f64 / rate)));
+        let text = format!("{file}: {}{of}, {} a second{left}", memory(done), memory(rate as u64));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total.unwrap_or(done));
+                bar.set_position(done);
+                bar.set_message(text);
+            }
+            None => self.line(&text),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.last_line = Instant::now();
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
+        }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar if standard error is a terminal.
+fn bar() -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
+        ProgressBar::new(0).with_style(style)
+    })
 }
 
 /// A line on standard error. Whether anybody reads it makes no difference to a run.

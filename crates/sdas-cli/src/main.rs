@@ -16,6 +16,7 @@ use sdas::recipe::RecipeError;
 use sdas::run::RunError;
 use sdas::table::{ArchitectureError, TableError};
 use sdas_data::DataError;
+use sdas_data::fetch::FetchError;
 use std::io;
 use std::process::ExitCode;
 
@@ -72,6 +73,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
         RunError::Data(error) => of_data(error),
         _ => false,
     };
+    let of_fetch = |error: &FetchError| matches!(error, FetchError::UnknownSet { .. } | FetchError::From { .. });
     error.chain().any(|cause| {
         cause.is::<RecipeError>()
             || cause.is::<GenotypeError>()
@@ -81,6 +83,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.downcast_ref().is_some_and(of_run)
             || matches!(cause.downcast_ref(), Some(ExportError::Run(error)) if of_run(error))
             || cause.downcast_ref().is_some_and(of_data)
+            || cause.downcast_ref().is_some_and(of_fetch)
     })
 }
 

@@ -67,6 +67,42 @@ fn clips_are_decoded_searched_trained_measured_and_named() {
     let file = text(&root.join("videos/Bars/v_Bars_g03_c01.mp4"));
     let named = printed(&["predict", &trained, &file, "--top", "2"]);
     assert!(named.starts_with(&file) && named.contains("Bars") && named.contains("Pattern"), "{named}");
+
+    // A folder with a clip in it that is none: the others go on, and it is named.
+    let broken = root.join("videos/Bars/v_Bars_g01_c01.mp4");
+    fs::write(&broken, "no clip").unwrap();
+    let output = sdas(&["predict", &trained, &text(&root.join("videos")), "--json"]);
+    let (lines, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("1 of 10 files cannot be used as clips") && told.contains(&text(&broken)), "{told}");
+    assert!(told.contains("9 samples, ") && told.contains(" ms each"), "{told}");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 9);
+    assert!(lines[0]["file"].as_str().unwrap().ends_with("v_Bars_g00_c01.mp4") && lines[0].get("seconds").is_none());
+    let share = |number: usize| lines[0]["classes"][number][1].as_f64().unwrap();
+    assert!(share(0) >= share(1) && (share(0) + share(1) - 1.0).abs() < 1e-5);
+
+    // A video on standard input, of which every quarter of a second is looked at.
+    let long = place.path().join("long.mp4");
+    clip(&long, "testsrc2", 16);
+    let input = fs::File::open(&long).unwrap();
+    let of_input = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sdas"));
+        let output = command.args(["predict", &trained, "-"]).args(more).stdin(input.try_clone().unwrap()).output();
+        std::io::Seek::rewind(&mut &input).unwrap();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let rows = of_input(&["--every", "0.25", "--csv", "--top", "1"]);
+    let rows: Vec<Vec<&str>> = rows.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(rows[0], ["file", "from", "seconds", "rank", "class", "probability"]);
+    let times: Vec<_> = rows[1..].iter().map(|row| row[..4].to_vec()).collect();
+    assert_eq!(times, ["0", "0.25", "0.5", "0.75"].map(|from| vec!["-", from, "0.25", "1"]));
+    let lines = of_input(&["--every", "0.5", "--window", "0.5"]);
+    let lines: Vec<_> = lines.lines().collect();
+    assert!(lines.len() == 3 && lines[0] == "-" && lines[2].trim_start().starts_with("0.5 s  "), "{lines:?}");
+    assert!(of_input(&["--top", "1"]).starts_with("-\n"));
 }
 
 #[test]

@@ -288,3 +288,17 @@ fn a_loss_that_is_not_finite_stops_the_run_with_what_to_try() {
     assert!(text.contains("is not finite") && text.contains("a smaller search."), "{text}");
     assert!(out.join("config.toml").exists());
 }
+
+#[test]
+fn shells_and_manuals_know_the_commands() {
+    for (shell, words) in [("bash", "complete -F _sdas"), ("zsh", "#compdef sdas"), ("fish", "complete -c sdas")] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains(words) && script.contains("--every"), "{script}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("man1");
+    printed(&["completions", "--man", &folder.display().to_string()]);
+    let page = std::fs::read_to_string(folder.join("sdas-data-fetch.1")).unwrap();
+    assert!(page.starts_with(".ie") && page.contains("imagenette") && folder.join("sdas.1").is_file(), "{page}");
+    assert_eq!(sdas(&["completions"]).status.code(), Some(2));
+}

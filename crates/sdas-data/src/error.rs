@@ -284,10 +284,10 @@ pub enum DataError {
         words: String,
     },
 
-    /// A list of clips, or of pictures' classes, with a line that is not of its form.
+    /// A list of files or of their classes with a line that is not as it should be.
     #[error(
         "{}, line {line}: expected {expected}, found `{found}`\n  \
-         remedy: check that this is the official list; if it is, get it again", path.display()
+         remedy: put this line right; if the list is an official one, get it again", path.display()
     )]
     List {
         /// The list.
@@ -341,7 +341,7 @@ pub enum DataError {
     /// Optical flow was asked for of pictures.
     #[error(
         "`data.input` cannot be `flow` for data of kind `{kind}`: pictures do not move\n  \
-         remedy: set `data.input` to `rgb`, or choose `motion`, `clips`, `ucf101`, `hmdb51` or `kinetics`"
+         remedy: set `data.input` to `rgb`, or choose `motion`, `clips`, `list`, `ucf101`, `hmdb51` or `kinetics`"
     )]
     NoMotion {
         /// Name of the kind.

@@ -87,6 +87,7 @@
 mod batch;
 mod decode;
 mod error;
+pub mod fetch;
 mod files;
 pub mod flow;
 mod keep;
@@ -95,11 +96,12 @@ pub mod random;
 mod remarks;
 mod seen;
 mod source;
+mod windows;
 
 pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, split};
 pub use decode::Resize;
 pub use error::DataError;
-pub use files::open_files;
+pub use files::{Opened, Spooled, meant_files, open_each, open_files, spool};
 pub use keep::{Building, Checked, Dataset, Prepared, Splits};
 pub use load::{check, load, prepare};
 pub use remarks::{Listed, PassedOver, Remark, Remarks};
@@ -107,3 +109,4 @@ pub use seen::{
     Augmentation, ClipSettings, ColourJitter, Cropping, Normalization, Sampling, Statistics, Views, augment,
 };
 pub use source::{Duplicates, Input, Keep, Kind, Motion, Shapes, Source, Unusable};
+pub use windows::{Length, Stopped, TakeWindows, Window, WindowSettings, windows};

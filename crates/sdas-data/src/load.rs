@@ -56,6 +56,7 @@ fn find(source: &Source) -> Result<Kept, DataError> {
         broken: source.broken,
         duplicates: source.duplicates,
         ledger: source.ledger(),
+        max_pixels: source.max_pixels,
     };
     Ok(Kept::Clips(ClipsCache::new(found, making, &source.cache_folder()?)?))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::RgbImage;
-use sdas_data::{DataError, Input, Kind, Resize, Source, load, open_files};
+use sdas_data::{DataError, Input, Kind, Resize, Source, load, meant_files, open_each, open_files, spool};
 
 fn classes() -> Vec<String> {
     vec!["a".into(), "b".into()]
@@ -151,4 +151,48 @@ fn all_files_that_cannot_be_used_are_named() {
     let source = Source { input: Input::Flow, ..Source::new(Kind::Folder) };
     let error = open_files(&source, &classes(), &[file("good.png")]).unwrap_err();
     assert!(matches!(error, DataError::NoMotion { kind: "folder" }), "{error}");
+}
+
+#[test]
+fn folders_mean_the_files_in_them_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    for name in ["b/2.png", "b/1.png", "a/deep/3.PNG", "notes.txt", "clip.mp4"] {
+        fs::create_dir_all(file(name).parent().unwrap()).unwrap();
+        fs::write(file(name), "").unwrap();
+    }
+    fs::create_dir(file("empty")).unwrap();
+    let pictures = Source::new(Kind::Folder);
+    let given = [file("notes.txt"), folder.path().into()];
+    let meant = meant_files(&pictures, &given).unwrap();
+    assert_eq!(meant, ["notes.txt", "a/deep/3.PNG", "b/1.png", "b/2.png"].map(file));
+    assert_eq!(meant_files(&Source::new(Kind::Clips), &given[1..]).unwrap(), [file("clip.mp4")]);
+    let error = meant_files(&pictures, &[file("empty")]).unwrap_err().to_string();
+    assert!(
+        error.contains("cannot be used as pictures") && error.contains("empty: none are in this folder"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_cannot_be_used_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let files = ["1.png", "2.png", "3.png"].map(file);
+    picture(&files[0], [9, 9]);
+    fs::write(&files[1], "no picture").unwrap();
+    picture(&files[2], [7, 7]);
+    let opened = open_each(&Source { size: Some(4), ..Source::new(Kind::Folder) }, &classes(), &files).unwrap();
+    assert_eq!((opened.samples.len(), opened.files), (2, vec![files[0].clone(), files[2].clone()]));
+    assert_eq!((opened.failed.len(), &opened.failed[0].0), (1, &files[1]));
+}
+
+#[test]
+fn what_comes_from_elsewhere_is_a_file_for_a_while() {
+    let spooled = spool(&mut &b"bytes"[..]).unwrap();
+    let path = spooled.path().to_owned();
+    assert_eq!(fs::read(&path).unwrap(), b"bytes");
+    drop(spooled);
+    assert!(!path.exists());
+    assert!(spool(&mut &b""[..]).is_err());
 }

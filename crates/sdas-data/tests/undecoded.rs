@@ -360,7 +360,10 @@ fn what_does_not_go_with_keeping_is_named() {
         let text = load(&source, &|_| {}).unwrap_err().to_string();
         assert!(words.iter().all(|words| text.contains(words)), "{text}");
     };
-    fails(Source { keep: Some(Keep::None), ..Source::new(Kind::Shapes) }, ["`data.keep`", "`folder` or `shards` can"]);
+    fails(
+        Source { keep: Some(Keep::None), ..Source::new(Kind::Shapes) },
+        ["`data.keep`", "`folder`, `shards` or `picture-list` can"],
+    );
     fails(Source { keep: Some(Keep::Memory), ..Source::new(Kind::Ucf101) }, ["`data.keep`", "decoded once"]);
     fails(Source { cache: Some("x".into()), ..none.clone() }, ["`data.cache`", "leave `data.keep` out"]);
     fails(Source { broken: sdas_data::Unusable::Skip, ..none.clone() }, ["`data.broken`", "`sdas data check`"]);

@@ -1,4 +1,4 @@
-//! Measuring final networks on the test set, and asking them about files.
+//! Measuring final networks on the test set.
 
 use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally};
@@ -74,7 +74,7 @@ impl Examinee {
         Examinee::Run { folder: folder.into(), weights: None }
     }
 
-    fn recipe(&self) -> Result<Recipe, RunError> {
+    pub(crate) fn recipe(&self) -> Result<Recipe, RunError> {
         match self {
             Examinee::Run { folder, .. } => Folder::open(folder)?.recipe(),
             Examinee::Network { recipe, .. } => Ok(recipe.as_ref().clone()),
@@ -99,15 +99,6 @@ pub struct Weighed {
     pub share: f64,
 }
 
-/// What a network takes a file for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The file.
-    pub file: PathBuf,
-    /// Every class with its probability, the most probable first.
-    pub classes: Vec<(String, f64)>,
-}
-
 /// Evaluates networks together: the mean of their probabilities by share (late fusion; Simonyan, Zisserman, 2014). `data`
 /// replaces the recipes' data folder.
 ///
@@ -129,52 +120,42 @@ pub fn evaluate(networks: &[Weighed], data: Option<&Path>, mut context: Context<
     Ok(fused.evaluation())
 }
 
-/// Asks a network about files of the kind that its recipe has, pictures or clips.
-///
-/// # Errors
-///
-/// If there is no network, or a file cannot be read.
-pub fn predict(examinee: &Examinee, files: &[PathBuf], mut context: Context<'_>) -> Result<Vec<Prediction>, RunError> {
-    let mut recipe = examinee.recipe()?;
-    let samples = sdas_data::open_files(&recipe.data.source(), &[String::new()], files)?;
-    let (seen, judge) = match examinee {
-        Examinee::Run { folder, weights } => {
-            let seen = Seen::of(&recipe).ok_or_else(|| RunError::Setting {
-                key: "data.mean",
-                message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again"
-                    .to_owned(),
-            })?;
-            let inputs = seen.channels(samples.channels());
-            (seen, Judge::of_run(folder, weights.as_deref(), &recipe, inputs, &mut context)?)
-        }
-        // Of the data, its classes and what pixels are normalised by.
-        Examinee::Network { architecture, weights, .. } => {
-            let seed = recipe.train.seed;
-            let data = load_data(&mut recipe, seed, context.observer)?;
-            let judge = Judge::of_network(architecture, weights, &mut recipe, &data, &mut context)?;
-            (data.seen, judge)
-        }
-    };
-    let (probabilities, _) = judge.probabilities(&samples, &seen, recipe.eval, &context)?;
-    let prediction = |(file, row): (&PathBuf, &[f64])| {
-        let mut classes: Vec<(String, f64)> = judge.classes.iter().cloned().zip(row.iter().copied()).collect();
-        classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        Prediction { file: file.clone(), classes }
-    };
-    Ok(files.iter().zip(probabilities.chunks_exact(judge.classes.len())).map(prediction).collect())
-}
-
 /// Logits `[N, classes]` of samples `[N, T, H, W, C]`.
 type Network = Box<dyn Fn(Tensor<5>) -> Tensor<2>>;
 
 /// A network with its numbers, and the classes that it knows.
-struct Judge {
+pub(crate) struct Judge {
     forward: Network,
-    classes: Vec<String>,
-    batch: usize,
+    pub(crate) classes: Vec<String>,
+    pub(crate) batch: usize,
 }
 
 impl Judge {
+    /// The one that is asked about files, and what it sees of them.
+    pub(crate) fn for_files(
+        examinee: &Examinee,
+        recipe: &mut Recipe,
+        context: &mut Context<'_>,
+    ) -> Result<(Self, Seen), RunError> {
+        match examinee {
+            Examinee::Run { folder, weights } => {
+                let seen = Seen::of(recipe).ok_or_else(|| RunError::Setting {
+                    key: "data.mean",
+                    message: "is not in the run's config.toml; measure the run with `sdas eval`, or train it again"
+                        .to_owned(),
+                })?;
+                let inputs = seen.channels(recipe.data.input.channels());
+                Ok((Judge::of_run(folder, weights.as_deref(), recipe, inputs, context)?, seen))
+            }
+            // Of the data, its classes and what pixels are normalised by.
+            Examinee::Network { architecture, weights, .. } => {
+                let seed = recipe.train.seed;
+                let data = load_data(recipe, seed, context.observer)?;
+                Ok((Judge::of_network(architecture, weights, recipe, &data, context)?, data.seen))
+            }
+        }
+    }
+
     /// The network of a run, as its newest checkpoint has it, or with the numbers of `weights`.
     fn of_run(
         folder: &Path,
@@ -225,7 +206,7 @@ impl Judge {
 
     /// Probabilities of every sample, `[samples, classes]`: the mean over its views; and the seconds that the network
     /// computed.
-    fn probabilities(
+    pub(crate) fn probabilities(
         &self,
         samples: &Dataset,
         seen: &Seen,

@@ -66,6 +66,7 @@ pub mod layers;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
+pub mod predict;
 pub mod recipe;
 pub mod run;
 pub mod schedule;

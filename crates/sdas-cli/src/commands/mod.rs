@@ -2,12 +2,14 @@
 
 mod bench;
 mod compare;
+mod completions;
 mod data;
 mod devices;
 mod draw;
 mod eval;
 mod examinee;
 mod export;
+mod fetch;
 mod lookup;
 mod params;
 mod predict;
@@ -46,6 +48,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
         Command::Data(DataCommand::Check(arguments)) => data::check(&arguments),
+        Command::Data(DataCommand::Fetch(arguments)) => fetch::run(&arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
@@ -53,6 +56,7 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Recipes => recipes(),
     }
 }

@@ -19,7 +19,7 @@ use crate::error::DataError;
 /// How long ffmpeg may take before it is ended.
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(120), total: Duration::from_secs(3600) };
 /// The most bytes of frames that one clip may have: they are held in memory.
-const LONGEST: usize = 1 << 31;
+pub(super) const LONGEST: usize = 1 << 31;
 /// The most bytes that ffprobe may tell of a clip.
 const PROBED: usize = 1 << 28;
 /// The most frames at the end of a clip that may be those in which an error was found: some are
@@ -138,6 +138,49 @@ impl Decoder {
         }
     }
 
+    /// Hands over every frame of `path` as it is decoded, however many there are, with its height and width.
+    pub(crate) fn stream(
+        &self,
+        path: &Path,
+        form: &Form,
+        mut take: impl FnMut([usize; 2], Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        if let Ending::CutOff(words) = ending(path).unwrap_or(Ending::Unknown) {
+            return Err(Failure::Broken(format!("it is cut off: {words}")));
+        }
+        let patient = Self { patience: Patience { total: Duration::MAX, ..self.patience }, ..self.clone() };
+        let mut count = 0_usize;
+        let heard = patient.ffmpeg(path, &form.filters(), read_picture, |(size, pixels)| {
+            count += 1;
+            take(size, pixels)
+        })?;
+        match (count, heard.resized()) {
+            (0, _) => Err(Failure::Broken(because("it has no frame".into(), &heard))),
+            (_, Some(words)) => Err(Failure::Broken(words)),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Frames a second that the file says it has, if it says so.
+    pub(crate) fn rate(&self, path: &Path) -> Result<Option<f64>, Failure> {
+        let mut ffprobe = command(&self.ffprobe);
+        ffprobe
+            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json", "-show_entries", "stream=avg_frame_rate"])
+            .args(input(path));
+        let mut text = Vec::new();
+        let (outcome, _) = run(ffprobe, self.patience, read_some, |bytes| {
+            text.extend(bytes);
+            Ok(())
+        })
+        .map_err(Failure::Fatal)?;
+        let probe = outcome.ok().and_then(|()| serde_json::from_slice::<Probe>(&text).ok());
+        let rate = probe.and_then(|probe| {
+            let (over, under) = probe.streams.first()?.avg_frame_rate.as_ref()?.split_once('/')?;
+            Some(over.parse::<f64>().ok()? / under.parse::<f64>().ok()?)
+        });
+        Ok(rate.filter(|rate| (0.01..=1000.0).contains(rate)))
+    }
+
     /// The frames, and what ffmpeg said meanwhile.
     fn frames(&self, path: &Path, filters: &str) -> Result<(Frames, Heard), Failure> {
         let mut frames = Frames { size: [0; 2], pixels: vec![] };
@@ -248,6 +291,7 @@ struct Probe {
 #[derive(Deserialize)]
 struct Stream {
     nb_frames: Option<String>,
+    avg_frame_rate: Option<String>,
 }
 
 #[derive(Deserialize)]

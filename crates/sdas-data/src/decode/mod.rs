@@ -2,6 +2,7 @@
 
 mod container;
 mod decoder;
+mod frames;
 mod picture;
 mod process;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 pub(crate) use decoder::{Decoder, Form};
+pub(crate) use frames::{decode_frames, frame_files};
 pub(crate) use picture::{EXTENSIONS, Encoded, Picture, decode, fit, is_picture, read, resize, scale, too_long};
 
 /// Red, green, blue.

@@ -10,7 +10,7 @@ use rayon::ThreadPoolBuilder;
 use super::dataset::{Dataset, Sample};
 use super::packs::{Building, Header, Known, Packs, Place, build};
 use super::{Checked, Prepared, Splits, bytes_of};
-use crate::decode::{CHANNELS, Decoder, Failure, Form, Frames};
+use crate::decode::{CHANNELS, Decoder, Failure, Form, Frames, decode_frames};
 use crate::error::DataError;
 use crate::flow::{BOUND, TvL1};
 use crate::random::fnv1a;
@@ -25,6 +25,8 @@ pub(crate) struct Making {
     pub(crate) broken: Unusable,
     pub(crate) duplicates: Duplicates,
     pub(crate) ledger: Ledger,
+    /// The most pixels of a frame that is a file of its own.
+    pub(crate) max_pixels: u64,
 }
 
 /// Clips that have been found, what is to be made of them, and where that is kept.
@@ -113,6 +115,9 @@ impl ClipsCache {
         let again = self.making.broken == Unusable::Error;
         let decoder = OnceLock::new();
         let produce = |item: &Item| {
+            if item.path.is_dir() {
+                return decode_frames(&item.path, &self.making.form, self.making.max_pixels);
+            }
             // Looked for only where something is to be decoded: a whole cache needs no ffmpeg.
             let decoder = match decoder.get() {
                 Some(decoder) => decoder,

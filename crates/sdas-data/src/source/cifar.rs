@@ -89,11 +89,13 @@ impl Version {
         match self {
             Version::Ten => {
                 "unpack the binary version, `cifar-10-binary.tar.gz` from \
-                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `data.path` (--data) to its folder"
+                 https://www.cs.toronto.edu/~kriz/cifar.html, as `sdas data fetch cifar10` does, and set `data.path` \
+                 (--data) to its folder"
             }
             Version::Hundred => {
                 "unpack the binary version, `cifar-100-binary.tar.gz` from \
-                 https://www.cs.toronto.edu/~kriz/cifar.html, and set `data.path` (--data) to its folder"
+                 https://www.cs.toronto.edu/~kriz/cifar.html, as `sdas data fetch cifar100` does, and set `data.path` \
+                 (--data) to its folder"
             }
         }
     }

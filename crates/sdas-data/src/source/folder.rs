@@ -6,9 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::listing::{FlatTest, Listing, Wanted, list};
+use super::duplicates::Duplicates;
+use super::labelled::{Allowed, What, by_tables};
+use super::listing::{FlatTest, Listing, Wanted, below, list};
+use super::picture_list::found;
 use super::pictures::{FoundPictures, PictureSettings};
 use super::places::Places;
+use super::unusable::Unusable;
 use crate::decode::EXTENSIONS;
 use crate::error::{DataError, found_at};
 
@@ -27,9 +31,24 @@ const LISTS: &[&str] = &["LOC_val_solution.csv"];
 /// The list of the development kit, whose numbers are those of a table that no program but Matlab reads.
 const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
 
+/// The files in `folder` and below it that are named as pictures are, in order.
+pub(crate) fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    below(folder, &PICTURES)
+}
+
 /// Lists the pictures; the list of a flat test set's classes is in `lists` or, without it, in the data set's folder or in
 /// that of the test set.
-pub(super) fn find(settings: PictureSettings, lists: Option<&Path>) -> Result<FoundPictures, DataError> {
+///
+/// Where `train` has a table `metadata.csv`, this names the pictures.
+pub(super) fn find(
+    settings: PictureSettings,
+    lists: Option<&Path>,
+    duplicates: Duplicates,
+) -> Result<FoundPictures, DataError> {
+    let allowed = Allowed { what: What::Pictures, missing: Unusable::Error, duplicates };
+    if let Some(labelled) = by_tables(&settings.root, allowed)? {
+        return Ok(found(KIND, settings, labelled));
+    }
     let label = |test: &Path, classes: &[String], names: &[PathBuf]| labels(test, lists, classes, names);
     let Listing { classes, test_name, files: [mut files, test], labels, passed_over } =
         list(&settings.root, &PICTURES, Some(&label as &FlatTest))?;
@@ -46,9 +65,9 @@ fn labels(test: &Path, lists: Option<&Path>, classes: &[String], pictures: &[Pat
     let own = test.file_name().unwrap_or_default().to_string_lossy();
     let names = [format!("{own}.txt"), format!("{own}.csv")].into_iter().chain(LISTS.iter().map(|&name| name.into()));
     let names: Vec<_> = names.collect();
-    let found =
+    let there =
         folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name))).find(|list| list.is_file());
-    let Some(list) = found else {
+    let Some(list) = there else {
         let is_ground_truth = folders.iter().any(|folder| folder.join(GROUND_TRUTH).is_file());
         return Err(DataError::NotADataset {
             path: folders[0].into(),

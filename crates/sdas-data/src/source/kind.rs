@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{cifar, clips, folder, motion, shapes, shards};
+use super::{cifar, clips, folder, motion, picture_list, shapes, shards};
 use crate::error::DataError;
 
 /// A kind of data.
@@ -29,12 +29,24 @@ pub enum Kind {
     /// Pictures to test on may also lie in `test` or `val` itself, as those of ImageNet do, with a list
     /// `val.txt`, `val.csv` or `LOC_val_solution.csv` (`test.…`) beside them: a line `<name> <class>`
     /// each, the class as the name of its folder or its number from 0 in the order of these.
+    ///
+    /// Or, as the datasets of Hugging Face have it, `train/metadata.csv` and `test/metadata.csv` (`val` or `validation`
+    /// will do), or `.jsonl`, with the columns `file_name`, below their folder, and `label`.
     Folder,
     /// Such pictures in tar files, as WebDataset has them: `*train*-000000.tar` and so on, and `*test*`,
     /// `*val*` or `*validation*`, in `path`, or with any names in folders called so. A sample is
     /// consecutive members with one stem: a picture, and its class as a number from 0 in `.cls`.
     /// `classes.txt` in `path` may name the classes, a line each.
     Shards,
+    /// Pictures by lists, as [`Kind::List`] has them.
+    #[serde(rename = "picture-list")]
+    PictureList,
+    /// Clips by lists, as mmaction2 has them: a `.txt` with `train` in its name and one with `test` or `val`, in
+    /// `lists` or in `path`, of lines `<path> <label>`, or `<folder> <frames> <label>` for the frames of a clip as
+    /// pictures in a folder (those called `img_…` where there are such, else all; of a clip's file the number is passed
+    /// over). Paths are below `path`. Labels are numbers from 0 on, or names; `classes.txt` beside the lists may name
+    /// the classes, a line each.
+    List,
     /// Clips: `train/<class>/**` and `test/<class>/**` or `val/<class>/**`, as ffmpeg can read them.
     Clips,
     /// UCF101, or clips with lists of its form: `classInd.txt`, `trainlist0N.txt` and
@@ -51,13 +63,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 10] = [
+    pub(crate) const ALL: [Kind; 12] = [
         Kind::Shapes,
         Kind::Motion,
         Kind::Cifar10,
         Kind::Cifar100,
         Kind::Folder,
         Kind::Shards,
+        Kind::PictureList,
+        Kind::List,
         Kind::Clips,
         Kind::Ucf101,
         Kind::Hmdb51,
@@ -65,13 +79,13 @@ impl Kind {
     ];
 
     /// Whether its samples are clips.
-    pub(crate) fn has_clips(self) -> bool {
+    pub fn has_clips(self) -> bool {
         self.is_video() || self == Kind::Motion
     }
 
     /// Whether it has clips in files.
     pub(crate) fn is_video(self) -> bool {
-        matches!(self, Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics)
+        matches!(self, Kind::List | Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics)
     }
 
     /// The keys of a recipe's `[data]` that it uses besides those that every kind does.
@@ -83,7 +97,8 @@ impl Kind {
             Kind::Folder => folder::KEYS,
             Kind::Shards => shards::KEYS,
             Kind::Clips => clips::FOLDERS_KEYS,
-            Kind::Kinetics => clips::LISTS_KEYS,
+            Kind::PictureList => picture_list::KEYS,
+            Kind::List | Kind::Kinetics => clips::LISTS_KEYS,
             Kind::Ucf101 | Kind::Hmdb51 => clips::SPLITS_KEYS,
         }
     }
@@ -110,12 +125,29 @@ impl Kind {
     /// What its path should lead to, in words.
     pub(super) fn expected_path(self) -> &'static str {
         match self {
-            Kind::Cifar10 => "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`",
-            Kind::Cifar100 => "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`",
-            Kind::Ucf101 | Kind::Hmdb51 => {
-                "the folder that holds the clips, in a folder per class, and the official lists"
+            Kind::Cifar10 => {
+                "the folder `cifar-10-batches-bin`, unpacked from `cifar-10-binary.tar.gz`; `sdas data fetch \
+                 cifar10` gets it and says how to go on"
             }
-            Kind::Kinetics => "the folder that holds the clips, and the official lists `train.csv` and `val.csv`",
+            Kind::Cifar100 => {
+                "the folder `cifar-100-binary`, unpacked from `cifar-100-binary.tar.gz`; `sdas data fetch \
+                 cifar100` gets it and says how to go on"
+            }
+            Kind::Ucf101 => {
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data \
+                 fetch ucf101-lists` gets these and says where the clips are"
+            }
+            Kind::Hmdb51 => {
+                "the folder that holds the clips, in a folder per class, and the official lists; `sdas data \
+                 fetch hmdb51-lists` gets these and says where the clips are"
+            }
+            Kind::Kinetics => {
+                "the folder that holds the clips, and the official lists `train.csv` and `val.csv`; `sdas data fetch \
+                 kinetics-lists` gets these and says where the clips are"
+            }
+            Kind::PictureList | Kind::List => {
+                "the folder that the paths in the lists begin at, and `data.lists` to that of the lists if it is another"
+            }
             Kind::Shards => "the folder that holds the tar files, `*train*.tar` and `*val*.tar`",
             Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
                 "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
@@ -132,6 +164,8 @@ impl Kind {
             Kind::Cifar100 => "cifar100",
             Kind::Folder => "folder",
             Kind::Shards => "shards",
+            Kind::PictureList => "picture-list",
+            Kind::List => "list",
             Kind::Clips => "clips",
             Kind::Ucf101 => "ucf101",
             Kind::Hmdb51 => "hmdb51",

@@ -87,6 +87,13 @@ pub(crate) fn list(path: &Path, wanted: &Wanted, flat: Option<&FlatTest>) -> Res
     })
 }
 
+/// The files in `folder` and below it that are meant, in order.
+pub(crate) fn below(folder: &Path, wanted: &Wanted) -> Result<Vec<PathBuf>, DataError> {
+    let mut walk = Walk { wanted, within: vec![], found: vec![], passed_over: BTreeMap::new() };
+    walk.enter(folder)?;
+    Ok(walk.found)
+}
+
 /// The folders in `split`, sorted.
 fn class_names(split: &Path, wanted: &Wanted) -> Result<Vec<String>, DataError> {
     let names: Vec<_> = entries(split)?

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::duplicates;
 use super::origin::{Decoded, Origin, Progress, Sink};
+use super::paths::Paths;
 use super::places::Places;
 use super::stamp::stamp;
 use super::unusable::Unusable;
@@ -69,6 +70,21 @@ pub(crate) struct Looked {
 }
 
 impl FoundPictures {
+    /// Pictures in a file each, those to train on first.
+    pub(crate) fn in_files(
+        kind: &'static str,
+        settings: PictureSettings,
+        classes: Vec<String>,
+        test_name: &'static str,
+        files: [Vec<PathBuf>; 2],
+        labels: [Vec<u16>; 2],
+    ) -> Self {
+        let mut paths = Paths::default();
+        files.into_iter().for_each(|files| paths.extend(files));
+        let (places, passed_over) = (Arc::new(Places::Files(paths)), PassedOver::default());
+        Self { kind, settings, classes, test_name, places, labels, passed_over }
+    }
+
     fn listed(&self, broken: &[(usize, String)]) -> Listed {
         let files = broken.iter().map(|(number, words)| (self.places.name(*number), words.clone()));
         self.settings.ledger.listed("broken", files.collect())

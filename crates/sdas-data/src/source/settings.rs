@@ -14,6 +14,7 @@ use super::keep::Keep;
 use super::kind::Kind;
 use super::motion::{Motion, Mover};
 use super::origin::Origin;
+use super::picture_list;
 use super::pictures::{FoundPictures, PictureForm, PictureSettings};
 use super::shapes::{Painter, Shapes};
 use super::shards;
@@ -67,8 +68,8 @@ pub struct Source {
     /// Which of the official divisions into train and test, 1 to 3, of `ucf101` and `hmdb51`.
     #[serde(default = "first_split")]
     pub split: usize,
-    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`, or of that of the classes of a
-    /// folder's pictures to test on. None: they are in `path`.
+    /// Folder of the official lists of `ucf101`, `hmdb51` and `kinetics`, of those of `list` and `picture-list`, or of
+    /// that of the classes of a folder's pictures to test on. None: they are in `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists: Option<PathBuf>,
     /// Of clips, only these classes, with labels in this order. None: all, sorted or in the lists'
@@ -184,10 +185,15 @@ impl Source {
             Kind::Cifar10 => Box::new(Cifar::find(Version::Ten, self.root()?, self.size)?),
             Kind::Cifar100 => Box::new(Cifar::find(Version::Hundred, self.root()?, self.size)?),
             Kind::Folder => {
-                let found = folder::find(self.picture_settings()?, self.lists.as_deref())?;
+                let found = folder::find(self.picture_settings()?, self.lists.as_deref(), self.duplicates)?;
                 return Ok(Found::Pictures(found));
             }
             Kind::Shards => return Ok(Found::Pictures(shards::find(self.picture_settings()?)?)),
+            Kind::PictureList => {
+                let found = picture_list::find(self.picture_settings()?, self.lists.as_deref(), self.duplicates)?;
+                return Ok(Found::Pictures(found));
+            }
+            Kind::List => return self.find_clips(Naming::List),
             Kind::Clips => return self.find_clips(Naming::Folders),
             Kind::Ucf101 => return self.find_clips(Naming::Ucf101 { split: self.split }),
             Kind::Hmdb51 => return self.find_clips(Naming::Hmdb51 { split: self.split }),
@@ -316,8 +322,8 @@ mod tests {
             ("lists", Kind::Clips, "`ucf101`, `hmdb51` or `kinetics`", &|source| source.lists = Some("x".into())),
             ("fps", Kind::Motion, "`clips`, `ucf101`", &|source| source.fps = Some(5.0)),
             ("missing", Kind::Clips, "`ucf101`, `hmdb51` or `kinetics`", &|source| source.missing = Unusable::Skip),
-            ("broken", Kind::Shapes, "`folder`, `shards`, `clips`", &|source| source.broken = Unusable::Skip),
-            ("duplicates", Kind::Cifar100, "`folder`, `shards`, `clips`", &|source| {
+            ("broken", Kind::Shapes, "`folder`, `shards`, `picture-list`", &|source| source.broken = Unusable::Skip),
+            ("duplicates", Kind::Cifar100, "`folder`, `shards`, `picture-list`", &|source| {
                 source.duplicates = Duplicates::Warn
             }),
         ];

@@ -18,8 +18,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSettings {
-    /// Which kind of data: pictures (`shapes`, `cifar10`, `cifar100`, `folder`, `shards`) or clips (`motion`, `clips`, `ucf101`,
-    /// `hmdb51`, `kinetics`).
+    /// Which kind of data: pictures (`shapes`, `cifar10`, `cifar100`, `folder`, `shards`, `picture-list`) or clips (`motion`,
+    /// `clips`, `list`, `ucf101`, `hmdb51`, `kinetics`).
     pub kind: Kind,
     /// The data set's folder; every kind but `shapes` and `motion` needs it.
     #[serde(skip_serializing_if = "Option::is_none")]

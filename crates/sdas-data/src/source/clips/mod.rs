@@ -2,6 +2,7 @@
 
 mod hmdb51;
 mod kinetics;
+mod list;
 mod lists;
 mod ucf101;
 
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::duplicates::Duplicates;
-use super::listing::{Listing, Wanted, list};
+use super::listing;
+use super::listing::{Listing, Wanted};
 use super::paths::Paths;
 use super::stamp::Stamp;
 use super::unusable::Unusable;
@@ -21,7 +23,7 @@ use lists::{EXTENSIONS, Named};
 
 /// The keys that clips in folders use.
 pub(super) const FOLDERS_KEYS: &[&str] = &["path", "resize", "classes", "fps", "broken", "duplicates"];
-/// Those of Kinetics, which has lists.
+/// Those of Kinetics, which has lists, and of lists of one's own.
 pub(super) const LISTS_KEYS: &[&str] =
     &["path", "resize", "classes", "fps", "broken", "duplicates", "lists", "missing"];
 /// Those of UCF101 and HMDB51, which have lists of several divisions.
@@ -34,6 +36,11 @@ const FOLDERS: Wanted = Wanted {
     extensions: EXTENSIONS,
     none: "put clips (.mp4, .mkv, .avi, .webm, .mov, …) there, or delete the class's folders in both splits",
 };
+
+/// The files in `folder` and below it that are named as clips are, in order.
+pub(crate) fn clips_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    listing::below(folder, &FOLDERS)
+}
 
 /// Whether a file of this name would be taken to be a clip.
 pub(crate) fn is_named_as_clip(path: &Path) -> bool {
@@ -51,6 +58,8 @@ pub(crate) enum Naming {
     Hmdb51 { split: usize },
     /// Tables of Kinetics' form.
     Kinetics,
+    /// Lists of one's own.
+    List,
 }
 
 impl Naming {
@@ -61,6 +70,7 @@ impl Naming {
             Naming::Ucf101 { .. } => ucf101::KIND,
             Naming::Hmdb51 { .. } => hmdb51::KIND,
             Naming::Kinetics => kinetics::KIND,
+            Naming::List => list::KIND,
         }
     }
 }
@@ -117,7 +127,7 @@ fn recording(naming: Naming, path: &Path, class: &str) -> Option<String> {
         Naming::Hmdb51 { .. } => {
             Some(stem.split_once(&format!("_{class}_")).map_or_else(clip, |(film, _)| film).to_owned())
         }
-        Naming::Folders | Naming::Kinetics => None,
+        Naming::Folders | Naming::Kinetics | Naming::List => None,
     }
 }
 
@@ -231,8 +241,9 @@ fn name(settings: &ClipsSettings) -> Result<(Named, PassedOver), DataError> {
         Naming::Ucf101 { split } => by_split(ucf101::find, split)?,
         Naming::Hmdb51 { split } => by_split(hmdb51::find, split)?,
         Naming::Kinetics => kinetics::find(root, lists)?,
+        Naming::List => list::find(root, lists, settings.missing, settings.duplicates)?,
         Naming::Folders => {
-            let Listing { classes, test_name, files, labels, passed_over } = list(root, &FOLDERS, None)?;
+            let Listing { classes, test_name, files, labels, passed_over } = listing::list(root, &FOLDERS, None)?;
             let [train, test] = files;
             let pair = |(files, labels): (Paths, &Vec<u16>)| {
                 files.iter().zip(labels.iter().map(|&label| label.into())).collect()
