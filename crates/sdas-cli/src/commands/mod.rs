@@ -9,8 +9,11 @@ mod eval;
 mod lookup;
 mod params;
 mod predict;
+mod report;
 mod search;
+mod tensorboard;
 mod train;
+mod watch;
 
 pub(crate) use data::tell;
 
@@ -46,6 +49,9 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Compare(arguments) => compare::run(arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Tensorboard(arguments) => tensorboard::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

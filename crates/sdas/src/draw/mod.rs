@@ -5,6 +5,7 @@
 //! stand on one line from left to right, edges run in lanes above and below it, each with its label in its own stretch
 //! of a lane, so that labels can never cover each other or a node.
 
+mod growing;
 mod lanes;
 mod layout;
 mod png;
@@ -12,6 +13,7 @@ mod scene;
 mod svg;
 mod text;
 
+pub(crate) use growing::growing;
 pub use png::png;
 pub use svg::svg;
 pub use text::{state_name, to_text};
