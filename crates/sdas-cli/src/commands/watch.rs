@@ -36,7 +36,8 @@ const SOURCES: [&str; 8] = [
 /// Serves the page until Ctrl-C.
 pub(crate) fn run(arguments: &WatchArguments) -> anyhow::Result<Outcome> {
     let folder = &arguments.folder;
-    let first = match is_run(folder)? {
+    let is_run = is_run(folder)?;
+    let first = match is_run {
         true => "the run is not finished; it is measured when it is",
         false => "a comparison has measured its runs",
     };
@@ -52,7 +53,8 @@ pub(crate) fn run(arguments: &WatchArguments) -> anyhow::Result<Outcome> {
     let mut shown = Shown { folder: folder.clone(), measured, built: None, is_measuring: false };
     while !STOP.load(Ordering::SeqCst) {
         let Some(request) = server.recv_timeout(PAUSE).context("cannot take requests")? else { continue };
-        if folder.join("result.json").exists() && !std::mem::replace(&mut shown.is_measuring, true) && is_run(folder)? {
+        let is_finished = is_run && folder.join("result.json").exists();
+        if is_finished && !std::mem::replace(&mut shown.is_measuring, true) {
             shown.measure(arguments.data.clone(), device.clone());
         }
         // Who leaves before the answer has only himself to tell.

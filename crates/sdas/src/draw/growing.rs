@@ -63,7 +63,7 @@ pub(crate) fn growing(space: &Space, id: &str, name: &str, letters: usize) -> St
              <text x=\"{:.1}\" y=\"{:.1}\"></text></g>",
             y + height - STRIP,
             x + width / 2.0,
-            y + height / 2.0 + 2.0
+            y + height / 2.0 + 0.8
         );
     }
     for (state, rect) in layout.states.iter().enumerate() {

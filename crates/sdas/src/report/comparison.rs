@@ -62,7 +62,7 @@ pub(super) fn page(folder: &Folder) -> Result<Page, RunError> {
             report.to_csv(),
         ),
     };
-    let runs: Vec<Vec<String>> = csv.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect();
+    let runs: Vec<Vec<String>> = csv.lines().map(|line| line.split(',').map(shortened).collect()).collect();
     let captions = ["Results", "Costs", "Cells"];
     let tables: String = tables
         .iter()
@@ -84,6 +84,14 @@ pub(super) fn page(folder: &Folder) -> Result<Page, RunError> {
     let count = runs.len().saturating_sub(1);
     let lead = format!("A comparison of {methods} methods with the recipe {recipe}: {count} runs.");
     Ok(Page { title, lead, sections, data: String::new() })
+}
+
+/// A field of a table for programs as people read it: numbers with four digits behind the point.
+fn shortened(field: &str) -> String {
+    match (field.parse::<f64>(), field.split_once('.')) {
+        (Ok(number), Some((_, digits))) if digits.len() > 4 => format!("{number:.4}"),
+        _ => field.to_owned(),
+    }
 }
 
 fn said(claims: &[Claim]) -> String {

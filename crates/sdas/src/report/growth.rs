@@ -117,10 +117,7 @@ impl Growth {
                 forget(cell);
                 learn(cell, &candidates, decision.cell, &decision.mixes);
                 decide(cell, &candidates, decision);
-                let name = format!(
-                    "decision {number} of {due}, epoch {epoch}: {}",
-                    sentence(decision, space.inputs)
-                );
+                let name = format!("decision {number} of {due}, epoch {epoch}: {}", sentence(decision, space.inputs));
                 let edge = Some([decision.cell.index(), decision.edge]);
                 let why = why(recipe, decision, space.inputs, |edge| edge_name(&candidates, edge));
                 stops.push(Stop { name, decided: true, step: decision.step, epoch, why, edge, cells: cells.clone() });
@@ -389,7 +386,7 @@ fn mixture(candidates: &Candidates, kind: CellKind) -> String {
     let table = format!(
         "<div class=\"wide\" id=\"mixes-{0}\" tabindex=\"0\" role=\"region\" aria-label=\"Mixture, {kind} cell\"><table class=\"mix\">\
          <caption>softmax(α) in percent; of a decided edge as it was then</caption>\
-         <thead><tr><th scope=\"col\">edge</th><th scope=\"col\">now</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>",
+         <thead><tr><th scope=\"col\">edge</th><th scope=\"col\" class=\"text\">now</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>",
         kind.index()
     );
     details(&format!("mixture-{}", kind.index()), &format!("Mixture on every edge of the {kind} cell"), &table)

@@ -30,17 +30,22 @@ pub(super) fn table(caption: &str, head: &[impl AsRef<str>], rows: &[Vec<String>
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
         escape(caption)
     );
-    for name in head {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name.as_ref()));
+    // Words stand to the left, numbers to the right.
+    let is_text = |cell: &String| cell.starts_with(|first: char| first.is_alphabetic() || first == '|');
+    for (column, name) in head.iter().enumerate() {
+        let class = match rows.first().and_then(|row| row.get(column)) {
+            Some(cell) if is_text(cell) => " class=\"text\"",
+            _ => "",
+        };
+        let _ = write!(html, "<th scope=\"col\"{class}>{}</th>", escape(name.as_ref()));
     }
     html += "</tr></thead><tbody>";
     for row in rows {
         html += "<tr>";
         for (column, cell) in row.iter().enumerate() {
-            let is_text = cell.starts_with(|first: char| first.is_alphabetic() || first == '|');
             let _ = match column {
                 0 => write!(html, "<th scope=\"row\">{}</th>", escape(cell)),
-                _ if is_text => write!(html, "<td class=\"text\">{}</td>", escape(cell)),
+                _ if is_text(cell) => write!(html, "<td class=\"text\">{}</td>", escape(cell)),
                 _ => write!(html, "<td>{}</td>", escape(cell)),
             };
         }

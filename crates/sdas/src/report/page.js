@@ -65,7 +65,7 @@
       const most = Math.max(...mix);
       row.querySelectorAll("[data-op]").forEach((cell) => {
         const part = mix[Number(cell.dataset.op)];
-        cell.textContent = part === undefined ? "" : (100 * part).toFixed(part < 0.0995 ? 1 : 0);
+        cell.textContent = part === undefined ? "" : (100 * part).toFixed(1);
         cell.style.setProperty("--share", part === undefined ? 0 : part);
         cell.classList.toggle("best", part !== undefined && part === most);
       });
