@@ -171,7 +171,9 @@ fn respond(request: Request, address: SocketAddr, shown: &mut Shown) -> io::Resu
             }
             Ok((_, mark)) if said("If-None-Match").as_deref() == Some(mark) => request.respond(Response::empty(304)),
             Ok((html, mark)) => {
+                // In one piece, whatever its length.
                 let response = Response::from_string(html)
+                    .with_chunked_threshold(usize::MAX)
                     .with_header(header("Content-Type", "text/html; charset=utf-8"))
                     .with_header(header("X-Content-Type-Options", "nosniff"))
                     .with_header(header("Cache-Control", "no-cache"))

@@ -103,7 +103,7 @@ mod tests {
         for space in SPACES {
             let svg = growing(space, "cell-0", "normal cell", 16);
             for edge in 0..space.edge_count() {
-                assert_eq!(svg.matches(&format!(" id=\"cell-0-{edge}\" ")).count(), 1, "{}, edge {edge}", space.name);
+                assert_eq!(svg.matches(&format!(" id=\"cell-0-{edge}\">")).count(), 1, "{}, edge {edge}", space.name);
             }
             assert_eq!(svg.matches("class=\"edge\"").count(), 2 * space.edge_count());
             assert_eq!(svg.matches("class=\"state ").count(), space.states() + 1);

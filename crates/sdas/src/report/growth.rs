@@ -391,3 +391,45 @@ fn mixture(candidates: &Candidates, kind: CellKind) -> String {
     );
     details(&format!("mixture-{}", kind.index()), &format!("Mixture on every edge of the {kind} cell"), &table)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a search that decides operations: an edge loses one and mixes the rest, then it is settled, and its sibling pruned.
+    #[test]
+    fn operations_that_go_are_followed_too() {
+        let set = ["search.schedule={ kind = \"linear\", unit = \"operation\" }", "search.criterion=strength"];
+        let recipe = Recipe::resolve("shapes", &set.map(str::to_owned)).unwrap();
+        let decision = |more: &str| -> Decision {
+            let text = format!(
+                "{{\"progress\": 0.5, \"epoch\": 1, \"cell\": \"normal\", \"edge\": 0, \"from\": 0, \"node\": 0, \
+                 \"unit\": \"operation\", \"operation\": \"max_pool_3x3\", \"candidates\": [], \"runner_up\": null, \
+                 \"margin\": null, {more}}}"
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let mix = "\"mixes\": [[0.5, 0, 0.1, 0.3, 0.1, 0, 0, 0]]";
+        let decisions = [
+            decision(&format!("\"step\": 1, \"pruned\": [], {mix}")),
+            decision("\"step\": 1, \"pruned\": [1], \"settled\": [{\"edge\": 0, \"operation\": \"sep_conv_3x3\"}]"),
+        ];
+        let growth = Growth::of(&recipe, &decisions, &[]);
+        let edge = |stop: usize, edge: usize| &growth.stops[stop].cells[0][edge];
+        assert_eq!(growth.stops[1].name, "decision 1 of 180, epoch 1: normal node 0 loses max_pool_3x3 of c_{k-2}");
+        // `none` is the largest part and can never lead; the skip connection has 0.3 of the other 0.5.
+        assert_eq!((edge(1, 0).state, edge(1, 0).operation), (State::Open, Some(3)));
+        assert!((edge(1, 0).share.unwrap() - 0.6).abs() < 1e-12);
+        assert_eq!((edge(2, 0).state, edge(2, 0).operation, edge(2, 0).share), (State::Decided, Some(4), None));
+        assert_eq!((edge(2, 1).state, edge(2, 1).operation), (State::Pruned, None));
+        // One step, one picture: the last.
+        let pictures = growth.pictures();
+        assert_eq!(pictures.len(), 1);
+        let (step, epoch, picture) = &pictures[0];
+        assert_eq!((*step, *epoch, picture.cells[0].edges.len()), (1, 1, 1));
+        assert_eq!(
+            (picture.cells[0].edges[0].label.as_str(), picture.cells[0].edges[0].state),
+            ("sep_conv_3x3", draw::EdgeState::Decided)
+        );
+    }
+}

@@ -117,7 +117,7 @@ fn confusions(confusion: &[Vec<usize>], names: &[&str]) -> String {
                 .map(|(taken, &count)| (count, is, taken)),
         );
     }
-    pairs.sort_by(|a, b| b.0.cmp(&a.0));
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.0));
     let row = |(count, is, taken): &(usize, usize, usize)| {
         let all: usize = confusion[*is].iter().sum();
         vec![names[*is].to_owned(), names[*taken].to_owned(), thousands(*count), percent(*count as f64 / all as f64)]

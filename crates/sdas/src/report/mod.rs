@@ -1,6 +1,6 @@
 //! A run, or a comparison, as one page of HTML: everything that its folder holds, with pictures, and nothing from outside.
 //!
-//! A page is data first ([`Page`]: a title, sections, and what the script moves), made from a run's folder (`run.rs`) or a
+//! A page is data first (`Page`: a title, sections, and what the script moves), made from a run's folder (`run.rs`) or a
 //! comparison's (`comparison.rs`), and then text around which `page.css` and `page.js` stand.
 
 mod chart;

@@ -1,7 +1,7 @@
 //! A run for TensorBoard: scalars of every epoch, what edges mix, the cells as a picture at every decision, the recipe as
 //! hyperparameters.
 //!
-//! A [`Recorder`] writes what a run's folder holds and it has not written yet: all of it at once, after the fact, or a
+//! A `Recorder` writes what a run's folder holds and it has not written yet: all of it at once, after the fact, or a
 //! bit after every epoch, where a recipe says `run.tensorboard = true`.
 
 mod message;
