@@ -96,8 +96,9 @@ impl Report {
             vec![
                 spread(Some(method.parameters), 1e-3, 0),
                 spread(Some(method.multiply_adds), 1e-6, 1),
-                spread(Some(method.sample_seconds), 1e3, 2),
-                spread(Some(method.step_seconds), 1e3, 0),
+                // 0 in comparisons of before, which did not measure them.
+                spread(Some(method.sample_seconds).filter(|seconds| seconds.mean > 0.0), 1e3, 2),
+                spread(Some(method.step_seconds).filter(|seconds| seconds.mean > 0.0), 1e3, 0),
                 spread(method.train_memory, 1.0 / f64::from(1 << 20), 0),
             ]
         });

@@ -267,6 +267,18 @@ fn a_comparison_shows_its_tables_claims_and_pictures() {
     );
     fs::write(place.path().join("compare.json"), old).unwrap();
     assert_eq!(page(place.path(), &Measured::Not(String::new()), Form::File).unwrap(), html);
+    // Or did not measure the times of steps and samples: no column says that they took none.
+    let timed = |html: &str| {
+        ["<th scope=\"col\">ms a step</th>", "<th scope=\"col\">ms a sample</th>"].map(|head| html.contains(head))
+    };
+    let untimed = all.map(|run| Outcome { step_seconds: 0.0, sample_seconds: 0.0, ..run });
+    fs::write(
+        place.path().join("compare.json"),
+        serde_json::to_string(&Report::of("shapes", untimed.to_vec())).unwrap(),
+    )
+    .unwrap();
+    let without = page(place.path(), &Measured::Not(String::new()), Form::File).unwrap();
+    assert_eq!([timed(&html), timed(&without)], [[true; 2], [false; 2]]);
 }
 
 #[test]
