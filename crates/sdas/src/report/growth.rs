@@ -22,7 +22,7 @@ pub(super) struct Growth {
     operations: Vec<Vec<Vec<[&'static str; 2]>>>,
     stops: Vec<Stop>,
     #[serde(skip)]
-    candidates: Option<Candidates>,
+    candidates: Candidates,
     #[serde(skip)]
     has_mixes: bool,
 }
@@ -80,9 +80,7 @@ impl Serialize for EdgeView {
 impl Growth {
     /// Of a run's decisions, and its cells at the end of epochs.
     pub(super) fn of(recipe: &Recipe, decisions: &[Decision], epochs: &[CellRecord]) -> Self {
-        let Ok(candidates) = Candidates::subset(recipe.space.name, &recipe.space.operations) else {
-            return Growth { operations: Vec::new(), stops: Vec::new(), candidates: None, has_mixes: false };
-        };
+        let candidates = candidates(recipe);
         let space = candidates.space;
         let operation = |operation: &&'static Operation| [operation.name, kind_name(operation)];
         let of_edges = |&kind: &CellKind| {
@@ -114,7 +112,6 @@ impl Growth {
                     continue;
                 };
                 number += 1;
-                forget(cell);
                 learn(cell, &candidates, decision.cell, &decision.mixes);
                 decide(cell, &candidates, decision);
                 let name = format!("decision {number} of {due}, epoch {epoch}: {}", sentence(decision, space.inputs));
@@ -134,7 +131,7 @@ impl Growth {
             stops.push(Stop { name, decided: false, step: 0, epoch, why, edge: None, cells: cells_then });
             cells.iter_mut().for_each(|cell| forget(cell));
         }
-        Growth { operations, stops, candidates: Some(candidates), has_mixes }
+        Growth { operations, stops, candidates, has_mixes }
     }
 
     /// The cells after each of the steps in which something was decided: that step, its epoch, the picture.
@@ -149,7 +146,7 @@ impl Growth {
     }
 
     fn picture(&self, stop: &Stop) -> Picture {
-        let Some(candidates) = &self.candidates else { return Picture { title: stop.name.clone(), cells: Vec::new() } };
+        let candidates = &self.candidates;
         let space = candidates.space;
         let cell = |(&kind, cell): (&CellKind, &Vec<EdgeView>)| {
             let edges = cell.iter().enumerate().filter_map(|(index, view)| {
@@ -167,9 +164,10 @@ impl Growth {
 
     /// The part of the page, and the data for its script.
     pub(super) fn to_html(&self) -> (String, String) {
-        let Some(candidates) = self.candidates.as_ref().filter(|_| self.stops.len() > 1) else {
+        if self.stops.len() == 1 {
             return (absent("Nothing is decided yet, and no epoch is done."), String::new());
-        };
+        }
+        let candidates = &self.candidates;
         let last = self.stops.len() - 1;
         let mut html = format!(
             "<p>Move the slider (or press ← and →) to see the cells at any time of the search: after every decision{}. A label \
@@ -217,6 +215,12 @@ impl Growth {
         }
         (html, json(self))
     }
+}
+
+/// What a search with the recipe chooses from.
+pub(super) fn candidates(recipe: &Recipe) -> Candidates {
+    let Recipe { space, .. } = recipe;
+    Candidates::subset(space.name, &space.operations).expect("a recipe that was read has operations of its space")
 }
 
 /// What operations look at, by their class on the page.

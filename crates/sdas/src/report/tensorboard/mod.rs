@@ -7,7 +7,7 @@
 mod message;
 mod record;
 
-use super::growth::{Growth, edge_name};
+use super::growth::{Growth, candidates, edge_name};
 use crate::draw::png;
 use crate::evaluate::Evaluation;
 use crate::recipe::Recipe;
@@ -157,12 +157,10 @@ impl Recorder {
             events.push(event(end_of(record.epoch), record.step, scalars(record)));
         }
         let recipe = run.recipe()?;
-        if let Ok(candidates) = Candidates::subset(recipe.space.name, &recipe.space.operations) {
-            for record in &cells[self.cells.min(cells.len())..] {
-                let step =
-                    metrics.iter().find(|metrics| metrics.epoch == record.epoch).map_or(0, |metrics| metrics.step);
-                events.push(event(end_of(record.epoch), step, mixtures(&candidates, record)));
-            }
+        let candidates = candidates(&recipe);
+        for record in &cells[self.cells.min(cells.len())..] {
+            let step = metrics.iter().find(|metrics| metrics.epoch == record.epoch).map_or(0, |metrics| metrics.step);
+            events.push(event(end_of(record.epoch), step, mixtures(&candidates, record)));
         }
         if decisions.len() > self.decisions {
             let since = decisions[self.decisions].step;
