@@ -7,6 +7,7 @@ use sdas::architecture::Scale;
 use sdas::bench::Width;
 use sdas::space::Space;
 use sdas::table::{TRUTH, VALIDATION};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -88,6 +89,18 @@ pub(crate) enum Command {
                             sdas export resnet20 --to safetensors -o resnet20.safetensors\n  \
                             sdas export runs/shapes-seed1 --to genotype -o cell.txt")]
     Export(ExportArguments),
+    /// Write a run or a comparison as one HTML page to look at: the cell as it grew, curves, mistakes, costs
+    #[command(after_help = "Examples:\n  sdas report runs/shapes-seed1\n  \
+                            sdas report runs/compare-shapes -o comparison.html")]
+    Report(ReportArguments),
+    /// Show that page to a browser on this machine, and keep it current while the run goes on
+    #[command(after_help = "Example:\n  sdas watch runs/shapes-seed1")]
+    Watch(WatchArguments),
+    /// Write runs, or a comparison's runs, for TensorBoard
+    #[command(after_help = "Examples:\n  sdas tensorboard runs/shapes-seed1 -o events\n  \
+                            sdas tensorboard runs/compare-shapes -o events && tensorboard --logdir events\n\n\
+                            A run writes the same itself, while it goes on, with --set run.tensorboard=true.")]
+    Tensorboard(TensorboardArguments),
     /// Count the parameters and multiply-adds of a network that people made, or that a cell gives
     #[command(
         after_help = "Examples:\n  sdas params resnet18\n  sdas params mobilenet_v1 --width 0.25 --classes 10 --size 96\n  \
@@ -511,6 +524,52 @@ pub(crate) enum ExportFormat {
     Safetensors,
     /// A file of one line: the cell, as DARTS or NAS-Bench-201 writes it
     Genotype,
+}
+
+/// `sdas report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The folder of a run or of a comparison
+    #[arg(value_name = "RUN|COMPARISON")]
+    pub(crate) folder: PathBuf,
+    /// The page
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+    /// The data set's folder, where it is not the one of the run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to compute the predictions for the test set
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
+    pub(crate) device: DeviceName,
+}
+
+/// `sdas watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// The folder of a run or of a comparison
+    #[arg(value_name = "RUN|COMPARISON")]
+    pub(crate) folder: PathBuf,
+    /// Where to listen, as in 127.0.0.1:8000; on an address that is not of this machine alone, whoever reaches it can read the
+    /// page [default: 127.0.0.1:7327, or another port where that is taken]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The data set's folder, where it is not the one of the run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to compute the predictions for the test set, once the run is finished
+    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
+    pub(crate) device: DeviceName,
+}
+
+/// `sdas tensorboard`.
+#[derive(Debug, Args)]
+pub(crate) struct TensorboardArguments {
+    /// The folders of runs, or of comparisons
+    #[arg(required = true, value_name = "RUN|COMPARISON")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Where to write, a folder for each run
+    #[arg(short, long, value_name = "DIR", default_value = "tensorboard")]
+    pub(crate) output: PathBuf,
 }
 
 /// `sdas params`.

@@ -12,6 +12,9 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 /// Whether a run takes steps, so that there is something to write before leaving.
 pub(crate) static STEPPING: AtomicBool = AtomicBool::new(false);
 
+/// Whether a server waits for requests, between which it sees that it is to stop.
+pub(crate) static SERVING: AtomicBool = AtomicBool::new(false);
+
 /// Processes of ours that take steps.
 pub(crate) static CHILDREN: AtomicUsize = AtomicUsize::new(0);
 
@@ -30,6 +33,9 @@ enum Asking {
 /// nothing to write: while samples are decoded, or a test set is measured.
 fn stop(asking: Asking) {
     let is_first = !STOP.swap(true, Ordering::SeqCst);
+    if is_first && SERVING.load(Ordering::SeqCst) {
+        return;
+    }
     let is_stepping = STEPPING.load(Ordering::SeqCst) || CHILDREN.load(Ordering::SeqCst) > 0;
     match (is_first, is_stepping) {
         (true, true) => note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once"),

@@ -1,5 +1,9 @@
 //! Measuring final networks on the test set.
 
+mod examine;
+
+pub use examine::{Examination, Frame, Mistake, examine};
+
 use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally};
 use crate::network::{NamedStatistic, NamedWeight, Pass};
@@ -256,9 +260,10 @@ fn numbers_of(
 /// Probabilities of a test set, of one network or of several.
 struct Fused {
     split: String,
-    views: [usize; 2],
+    views: Views,
     classes: Vec<String>,
-    labels: Vec<u16>,
+    samples: Dataset,
+    seen: Seen,
     /// `[samples, classes]`.
     probabilities: Vec<f64>,
     /// Of computing them.
@@ -285,9 +290,10 @@ impl Fused {
         probabilities.iter_mut().for_each(|value| *value *= share);
         Ok(Fused {
             split: data.test_name,
-            views: [recipe.eval.clips, recipe.eval.crops],
+            views: recipe.eval,
             classes: judge.classes,
-            labels: data.test.labels().to_vec(),
+            samples: data.test,
+            seen: data.seen,
             probabilities,
             seconds,
         })
@@ -296,35 +302,44 @@ impl Fused {
     /// The sum of both; the views are the first's.
     fn with(mut self, other: Fused) -> Result<Self, RunError> {
         check_classes(&self.classes, &other.classes)?;
-        if self.labels != other.labels {
-            return Err(RunError::OtherTest { before: self.labels.len(), now: other.labels.len() });
+        if self.samples.labels() != other.samples.labels() {
+            return Err(RunError::OtherTest { before: self.samples.len(), now: other.samples.len() });
         }
         self.probabilities.iter_mut().zip(other.probabilities).for_each(|(own, other)| *own += other);
         self.seconds += other.seconds;
         Ok(self)
     }
 
-    fn evaluation(self) -> Evaluation {
-        let names = self.classes;
+    /// Every sample's probabilities and its class.
+    fn rows(&self) -> impl Iterator<Item = (&[f64], u16)> {
+        self.probabilities.chunks_exact(self.classes.len()).zip(self.samples.labels().iter().copied())
+    }
+
+    fn evaluation(&self) -> Evaluation {
+        let names = &self.classes;
         let mut tallies = vec![Tally::default(); names.len()];
-        for (row, &label) in self.probabilities.chunks_exact(names.len()).zip(&self.labels) {
+        for (row, label) in self.rows() {
             // Logarithms of probabilities are logits of the same probabilities.
             let logits: Vec<f32> = row.iter().map(|&p| p.max(f64::from(f32::MIN_POSITIVE)).ln() as f32).collect();
             tallies[usize::from(label)].add_sample(&logits, label.into());
         }
         let mut all = Tally::default();
         tallies.iter().for_each(|tally| all.add(*tally));
-        let class =
-            |(name, tally): (String, &Tally)| ClassAccuracy { name, count: tally.count, accuracy: tally.accuracy() };
+        let class = |(name, tally): (&String, &Tally)| ClassAccuracy {
+            name: name.clone(),
+            count: tally.count,
+            accuracy: tally.accuracy(),
+        };
+        let Views { clips, crops, .. } = self.views;
         Evaluation {
-            split: self.split,
+            split: self.split.clone(),
             count: all.count,
-            views: self.views,
+            views: [clips, crops],
             top1: all.accuracy(),
             top5: all.top5_accuracy(),
             loss: all.mean_loss(),
-            seconds_per_view: self.seconds / (all.count * self.views[0] * self.views[1]).max(1) as f64,
-            classes: names.into_iter().zip(&tallies).map(class).collect(),
+            seconds_per_view: self.seconds / (all.count * clips * crops).max(1) as f64,
+            classes: names.iter().zip(&tallies).map(class).collect(),
         }
     }
 }

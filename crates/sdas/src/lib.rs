@@ -6,7 +6,8 @@
 //!
 //! ```
 //! use sdas::architecture::Architecture;
-//! use sdas::evaluate::{self, Weighed};
+//! use sdas::evaluate::{self, Examinee, Weighed};
+//! use sdas::predict::Predictor;
 //! use sdas::recipe::Recipe;
 //! use sdas::run::Context;
 //! use sdas::{device, search, train};
@@ -27,13 +28,13 @@
 //! let found = Architecture::resolve(folder.join("search").to_str().ok_or("a name in UTF-8")?)?;
 //! train::train(recipe, &found, &folder.join("training"), context()?)?;
 //!
-//! let run = folder.join("training");
-//! let measured = evaluate::evaluate(&[Weighed { run: run.clone(), weight: 1.0 }], None, context()?)?;
+//! let run = Examinee::run(folder.join("training"));
+//! let measured = evaluate::evaluate(&[Weighed { examinee: run.clone(), share: 1.0 }], None, context()?)?;
 //! assert_eq!(measured.count, 20);
 //! let picture = folder.join("red.ppm");
 //! std::fs::write(&picture, [b"P6 32 32 255\n".as_slice(), &[200, 20, 20].repeat(32 * 32)].concat())?;
-//! let predictions = evaluate::predict(&run, &[picture], context()?)?;
-//! let (class, probability) = &predictions[0].classes[0];
+//! let answers = Predictor::open(&run, context()?)?.files(&[picture])?;
+//! let (class, probability) = &answers.predictions[0].classes[0];
 //! println!("{class}: {probability:.2}");
 //! # Ok(())
 //! # }
@@ -46,9 +47,10 @@
 //! - How it is searched for: [`schedule`] (when an edge is decided, and which), [`supernet`] (α and how it mixes operations),
 //!   [`search`] (the step of both levels, and a whole search), [`optimizer`].
 //! - What is made of it: [`network`] (cells), [`layers`] (any network as a graph, as data), [`handmade`] (those that people
-//!   made), [`train`](mod@train), [`evaluate`](mod@evaluate), [`weights`] (by PyTorch's names).
-//! - Runs: [`recipe`], [`run`](mod@run) (folders, checkpoints, events), [`compare`], [`table`] (of trained cells), [`device`],
-//!   [`bench`].
+//!   made), [`train`](mod@train), [`evaluate`](mod@evaluate), [`predict`], [`weights`] (by PyTorch's names), [`export`] (for
+//!   PyTorch, ONNX and others).
+//! - Runs: [`recipe`], [`run`](mod@run) (folders, checkpoints, events), [`report`], [`compare`], [`table`] (of trained
+//!   cells), [`device`], [`bench`](mod@bench).
 //!
 //! `examples/` has a space with operations of one's own, and a schedule of one's own. Samples come from `sdas_data`.
 
@@ -64,10 +66,12 @@ pub mod genotype;
 pub mod handmade;
 pub mod layers;
 pub mod network;
+pub mod numbers;
 pub mod optimizer;
 pub mod parameters;
 pub mod predict;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod search;

@@ -7,6 +7,7 @@ use crate::network::{DropPath, Forward, NamedWeight, Noise, Pass};
 use crate::optimizer::Sgd;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
+use crate::report::tensorboard::Recorder;
 use crate::run::{
     Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, StepSize,
     Work, extent, forget_peak_memory, load_data, loader, peak_memory,
@@ -88,7 +89,7 @@ pub fn train(
     let files: Vec<_> = std::iter::once(architecture.file(extent)).chain(drawing).collect();
     let folder = Folder::create(folder, &recipe, &files)?;
     let progress = Progress::begin(Phase::Train, &recipe, &data);
-    Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context).run()
+    Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context)?.run()
 }
 
 /// Goes on with the training in `folder`, bit for bit as if it had never stopped.
@@ -119,7 +120,7 @@ pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunErro
         }
     };
     folder.cut("metrics.jsonl", progress.epoch)?;
-    Training::new(recipe, architecture, loaders, folder, state, progress, context).run()
+    Training::new(recipe, architecture, loaders, folder, state, progress, context)?.run()
 }
 
 /// The state of a training's newest checkpoint, for measuring it, and the classes that it knows.
@@ -394,6 +395,8 @@ struct Training<'a> {
     context: Context<'a>,
     loaders: Loaders,
     clock: Clock,
+    /// Where the recipe wants it.
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Training<'a> {
@@ -405,10 +408,10 @@ impl<'a> Training<'a> {
         state: TrainState,
         progress: Progress,
         context: Context<'a>,
-    ) -> Self {
-        let clock = Clock::new(progress.times);
+    ) -> Result<Self, RunError> {
+        let (clock, recorder) = (Clock::new(progress.times), Recorder::of(&recipe, &folder)?);
         forget_peak_memory();
-        Training { recipe, architecture, folder, state, progress, context, loaders, clock }
+        Ok(Training { recipe, architecture, folder, state, progress, context, loaders, clock, recorder })
     }
 
     fn run(mut self) -> Result<Ending, RunError> {
@@ -435,6 +438,7 @@ impl<'a> Training<'a> {
         let result = self.progress.result(Phase::Train, &self.architecture, counts, self.clock.times().run);
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
+        self.record()?;
         Ok(Ending::Done(Box::new(result)))
     }
 
@@ -510,8 +514,14 @@ impl<'a> Training<'a> {
         self.folder.append("metrics.jsonl", &record)?;
         self.progress.end_epoch(record.clone());
         self.checkpoint()?;
+        self.record()?;
         self.context.observer.notice(&Event::Epoch(&record));
         Ok(true)
+    }
+
+    /// Writes for TensorBoard what is new.
+    fn record(&mut self) -> Result<(), RunError> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.follow(&self.folder))
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {

@@ -13,9 +13,12 @@ mod fetch;
 mod lookup;
 mod params;
 mod predict;
+mod report;
 mod search;
 mod sizes;
+mod tensorboard;
 mod train;
+mod watch;
 
 pub(crate) use data::tell;
 
@@ -53,6 +56,9 @@ pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Draw(arguments) => draw::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Tensorboard(arguments) => tensorboard::run(&arguments),
         Command::Params(arguments) => params::run(&arguments),
         Command::Bench(BenchCommand::Step(arguments)) => bench::step(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

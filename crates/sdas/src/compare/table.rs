@@ -54,7 +54,7 @@ impl Report {
 
     /// What came out, what the networks cost, and what their cells are made of; the first row of each is its head. What no
     /// method has is left out.
-    fn tables(&self) -> Vec<Vec<Vec<String>>> {
+    pub(crate) fn tables(&self) -> Vec<Vec<Vec<String>>> {
         let against = format!("points against {}", self.reference);
         let time = format!("of {}'s time", self.reference);
         let head = ["method", "n", "test accuracy %", &against, "search s", &time, "peak MiB"];
@@ -96,8 +96,9 @@ impl Report {
             vec![
                 spread(Some(method.parameters), 1e-3, 0),
                 spread(Some(method.multiply_adds), 1e-6, 1),
-                spread(Some(method.sample_seconds), 1e3, 2),
-                spread(Some(method.step_seconds), 1e3, 0),
+                // 0 in comparisons of before, which did not measure them.
+                spread(Some(method.sample_seconds).filter(|seconds| seconds.mean > 0.0), 1e3, 2),
+                spread(Some(method.step_seconds).filter(|seconds| seconds.mean > 0.0), 1e3, 0),
                 spread(method.train_memory, 1.0 / f64::from(1 << 20), 0),
             ]
         });
@@ -110,8 +111,8 @@ impl Report {
         std::iter::once(head).chain(methods).collect()
     }
 
-    /// How to read the numbers, and a line a claim.
-    fn sentences(&self, mark: &str) -> String {
+    /// How to read the numbers.
+    pub(crate) fn explanation(&self) -> String {
         let mut text = format!(
             "Mean ± standard deviation over n seeds. In brackets: 95 % confidence interval of the mean difference from {} \
              (of the time: of the mean ratio), paired by seed, by Student's t.",
@@ -122,7 +123,12 @@ impl Report {
                      the accuracy of the network that the search ends with, on the half that its weights were not trained \
                      on; gap: its training accuracy less that.";
         }
-        text.push('\n');
+        text + "\n"
+    }
+
+    /// How to read the numbers, and a line a claim.
+    fn sentences(&self, mark: &str) -> String {
+        let mut text = self.explanation();
         if !self.claims.is_empty() {
             text.push('\n');
         }

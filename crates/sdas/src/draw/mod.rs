@@ -7,6 +7,7 @@
 //! from top to bottom.
 
 mod blocks;
+mod growing;
 mod lanes;
 mod layout;
 mod network;
@@ -17,6 +18,7 @@ mod svg;
 mod text;
 
 pub use blocks::{BlockKind, Blocks, LayerBlock};
+pub(crate) use growing::growing;
 pub use png::png;
 pub use scene::Scene;
 pub use svg::svg;

@@ -8,7 +8,7 @@ mod settings;
 
 pub use builtin::{BUILTIN, Builtin};
 pub use read::RecipeError;
-pub use settings::{DataSettings, SearchSettings, SpaceSettings, TrainSettings};
+pub use settings::{DataSettings, RunSettings, SearchSettings, SpaceSettings, TrainSettings};
 
 use crate::run::Stage;
 use sdas_data::Views;
@@ -32,6 +32,8 @@ pub struct Recipe {
     pub train: TrainSettings,
     /// What is averaged over where a network is measured on the test set.
     pub eval: Views,
+    /// What a run writes besides.
+    pub run: RunSettings,
     /// Methods to compare by name, each what it changes in this recipe: `[methods.late.search.schedule]`, `start = 0.3`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub methods: BTreeMap<String, toml::Table>,
@@ -48,6 +50,7 @@ impl Recipe {
     /// As it was before a run measured or chose anything, paths made absolute, and what a stage does not depend on as by default.
     pub(crate) fn asked(mut self, stage: Stage) -> Self {
         self.make_paths_absolute();
+        self.run = RunSettings::default();
         match stage {
             Stage::Search => {
                 let TrainSettings { stem, channels, cells, .. } = std::mem::take(&mut self.train);

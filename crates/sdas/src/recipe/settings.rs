@@ -309,3 +309,11 @@ impl Default for TrainSettings {
         }
     }
 }
+
+/// `[run]`: what a run writes beside what it needs itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSettings {
+    /// Whether it also writes event files for TensorBoard, into `tensorboard/` in its folder.
+    pub tensorboard: bool,
+}

@@ -224,13 +224,17 @@ pub struct MetricRecord {
 }
 
 /// The cells of an epoch: a line of `cells.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
     /// The epoch, from 1.
     pub epoch: usize,
     /// The cells that the search would come to if it ended now, as their literature writes them
     /// ([`Genotype::to_text`](crate::genotype::Genotype::to_text)).
     pub genotype: String,
+    /// By kind of cell, softmax(α) of every edge at the end of the epoch, over what the edge has; empty of edges that mix
+    /// nothing. Runs of before have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixes: Vec<Vec<Vec<f64>>>,
 }
 
 /// Who is told.

@@ -142,6 +142,11 @@ impl Folder {
         }
     }
 
+    /// A folder to read from, whatever it holds.
+    pub(crate) fn at(path: &Path) -> Folder {
+        Folder { path: path.to_owned(), _lock: None }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -200,6 +205,17 @@ impl Folder {
         let text = std::fs::read_to_string(&path).map_err(self.fault("read", &path))?;
         let line = |line| serde_json::from_str(line).map_err(|error| self.fault("read", &path)(error.into()));
         text.lines().map(line).collect()
+    }
+
+    /// What the lines of a file hold that are complete, for whoever reads while a run writes; nothing where there is no file.
+    pub(crate) fn whole_lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, RunError> {
+        let path = self.file(name);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(self.fault("read", &path))?,
+        };
+        let line = |line| serde_json::from_str(line).map_err(|error| self.fault("read", &path)(error.into()));
+        text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(line).collect()
     }
 
     /// Which kind of run it is, by its newest checkpoint; without any, only a search has taken decisions, and only a training

@@ -35,6 +35,10 @@ pub struct Decision {
     pub runner_up: Option<usize>,
     /// The best score minus the second best.
     pub margin: Option<f64>,
+    /// softmax(α) of every edge of this kind of cell as the decision found it, over what the edge had; empty of edges that
+    /// mixed nothing. Runs of before have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixes: Vec<Vec<f64>>,
     /// Edges that run nothing from now on, since the node has those that it keeps, or since they have lost all.
     pub pruned: Vec<usize>,
     /// Where operations are decided, the edges that have one left from now on.

@@ -11,6 +11,7 @@ use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
 use crate::recipe::Recipe;
+use crate::report::tensorboard::Recorder;
 use crate::run::{
     CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
     RunResult, Sizes, extent, forget_peak_memory, load_data, loader, peak_memory,
@@ -39,7 +40,8 @@ pub fn search(mut recipe: Recipe, folder: &Path, mut context: Context<'_>) -> Re
     let progress = Progress::begin(Phase::Search, &recipe, &data);
     // Last: a run that cannot begin leaves no folder.
     let folder = Folder::create(folder, &recipe, &[])?;
-    Search { recipe, folder, state, progress, context, loaders, costs, clock: Clock::new(Times::default()) }.run()
+    let (clock, recorder) = (Clock::new(Times::default()), Recorder::of(&recipe, &folder)?);
+    Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder }.run()
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -75,8 +77,8 @@ pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunErro
     folder.cut("metrics.jsonl", progress.epoch)?;
     folder.cut("cells.jsonl", cells_until(progress.epoch, &folder))?;
     folder.cut("decisions.jsonl", progress.decisions)?;
-    let clock = Clock::new(progress.times);
-    Search { recipe, folder, state, progress, context, loaders, costs, clock }.run()
+    let (clock, recorder) = (Clock::new(progress.times), Recorder::of(&recipe, &folder)?);
+    Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder }.run()
 }
 
 /// What each choice of a search of the recipe costs, where it has a budget.
@@ -148,6 +150,9 @@ impl Loaders {
     }
 }
 
+/// A batch on its device, if it could be loaded.
+type Moved<E> = Result<DeviceBatch, E>;
+
 struct Search<'a> {
     recipe: Recipe,
     folder: Folder,
@@ -158,6 +163,8 @@ struct Search<'a> {
     /// Where there is a budget.
     costs: Option<Costs>,
     clock: Clock,
+    /// Where the recipe wants it.
+    recorder: Option<Recorder>,
 }
 
 impl Search<'_> {
@@ -245,7 +252,7 @@ impl Search<'_> {
     fn move_next<E>(
         &self,
         batches: &mut impl Iterator<Item = [Result<Batch, E>; 2]>,
-    ) -> Option<(Result<DeviceBatch, E>, Option<Result<DeviceBatch, E>>)> {
+    ) -> Option<(Moved<E>, Option<Moved<E>>)> {
         let [training, validation] = batches.next()?;
         let moved = |batch: Result<Batch, E>| batch.map(|batch| DeviceBatch::new(batch, &self.context.device));
         Some((moved(training), self.alpha_moves().then(|| moved(validation))))
@@ -332,7 +339,9 @@ impl Search<'_> {
             ..self.progress.record(rate, Some(validation), self.clock.end_epoch(), size)
         };
         self.folder.append("metrics.jsonl", &record)?;
-        self.folder.append("cells.jsonl", &CellRecord { epoch: record.epoch, genotype: leaning.to_text() })?;
+        let mixes = self.space().kinds().iter().zip(&self.state.supernet.plans);
+        let mixes = mixes.map(|(&kind, plan)| self.state.alpha.mixes_written(kind, plan)).collect();
+        self.folder.append("cells.jsonl", &CellRecord { epoch: record.epoch, genotype: leaning.to_text(), mixes })?;
         for &kind in self.space().kinds() {
             let never = self.state.supernet.candidates.never_chosen(kind);
             let q = self.state.alpha.mixes(kind).iter().zip(never).map(|(p, never)| others(p, never)).collect();
@@ -344,6 +353,7 @@ impl Search<'_> {
         }
         self.progress.end_epoch(record.clone());
         self.checkpoint()?;
+        self.record()?;
         self.context.observer.notice(&Event::Epoch(&record));
         Ok(true)
     }
@@ -380,7 +390,12 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Ending, RunError> {
+    /// Writes for TensorBoard what is new.
+    fn record(&mut self) -> Result<(), RunError> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.follow(&self.folder))
+    }
+
+    fn finish(mut self) -> Result<Ending, RunError> {
         // Every schedule decides all by its end, but it may have been moved since.
         let cells = self.state.supernet.genes().ok_or_else(|| RunError::Setting {
             key: "search.epochs",
@@ -413,6 +428,7 @@ impl Search<'_> {
         };
         let text = serde_json::to_string_pretty(&result).expect("a result is JSON");
         self.folder.write("result.json", text.as_bytes())?;
+        self.record()?;
         Ok(Ending::Done(Box::new(result)))
     }
 }

@@ -100,6 +100,15 @@ impl Alpha {
         self.mixes(kind).into_iter().zip(plan.states()).map(of).collect()
     }
 
+    /// softmax(α) of a kind of cell as a run writes it down: of edges that still mix, over what they have, to four digits.
+    pub(crate) fn mixes_written(&self, kind: CellKind, plan: &Plan) -> Rows<f64> {
+        let written = |(row, state): (Vec<f64>, &EdgeState)| match state.is_open() {
+            true => row.into_iter().map(|p| (1e4 * p).round() / 1e4).collect(),
+            false => Vec::new(),
+        };
+        self.mixes_left(kind, plan).into_iter().zip(plan.states()).map(written).collect()
+    }
+
     /// softmax(α) of a kind of cell over all operations that an edge began with, a row an edge.
     pub fn mixes(&self, kind: CellKind) -> Rows<f64> {
         self.parts(&self.values[kind.index()]).0.iter().map(|row| softmax_row(row)).collect()

@@ -221,7 +221,7 @@ impl Part<'_> {
         let (space, column) = (truth.table.space(), truth.column());
         let epochs = self.recipe.search.epochs as f64;
         let mut points = Vec::new();
-        for CellRecord { epoch, genotype } in folder.lines::<CellRecord>("cells.jsonl")? {
+        for CellRecord { epoch, genotype, .. } in folder.lines::<CellRecord>("cells.jsonl")? {
             let cell = space.parse(&genotype).map_err(|fault| RunError::File {
                 what: "read",
                 path: folder.file("cells.jsonl"),

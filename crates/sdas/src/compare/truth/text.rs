@@ -45,7 +45,7 @@ impl TruthReport {
     }
 
     /// A row a method; the first is the head.
-    fn rows(&self) -> Vec<Vec<String>> {
+    pub(crate) fn rows(&self) -> Vec<Vec<String>> {
         let against = self.reference.as_ref().map_or("points".to_owned(), |name| format!("points against {name}"));
         let time = self.reference.as_ref().map_or("of the time".to_owned(), |name| format!("of {name}'s time"));
         let head =
@@ -69,8 +69,8 @@ impl TruthReport {
         std::iter::once(head).chain(self.methods.iter().map(row)).collect()
     }
 
-    /// How to read the numbers, and a line a claim.
-    fn sentences(&self, mark: &str) -> String {
+    /// How to read the numbers.
+    pub(crate) fn explanation(&self) -> String {
         let table = &self.table;
         let quantiles: Vec<String> = table.quantiles.iter().map(|value| format!("{value:.2}")).collect();
         let [column, best] = [&self.column, &self.best];
@@ -89,7 +89,12 @@ impl TruthReport {
                  paired by seed, by Student's t."
             );
         }
-        text += "\n";
+        text + "\n"
+    }
+
+    /// How to read the numbers, and a line a claim.
+    fn sentences(&self, mark: &str) -> String {
+        let mut text = self.explanation();
         if !self.claims.is_empty() {
             text.push('\n');
         }

@@ -51,6 +51,7 @@ impl Search<'_> {
         let (criterion, unit) = (self.recipe.search.criterion, self.recipe.search.schedule.unit());
         let plan = &mut plans[kind.index()];
         let before = plan.clone();
+        let found = alpha.mixes_written(kind, plan);
         let choice = match unit {
             Unit::Edge => plan.decide(candidates, kind, criterion, &seen, &room, &mut chance),
             Unit::Operation => plan.reduce(candidates, kind, criterion, &seen, &room, &mut chance),
@@ -80,6 +81,7 @@ impl Search<'_> {
             runner_up: runner_up.map(|candidate| candidate.edge),
             margin: runner_up.map(|candidate| choice.candidates[0].score - candidate.score),
             candidates: choice.candidates,
+            mixes: found,
             pruned: choice.pruned,
             settled: choice.settled.iter().filter_map(settled).collect(),
             refused: choice.refused,
