@@ -9,12 +9,13 @@ mod interrupt;
 use arguments::Arguments;
 use clap::Parser;
 use commands::Outcome;
+use sdas::architecture::ArchitectureError;
 use sdas::device::DeviceError;
 use sdas::export::ExportError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
 use sdas::run::RunError;
-use sdas::table::{ArchitectureError, TableError};
+use sdas::table::{ArchitectureError as BenchmarkError, TableError};
 use sdas_data::DataError;
 use sdas_data::fetch::FetchError;
 use std::io;
@@ -79,6 +80,7 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.is::<GenotypeError>()
             || cause.is::<TableError>()
             || cause.is::<ArchitectureError>()
+            || cause.is::<BenchmarkError>()
             || cause.is::<DeviceError>()
             || cause.downcast_ref().is_some_and(of_run)
             || matches!(cause.downcast_ref(), Some(ExportError::Run(error)) if of_run(error))

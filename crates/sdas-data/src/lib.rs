@@ -108,5 +108,5 @@ pub use remarks::{Listed, PassedOver, Remark, Remarks};
 pub use seen::{
     Augmentation, ClipSettings, ColourJitter, Cropping, Normalization, Sampling, Statistics, Views, augment,
 };
-pub use source::{Duplicates, Input, Keep, Kind, Motion, Shapes, Source, Unusable};
+pub use source::{Duplicates, Input, Keep, Kind, Motion, Shapes, Source, Unusable, give};
 pub use windows::{Length, Stopped, TakeWindows, Window, WindowSettings, windows};

@@ -31,6 +31,7 @@ pub fn load(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result<Sp
     match find(source)? {
         Kept::Clips(clips) => clips.load(progress),
         Kept::Undecoded(found) => Ok(undecoded(found)),
+        Kept::Given(splits) => Ok(splits),
         Kept::Uniform(origin) => Ok(load_uniform(source, &*origin, progress)?.0),
     }
 }
@@ -40,6 +41,7 @@ enum Kept {
     Uniform(Box<dyn Origin>),
     Undecoded(FoundPictures),
     Clips(ClipsCache),
+    Given(Splits),
 }
 
 fn find(source: &Source) -> Result<Kept, DataError> {
@@ -48,6 +50,7 @@ fn find(source: &Source) -> Result<Kept, DataError> {
         Found::Uniform(origin) => return Ok(Kept::Uniform(origin)),
         Found::Pictures(found) if source.kept() == Keep::None => return Ok(Kept::Undecoded(found)),
         Found::Pictures(found) => return Ok(Kept::Uniform(Box::new(found))),
+        Found::Given(splits) => return Ok(Kept::Given(splits)),
         Found::Clips(found) => found,
     };
     let making = Making {
@@ -110,6 +113,11 @@ pub fn prepare(source: &Source, progress: &(dyn Fn(&Building) + Sync)) -> Result
             "`none` where a cache is to be made",
             "`cache`, or use the data as it is",
         )),
+        Kept::Given(_) => Err(DataError::setting(
+            "data.kind",
+            "`given` where a cache is to be made",
+            "that of data in files; what a program gives is in memory",
+        )),
         Kept::Uniform(origin) => prepare_uniform(source, &*origin, progress),
     }
 }
@@ -143,6 +151,10 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
     let origin = match find(source)? {
         Kept::Clips(clips) => return clips.check(),
         Kept::Undecoded(found) => return check_undecoded(source, &found),
+        Kept::Given(splits) => {
+            let clips = splits.train.len() + splits.test.len();
+            return Ok(Checked { clips, bytes: bytes_of(&splits), ..Checked::default() });
+        }
         Kept::Uniform(origin) => origin,
     };
     // Flow that is kept in memory needs no check.

@@ -52,7 +52,8 @@
 //! - Runs: [`recipe`], [`run`](mod@run) (folders, checkpoints, events), [`report`], [`compare`], [`table`] (of trained
 //!   cells), [`device`], [`bench`](mod@bench).
 //!
-//! `examples/` has a space with operations of one's own, and a schedule of one's own. Samples come from `sdas_data`.
+//! `examples/` has a space with operations of one's own, a schedule of one's own, and samples of one's own. Samples come from
+//! `sdas_data`.
 
 pub mod architecture;
 pub mod batch;

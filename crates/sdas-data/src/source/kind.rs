@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{cifar, clips, folder, motion, picture_list, shapes, shards};
+use super::{cifar, clips, folder, given, motion, picture_list, shapes, shards};
 use crate::error::DataError;
 
 /// A kind of data.
@@ -60,10 +60,12 @@ pub enum Kind {
     /// inside it; clips `<id>_<start>_<end>.mp4` or, of videos with one clip, `<id>.mp4` in `path` or
     /// in folders inside it, such as of splits and classes.
     Kinetics,
+    /// What the program [gives](crate::give) that this library is part of.
+    Given,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 12] = [
+    pub(crate) const ALL: [Kind; 13] = [
         Kind::Shapes,
         Kind::Motion,
         Kind::Cifar10,
@@ -76,6 +78,7 @@ impl Kind {
         Kind::Ucf101,
         Kind::Hmdb51,
         Kind::Kinetics,
+        Kind::Given,
     ];
 
     /// Whether its samples are clips.
@@ -100,6 +103,7 @@ impl Kind {
             Kind::PictureList => picture_list::KEYS,
             Kind::List | Kind::Kinetics => clips::LISTS_KEYS,
             Kind::Ucf101 | Kind::Hmdb51 => clips::SPLITS_KEYS,
+            Kind::Given => given::KEYS,
         }
     }
 
@@ -149,7 +153,7 @@ impl Kind {
                 "the folder that the paths in the lists begin at, and `data.lists` to that of the lists if it is another"
             }
             Kind::Shards => "the folder that holds the tar files, `*train*.tar` and `*val*.tar`",
-            Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips => {
+            Kind::Shapes | Kind::Motion | Kind::Folder | Kind::Clips | Kind::Given => {
                 "a folder that holds `train/<class>` and `test/<class>` or `val/<class>`"
             }
         }
@@ -170,6 +174,7 @@ impl Kind {
             Kind::Ucf101 => "ucf101",
             Kind::Hmdb51 => "hmdb51",
             Kind::Kinetics => "kinetics",
+            Kind::Given => "given",
         }
     }
 }

@@ -4,6 +4,7 @@ mod cifar;
 pub(crate) mod clips;
 pub(crate) mod duplicates;
 mod folder;
+mod given;
 mod input;
 mod keep;
 mod kind;
@@ -23,6 +24,7 @@ mod unusable;
 
 pub use duplicates::Duplicates;
 pub(crate) use folder::pictures_below;
+pub use given::give;
 pub use input::Input;
 pub use keep::Keep;
 pub use kind::Kind;

@@ -9,6 +9,7 @@ use super::cifar::{Cifar, Version};
 use super::clips::{ClipsSettings, FoundClips, Naming};
 use super::duplicates::Duplicates;
 use super::folder;
+use super::given::given;
 use super::input::Input;
 use super::keep::Keep;
 use super::kind::Kind;
@@ -21,6 +22,7 @@ use super::shards;
 use super::unusable::Unusable;
 use crate::decode::{Form, MOST, Resize};
 use crate::error::DataError;
+use crate::keep::Splits;
 use crate::random::fnv1a;
 use crate::remarks::Ledger;
 
@@ -113,6 +115,8 @@ pub(crate) enum Found {
     Pictures(FoundPictures),
     /// Clips in files.
     Clips(FoundClips),
+    /// Samples of the program's own.
+    Given(Splits),
 }
 
 impl Source {
@@ -198,6 +202,7 @@ impl Source {
             Kind::Ucf101 => return self.find_clips(Naming::Ucf101 { split: self.split }),
             Kind::Hmdb51 => return self.find_clips(Naming::Hmdb51 { split: self.split }),
             Kind::Kinetics => return self.find_clips(Naming::Kinetics),
+            Kind::Given => return Ok(Found::Given(given()?)),
         };
         Ok(Found::Uniform(uniform))
     }

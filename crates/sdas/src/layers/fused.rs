@@ -4,7 +4,7 @@ use super::{Filter, Graph, Layer, Node, Value, Window};
 use sdas_kernels::{Edge, Expression, Norm, Padding};
 
 /// What the kernels' norms add to a variance.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 
 /// A dense convolution as an edge, alone or with the norm that follows it.
 pub(super) struct Unit {

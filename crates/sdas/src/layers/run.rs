@@ -1,14 +1,14 @@
 //! Evaluation and training.
 
 use super::body;
-use super::fused::Unit;
+use super::fused::{self, Unit};
 use super::{Graph, Layer, Node, Place};
 use crate::network::{Dropout, Forward, Pass};
 use crate::parameters::Parameters;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use sdas_data::random::{Stream, stream};
-use sdas_kernels::{Edge, Mode, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, Norm, WeightKind};
 
 impl Graph {
     /// Runs the network on pictures or clips `[N, T, H, W, C]`. Layers have dropout rates of their own: of the pass, they take
@@ -175,6 +175,16 @@ impl Run<'_> {
             Layer::Convolution { filter, .. } => {
                 let weight = learnt.next().expect("a convolution has weights");
                 body::add_bias(body::convolve(read(), filter, weight), learnt.next())
+            }
+            Layer::Norm { channels, epsilon, affine } if *epsilon == fused::EPSILON => {
+                let norm = if *affine { Norm::Affine } else { Norm::Plain };
+                let operations = vec![Expression::Normalise];
+                let edge = Edge { inputs: *channels, outputs: *channels, stride: [1; 3], operations, norm };
+                let weights = affine.then(|| self.weights(node.place, node.layer.weight_count()));
+                let mode = self.running(node).map_or(Mode::Batch, |running| Mode::Running(Some(running)));
+                let normed = edge.forward(read(), weights, None, mode);
+                self.report(node, normed.statistics);
+                normed.activation
             }
             Layer::Norm { epsilon, .. } => {
                 let affine = learnt.next().zip(learnt.next()).map(|(scale, shift)| [scale, shift]);
