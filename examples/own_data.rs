@@ -17,7 +17,7 @@ const CLASSES: [&str; 3] = ["rows", "columns", "checks"];
 /// A stripe is so many pixels wide, and the stripes begin somewhere.
 fn picture(class: usize, number: usize) -> Vec<u8> {
     let (width, begin) = (1 + number % 3, number / 3);
-    let is_light = |at: usize| (at + begin) / width % 2 == 0;
+    let is_light = |at: usize| ((at + begin) / width).is_multiple_of(2);
     let pixel = |index: usize| {
         let (row, column) = (is_light(index / SIDE), is_light(index % SIDE));
         let light = [row, column, row != column][class];
@@ -42,7 +42,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         test_name: "test".to_owned(),
         remarks: Default::default(),
     });
-    let choices = ["data.kind=\"given\"", "search.epochs=5", "search.channels=8", "search.cells=3", "search.batch=32"];
+    let choices = [
+        "data.kind=\"given\"",
+        "search.epochs=10",
+        "search.alpha_warmup=1",
+        "search.channels=8",
+        "search.cells=3",
+        "search.batch=32",
+    ];
     let recipe = Recipe::resolve("folder", &choices.map(str::to_owned))?;
     let folder = std::env::temp_dir().join(format!("sdas-own-data-{}", std::process::id()));
     let (device, stop) = (sdas::device::choose("cpu")?, AtomicBool::new(false));
