@@ -110,7 +110,8 @@ def logits(shares):
 def run(arguments):
     sdas = str(ROOT / "target/release/sdas")
     asked = [sdas, "predict", arguments.run, *arguments.files, "--top", "1000000", "--json"]
-    predictions = json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout)
+    told = subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout
+    predictions = [json.loads(line) for line in told.splitlines()]
     wrong = []
     ways = [[], ["--fold"], ["--external-data"], ["--with-preprocessing"], ["--half", "--fold"]]
     with tempfile.TemporaryDirectory() as place:

@@ -143,7 +143,7 @@ def module(model):
 def predicted(run_folder, files, more=()):
     """The logits of `sdas predict`, up to a constant."""
     told = run(SDAS, "predict", run_folder, *files, "--top", len(CLASSES), "--json", *more)
-    rows = [dict(prediction["classes"]) for prediction in json.loads(told)]
+    rows = [dict(prediction["classes"]) for prediction in map(json.loads, told.splitlines())]
     return torch.tensor([[row[name] for name in sorted(CLASSES)] for row in rows], dtype=torch.float64).log()
 
 
