@@ -21,19 +21,19 @@
 //! let recipe = Recipe::resolve("shapes", &few.map(str::to_owned).collect::<Vec<_>>())?;
 //!
 //! // `()` listens to nothing; an observer of one's own is told of every step and decision.
-//! let (stop, mut nobody) = (AtomicBool::new(false), ());
-//! let mut context = || Ok::<_, device::DeviceError>(Context::new(device::choose("cpu")?, &mut nobody, &stop));
+//! let (device, stop) = (device::choose("cpu")?, AtomicBool::new(false));
 //!
-//! search::search(recipe.clone(), &folder.join("search"), context()?)?;
+//! search::search(recipe.clone(), &folder.join("search"), Context::new(device.clone(), &mut (), &stop))?;
 //! let found = Architecture::resolve(folder.join("search").to_str().ok_or("a name in UTF-8")?)?;
-//! train::train(recipe, &found, &folder.join("training"), context()?)?;
+//! train::train(recipe, &found, &folder.join("training"), Context::new(device.clone(), &mut (), &stop))?;
 //!
 //! let run = Examinee::run(folder.join("training"));
-//! let measured = evaluate::evaluate(&[Weighed { examinee: run.clone(), share: 1.0 }], None, context()?)?;
+//! let all = [Weighed { examinee: run.clone(), share: 1.0 }];
+//! let measured = evaluate::evaluate(&all, None, Context::new(device.clone(), &mut (), &stop))?;
 //! assert_eq!(measured.count, 20);
 //! let picture = folder.join("red.ppm");
 //! std::fs::write(&picture, [b"P6 32 32 255\n".as_slice(), &[200, 20, 20].repeat(32 * 32)].concat())?;
-//! let answers = Predictor::open(&run, context()?)?.files(&[picture])?;
+//! let answers = Predictor::open(&run, Context::new(device, &mut (), &stop))?.files(&[picture])?;
 //! let (class, probability) = &answers.predictions[0].classes[0];
 //! println!("{class}: {probability:.2}");
 //! # Ok(())
