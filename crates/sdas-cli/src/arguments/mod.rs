@@ -1,16 +1,23 @@
 //! The command line.
 
+mod bench;
+mod data;
+mod output;
+
+pub(crate) use bench::{BenchCommand, PhaseName, StepArguments};
+pub(crate) use data::{DataArguments, DataCommand, FetchArguments};
+pub(crate) use output::{
+    DrawArguments, Drawing, DrawingForm, ExportArguments, ExportFormat, ReportArguments, TensorboardArguments,
+    WatchArguments,
+};
+
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use sdas::architecture::Scale;
-use sdas::bench::Width;
-use sdas::space::Space;
 use sdas::table::{TRUTH, VALIDATION};
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Searches, trains and evaluates networks for pictures and clips.
 #[derive(Debug, Parser)]
@@ -363,61 +370,6 @@ fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "give a number of seconds from 0.01 to 86400".to_owned())
 }
 
-/// What to do with a recipe's data.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Decode everything into the cache, or go on with it
-    #[command(after_help = "Example:\n  sdas data prepare ucf101-small --data arid6")]
-    Prepare(DataArguments),
-    /// Read everything in the cache and compare its checksums
-    #[command(after_help = "Example:\n  sdas data check ucf101-small --data arid6")]
-    Check(DataArguments),
-    /// Download a data set, check it and unpack it; an interrupted download is gone on with
-    #[command(after_help = "Sets:\n  \
-                            cifar10, cifar100  pictures of 32×32 (170 MB)\n  \
-                            imagenette         pictures of ten of ImageNet's classes, short side 160 (100 MB)\n  \
-                            ucf101-lists, hmdb51-lists, kinetics-lists\n                     \
-                            the official lists; it says where the clips are and where to put them\n  \
-                            imagenet, ucf101, hmdb51, kinetics\n                     \
-                            not fetched: it says where they are and where to put them\n\n\
-                            It needs curl, and for hmdb51-lists bsdtar or unrar.\n\n\
-                            Examples:\n  sdas data fetch cifar10\n  sdas data fetch ucf101-lists data/ucf101\n  \
-                            sdas data fetch cifar10 --from https://mirror.example/cifar-10-binary.tar.gz")]
-    Fetch(FetchArguments),
-}
-
-/// `sdas data fetch`.
-#[derive(Debug, Args)]
-pub(crate) struct FetchArguments {
-    /// The set's name
-    pub(crate) set: String,
-    /// The data set's folder, as --data takes it [default: one named after the set, in data]
-    pub(crate) dir: Option<PathBuf>,
-    /// Get it from this address instead: that of the file, or, ending in /, of the folder that it lies in. Sizes and
-    /// checksums must be the published ones all the same
-    #[arg(long, value_name = "URL")]
-    pub(crate) from: Option<String>,
-    /// Print what was fetched as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `sdas data`.
-#[derive(Debug, Args)]
-pub(crate) struct DataArguments {
-    /// A built-in recipe or a recipe file, or a run's folder
-    pub(crate) recipe: String,
-    /// The data set's folder (data.path of the recipe)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Override a value of the recipe, as in data.size=128; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// `sdas lookup`.
 #[derive(Debug, Args)]
 pub(crate) struct LookupArguments {
@@ -432,144 +384,6 @@ pub(crate) struct LookupArguments {
     /// Print what is known of the cell as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `sdas draw`.
-#[derive(Debug, Args)]
-pub(crate) struct DrawArguments {
-    /// The cell: a genotype file, one of several cells in a file as FILE:NAME, a published cell's name, a run's folder, or
-    /// NAS-Bench-201's text (|…~0|+|…~0|…~1|+…); or a network that people made, by its name or by the folder of its run
-    #[arg(value_name = "CELL|NETWORK")]
-    pub(crate) subject: String,
-    /// Write an SVG or a PNG file, by its ending, instead of printing text
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<Drawing>,
-}
-
-/// A drawing's file.
-#[derive(Debug, Clone)]
-pub(crate) struct Drawing {
-    pub(crate) file: PathBuf,
-    pub(crate) form: DrawingForm,
-}
-
-/// What a drawing can be written as.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum DrawingForm {
-    Svg,
-    Png,
-}
-
-impl FromStr for Drawing {
-    type Err = String;
-
-    /// A name without an ending, such as `/dev/stdout`, gets SVG.
-    fn from_str(file: &str) -> Result<Self, String> {
-        let file = PathBuf::from(file);
-        let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        let form = match ending.as_deref() {
-            None | Some("svg") => DrawingForm::Svg,
-            Some("png") => DrawingForm::Png,
-            Some(other) => return Err(format!("a drawing can be a .svg or a .png, not a .{other}")),
-        };
-        Ok(Drawing { file, form })
-    }
-}
-
-/// `sdas export`.
-#[derive(Debug, Args)]
-pub(crate) struct ExportArguments {
-    /// A run's folder, whose trained network is exported; or a network without training, as its training begins: one that
-    /// people made, by name (resnet20), or a cell's (a genotype file, one of several cells in a file as FILE:NAME, a published
-    /// cell's name, or NAS-Bench-201's text, |…~0|+|…~0|…~1|+…)
-    #[arg(value_name = "RUN|GENOTYPE|NETWORK")]
-    pub(crate) network: String,
-    /// What to write
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub(crate) to: ExportFormat,
-    /// The file to write, or for pytorch the folder; what is there is replaced
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-    /// Of onnx: take 8-bit pixels, channels last, and give the probabilities of the classes; the run's mean and deviation are
-    /// inside
-    #[arg(long)]
-    pub(crate) with_preprocessing: bool,
-    /// Of onnx: norms taken into the convolutions before them, which is faster and cannot be trained on
-    #[arg(long)]
-    pub(crate) fold: bool,
-    /// Of onnx: numbers of 16 bits, half the size; input and output have 32 all the same
-    #[arg(long)]
-    pub(crate) half: bool,
-    /// Of onnx: weights in a file beside, FILE.data
-    #[arg(long)]
-    pub(crate) external_data: bool,
-    /// Of a network without training, the seed that its weights follow from [default: 1]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
-    pub(crate) seed: Option<u64>,
-    /// Print what was written as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) sizes: SizeArguments,
-}
-
-/// What a network can be written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// A file for ONNX Runtime and what else reads ONNX: layers and weights
-    Onnx,
-    /// A folder that needs PyTorch alone: module, weights, configuration
-    Pytorch,
-    /// A file of weights and running statistics, by PyTorch's names
-    Safetensors,
-    /// A file of one line: the cell, as DARTS or NAS-Bench-201 writes it
-    Genotype,
-}
-
-/// `sdas report`.
-#[derive(Debug, Args)]
-pub(crate) struct ReportArguments {
-    /// The folder of a run or of a comparison
-    #[arg(value_name = "RUN|COMPARISON")]
-    pub(crate) folder: PathBuf,
-    /// The page
-    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
-    pub(crate) output: PathBuf,
-    /// The data set's folder, where it is not the one of the run
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Where to compute the predictions for the test set
-    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
-    pub(crate) device: DeviceName,
-}
-
-/// `sdas watch`.
-#[derive(Debug, Args)]
-pub(crate) struct WatchArguments {
-    /// The folder of a run or of a comparison
-    #[arg(value_name = "RUN|COMPARISON")]
-    pub(crate) folder: PathBuf,
-    /// Where to listen, as in 127.0.0.1:8000; on an address that is not of this machine alone, whoever reaches it can read the
-    /// page [default: 127.0.0.1:7327, or another port where that is taken]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// The data set's folder, where it is not the one of the run
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Where to compute the predictions for the test set, once the run is finished
-    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
-    pub(crate) device: DeviceName,
-}
-
-/// `sdas tensorboard`.
-#[derive(Debug, Args)]
-pub(crate) struct TensorboardArguments {
-    /// The folders of runs, or of comparisons
-    #[arg(required = true, value_name = "RUN|COMPARISON")]
-    pub(crate) folders: Vec<PathBuf>,
-    /// Where to write, a folder for each run
-    #[arg(short, long, value_name = "DIR", default_value = "tensorboard")]
-    pub(crate) output: PathBuf,
 }
 
 /// `sdas params`.
@@ -636,75 +450,6 @@ fn width_factor(text: &str) -> Result<f64, String> {
 
 /// The most that channels can be multiplied with: more is a mistake.
 const WIDEST: f64 = 100.0;
-
-/// What to time.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// One step: its seconds, and its share of the machine's measured peak
-    #[command(after_help = "Examples:\n  sdas bench step\n  sdas bench step --phase train --batch 32\n  \
-                            sdas bench step --channels 8 --layers 5 --batch 4 --frames 8 --size 64\n  \
-                            sdas bench step --space nb201 --layers 15 --batch 64 --device cuda")]
-    Step(StepArguments),
-}
-
-/// `sdas bench step`.
-#[derive(Debug, Args)]
-pub(crate) struct StepArguments {
-    /// A step of a search with nothing decided, or of the training of DARTS V2's network
-    #[arg(long, value_enum, default_value = "search")]
-    pub(crate) phase: PhaseName,
-    /// The space that is searched: image, video, nb201, or s1 to s4 [default: image; video where there are several frames]
-    #[arg(long)]
-    pub(crate) space: Option<&'static Space>,
-    /// Channels of the first cells
-    #[arg(long, default_value = "16")]
-    pub(crate) channels: NonZeroUsize,
-    /// Number of cells
-    #[arg(long, default_value = "8", value_parser = value_parser!(u64).range(3..))]
-    pub(crate) layers: u64,
-    /// Samples a step, of each half in a search
-    #[arg(long, default_value = "16", value_parser = value_parser!(u64).range(2..))]
-    pub(crate) batch: u64,
-    /// Side of the pictures in pixels
-    #[arg(long, default_value = "32", value_parser = value_parser!(u64).range(8..))]
-    pub(crate) size: u64,
-    /// Frames
-    #[arg(long, default_value = "1")]
-    pub(crate) frames: NonZeroUsize,
-    /// Steps to time, after one that is not timed
-    #[arg(long, default_value = "5")]
-    pub(crate) steps: NonZeroUsize,
-    /// Compute edges out of the tensor library's own operations, the reference
-    #[arg(long)]
-    pub(crate) portable: bool,
-    /// The vectors to compute with on the processor: avx512, avx2, neon or plain [default: the widest that it has]
-    #[arg(long, value_parser = width)]
-    pub(crate) width: Option<Width>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = DeviceName::DEFAULT)]
-    pub(crate) device: DeviceName,
-    /// Print the measurements as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// A width of vectors by its name, if this processor has it.
-fn width(name: &str) -> Result<Width, String> {
-    let available = Width::available();
-    available.iter().copied().find(|width| width.name() == name).ok_or_else(|| {
-        let names: Vec<_> = available.iter().map(|width| width.name()).collect();
-        format!("this processor has {}", names.join(", "))
-    })
-}
-
-/// What a step belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PhaseName {
-    /// α on one batch, then the weights on another
-    Search,
-    /// The weights
-    Train,
-}
 
 /// What comes before the first cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
