@@ -81,6 +81,7 @@ NETWORKS = {
     "c2d_r50": ("c2d_r50", "clips", {"data.size": 64, "train.width": 0.25}),
     "r2plus1d_18": ("r2plus1d_18", "clips", {"train.width": 0.25}),
     "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
+    "s3d": ("s3d", "clips", {"train.width": 0.25}),
 }
 # Times that two ways of rounding may be further apart than single precision is from double.
 SPREAD = 8
@@ -290,7 +291,9 @@ def main():
             if "own" in row:
                 limits["step"] = max(1e-4, SPREAD * row["own"])
                 limits["logits"] = max(1e-4, SPREAD * row["own logits"])
-            worst = max(worst, *(row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row))
+            shares = [row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row]
+            # What is no number is as far off as can be.
+            worst = max(worst, *(share if share == share else float("inf") for share in shares))
             numbers = [f"{row[column]:.1e}" if column in row else "" for column in COLUMNS]
             print(f"| {name} | {' | '.join(numbers)} | {row['seconds']:.2f} | {row['bytes'] / 1024:,.0f} |", flush=True)
     if worst > 1:
