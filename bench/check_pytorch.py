@@ -15,13 +15,14 @@ script    from what torch.jit.script makes of it, and `export` from torch.export
 timm      from what timm.create_model makes
 step      the largest difference of weights and running statistics after a step of SGD with momentum on the whole set, the
           same in both, from the same weights; and `logits`, after it, that of the logits
-own       what torch's own step, and its logits, differ by in double precision from those in single precision: how far a network
-          magnifies rounding
+own       how far a network magnifies rounding: the largest difference that DRAWS steps of torch's in double precision, and the
+          logits after them, have from the one from these very weights where theirs are moved at random by up to a last place
+          of single precision. A ReLU whose input is zero but for rounding suffices
 back      what the step came to is saved by torch, read by `sdas predict --weights`: the logits' largest difference; and
           `sdas eval --weights` must give torch's loss
 
 It ends with 1 if a difference is larger than 1e-5, after a step than 1e-4 or, in a network that magnifies rounding, than SPREAD
-times torch's own.
+times its own.
 """
 import argparse
 import copy
@@ -43,8 +44,9 @@ CLASSES = {"cat": 3, "deer": 4, "frog": 6, "horse": 7}
 PICTURES, CLIPS = (8, 4), (4, 2)
 FRAMES = 8
 RATE, DECAY = 0.01, 3e-4
-# A few steps that leave logits small, so that probabilities tell them.
-SHORT = {"train.epochs": 6, "train.weights.rate": 0.005, "train.label_smoothing": 0.1}
+# Steps enough for running statistics to be those of the data, also behind many norms; logits stay so small that
+# probabilities tell them.
+SHORT = {"train.epochs": 40, "train.weights.rate": 0.005, "train.label_smoothing": 0.1}
 STEP = {"train.epochs": 1, "train.weights.rate": RATE, "train.weights.weight_decay": DECAY}
 CELLS = {"train.channels": 8, "train.cells": 5}
 WIDE = {"data.size": 64, "train.width": 0.25}
@@ -83,8 +85,10 @@ NETWORKS = {
     "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
     "s3d": ("s3d", "clips", {"train.width": 0.25}),
 }
-# Times that two ways of rounding may be further apart than single precision is from double.
-SPREAD = 8
+# Every layer rounds, not the weights alone: so many times further apart may two ways of rounding be.
+SPREAD = 4
+DRAWS = 16
+LAST_PLACE = 2**-23
 COLUMNS = ["predict", "script", "export", "timm", "step", "logits", "own", "own logits", "back"]
 
 
@@ -234,6 +238,16 @@ def with_timm(folder, inputs):
         sys.path.pop(0)
 
 
+def move(network, seed):
+    """Moves every number by up to a last place of single precision."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for values in (*network.parameters(), *network.buffers()):
+            if values.is_floating_point():
+                values *= 1 + LAST_PLACE * (2 * torch.rand(values.shape, generator=generator) - 1)
+    return network
+
+
 def step(model, what, trained, folder, data, values, test):
     """A step in both, from the trained weights, on the whole training set."""
     stepped, row = folder / "stepped", {}
@@ -241,24 +255,29 @@ def step(model, what, trained, folder, data, values, test):
     run(SDAS, "export", stepped, "--to", "pytorch", "-o", folder / "stepped-torch")
     ours = module(model).read_safetensors(folder / "stepped-torch" / "model.safetensors")
     pixels, labels = load(data.train, data.size)
-    double = copy.deepcopy(model).double()
-    for network in (model, double):
+    inputs, truth = test
+
+    def stepped_in(network):
         network.train()
         optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=0.9, weight_decay=DECAY)
         prepared = module(model).prepare(pixels).to(next(network.parameters()).dtype)
         F.cross_entropy(network(prepared), labels).backward()
         optimizer.step()
         network.eval()
-    theirs, exact = model.state_dict(), double.state_dict()
+        with torch.no_grad():
+            return network.state_dict(), network(inputs.to(prepared.dtype))
+
+    before = copy.deepcopy(model).double()
+    exact, exact_logits = stepped_in(copy.deepcopy(before))
+    moved = [stepped_in(move(copy.deepcopy(before), draw)) for draw in range(DRAWS)]
+    theirs, logits = stepped_in(model)
     assert set(ours) == {name for name in theirs if not name.endswith("num_batches_tracked")}
     row["step"] = max(difference(ours[name], theirs[name]) for name in ours)
-    row["own"] = max(difference(exact[name], theirs[name]) for name in ours)
-    inputs, labels = test
+    row["own"] = max(difference(state[name], exact[name]) for state, _ in moved for name in ours)
+    row["own logits"] = max(difference(others, exact_logits) for _, others in moved)
     with torch.no_grad():
-        logits = model(inputs)
-        shares = logits.softmax(1).gather(1, labels[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
+        shares = logits.softmax(1).gather(1, truth[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
         loss = -shares.double().log().mean().item()
-        row["own logits"] = difference(double(inputs.double()), logits)
         row["logits"] = difference(torch.hub.load(str(folder / "stepped-torch"), "sdas", source="local")(inputs), logits)
     torch.save(theirs, folder / "more.pth")
     weights = ["--weights", folder / "more.pth"]

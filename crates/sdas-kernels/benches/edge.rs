@@ -7,7 +7,7 @@
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, portably};
+use sdas_kernels::{Edge, Epsilon, Expression, Extent, Mode, Norm, Padding, Pool, Stage, portably};
 use std::fmt;
 
 const IMAGES: usize = 16;
@@ -68,7 +68,7 @@ impl Case {
 
 fn cases() -> Vec<Case> {
     let case = |name, [inputs, outputs]: [usize; 2], stride, operations, images, size| {
-        let edge = Edge { inputs, outputs, stride, operations, norm: Norm::Plain };
+        let edge = Edge { inputs, outputs, stride, operations, norm: Norm::Plain, epsilon: Epsilon::USUAL };
         Case { name, edge, images, size }
     };
     let square = |side| [1, side, side];

@@ -37,6 +37,25 @@ pub enum Norm {
     Absent,
 }
 
+/// What a batch norm adds to a variance before its root is taken: a positive number that is compared by its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epsilon(u64);
+
+impl Epsilon {
+    /// 1e-5, as PyTorch has it where nothing is said.
+    pub const USUAL: Epsilon = Epsilon::new(1e-5);
+
+    /// The given number.
+    pub const fn new(value: f64) -> Self {
+        Epsilon(value.to_bits())
+    }
+
+    /// The number.
+    pub const fn value(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
 /// The statistics that batch norms normalise by.
 #[derive(Debug, Clone)]
 pub enum Mode {
@@ -70,6 +89,8 @@ pub struct Edge {
     pub operations: Vec<Expression>,
     /// Its batch norms.
     pub norm: Norm,
+    /// What they add to variances.
+    pub epsilon: Epsilon,
 }
 
 impl Edge {

@@ -25,7 +25,7 @@ mod width;
 
 pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory, recordings_share_memory};
 pub use cell::{CellOutput, Link, cell};
-pub use edge::{Edge, Mode, Norm, Output, portably};
+pub use edge::{Edge, Epsilon, Mode, Norm, Output, portably};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::{Descending, Descent, GradientNorm, approach, norm, release_memory};
 pub use linear::linear;
@@ -34,6 +34,3 @@ pub use recorded::{Recorded, Values};
 pub use usage::{device_memory, launches};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;
-
-/// Added to a variance before its root is taken (PyTorch's default).
-const EPSILON: f64 = 1e-5;

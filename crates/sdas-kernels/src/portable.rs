@@ -3,7 +3,7 @@
 
 use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::weights::{strided, volume};
-use crate::{EPSILON, Edge, Mode, Norm, Output};
+use crate::{Edge, Mode, Norm, Output};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, conv3d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
@@ -137,6 +137,7 @@ impl Body<'_> {
             Norm::Affine => (self.take(channels), self.take(channels)),
             _ => (Tensor::ones([channels], options), Tensor::zeros([channels], options)),
         };
+        let epsilon = self.edge.epsilon.value();
         let y = y.reshape([count, channels]);
         let y = match &self.mode {
             Mode::Running(statistics) => {
@@ -144,10 +145,10 @@ impl Body<'_> {
                 let all = statistics.clone().expect("an edge with norms needs running statistics");
                 let mean = all.clone().slice([at..at + channels]);
                 let variance = all.slice([at + channels..at + 2 * channels]);
-                batch_norm(y, scale, shift, mean, variance, EPSILON)
+                batch_norm(y, scale, shift, mean, variance, epsilon)
             }
             Mode::Batch => {
-                let normed = batch_norm_train(y, scale, shift, EPSILON);
+                let normed = batch_norm_train(y, scale, shift, epsilon);
                 // Running variances are unbiased, the batch's own is not (as in PyTorch).
                 let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
                 self.batch_statistics.push(normed.mean.inner());

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Link, Mode, Norm, Pool, Stage, Width, cell, portably};
+use sdas_kernels::{Edge, Epsilon, Expression, Extent, Link, Mode, Norm, Pool, Stage, Width, cell, portably};
 
 const OPERATIONS: &[Expression] = &[
     Expression::Zero,
@@ -97,8 +97,14 @@ impl Case {
             // The first link of a node stays, so that it has one.
             let fate = if from == 0 && self.fates[row] == Fate::Pruned { Fate::Mixed } else { self.fates[row] };
             let stride = if self.reduction && from < 2 { [1, 2, 2] } else { [1, 1, 1] };
-            let edge =
-                Edge { inputs: channels, outputs: channels, stride, operations: OPERATIONS.to_vec(), norm: self.norm };
+            let edge = Edge {
+                inputs: channels,
+                outputs: channels,
+                stride,
+                operations: OPERATIONS.to_vec(),
+                norm: self.norm,
+                epsilon: Epsilon::USUAL,
+            };
             match fate {
                 Fate::Pruned => {}
                 Fate::Mixed => edges.push((edge, node, from, Some(row))),
@@ -225,7 +231,14 @@ fn numbers_do_not_depend_on_the_width() {
 
 #[test]
 fn other_states_may_be_the_output() {
-    let edge = Edge { inputs: 3, outputs: 3, stride: [1, 1, 1], operations: vec![Expression::Skip], norm: Norm::Plain };
+    let edge = Edge {
+        inputs: 3,
+        outputs: 3,
+        stride: [1, 1, 1],
+        operations: vec![Expression::Skip],
+        norm: Norm::Plain,
+        epsilon: Epsilon::USUAL,
+    };
     let input = |value: f32| Tensor::<5>::full([2, 1, 4, 4, 3], value, &Device::flex());
     let link = |node: usize, from: usize| Link {
         edge: &edge,
@@ -253,6 +266,7 @@ fn noise_is_added_by_its_share_of_the_mix() {
         stride: [1, 1, 1],
         operations: operations.to_vec(),
         norm: Norm::Plain,
+        epsilon: Epsilon::USUAL,
     };
     let (mixed, alone) = (edge(&[Expression::Noise, Expression::Skip]), edge(&[Expression::Noise]));
     let full = |value: f32| Tensor::<5>::full([2, 1, 4, 4, 3], value, &Device::flex());
@@ -283,8 +297,14 @@ fn noise_is_added_by_its_share_of_the_mix() {
 fn channels_pass_edges_by_and_are_mingled() {
     const SHARE: usize = 4;
     let (own, channels, [height, width]) = (2, 8, [5, 3]);
-    let edge =
-        |stride, operation| Edge { inputs: own, outputs: own, stride, operations: vec![operation], norm: Norm::Plain };
+    let edge = |stride, operation| Edge {
+        inputs: own,
+        outputs: own,
+        stride,
+        operations: vec![operation],
+        norm: Norm::Plain,
+        epsilon: Epsilon::USUAL,
+    };
     let (unit, halved) = (edge([1, 1, 1], Expression::Skip), edge([1, 2, 2], Expression::Zero));
     let link = |edge, mixed| Link {
         edge,

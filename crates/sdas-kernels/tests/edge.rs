@@ -1,7 +1,7 @@
 //! Edges by hand: layouts, statistics, running mode, decisions.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use sdas_kernels::{Edge, Expression, Mode, Norm, Padding, Pool, Stage, WeightKind, portably};
+use sdas_kernels::{Edge, Epsilon, Expression, Mode, Norm, Padding, Pool, Stage, WeightKind, portably};
 
 const SPACE: [usize; 3] = [1, 3, 3];
 const SEPARABLE: Expression = Expression::Chain(&[Stage::strided(SPACE), Stage::unstrided(SPACE)]);
@@ -9,7 +9,7 @@ const DILATED: Expression = Expression::Chain(&[Stage::dilated(SPACE, [1, 2, 2])
 const AVERAGE: Expression = Expression::Pool { pool: Pool::Average, kernel: SPACE };
 
 fn edge(operations: Vec<Expression>, norm: Norm) -> Edge {
-    Edge { inputs: 4, outputs: 4, stride: [1, 1, 1], operations, norm }
+    Edge { inputs: 4, outputs: 4, stride: [1, 1, 1], operations, norm, epsilon: Epsilon::USUAL }
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
@@ -80,8 +80,14 @@ fn the_benchmarks_operations_lie_as_pytorch_names_them() {
     assert_eq!(edge.weight_count(), 10 * 16);
     assert_eq!(edge.multiply_adds([1, 5, 7]), 10 * 16 * 35);
     assert_eq!(edge.kept([1, 5, 7]), 2 * 4 * 35);
-    let shrink =
-        Edge { inputs: 4, outputs: 6, stride: [1, 2, 2], operations: vec![Expression::Shrink], norm: Norm::Affine };
+    let shrink = Edge {
+        inputs: 4,
+        outputs: 6,
+        stride: [1, 2, 2],
+        operations: vec![Expression::Shrink],
+        norm: Norm::Affine,
+        epsilon: Epsilon::USUAL,
+    };
     let weights = shrink.weights();
     assert_eq!((weights.len(), weights[0].name.as_str()), (1, "1.weight"));
     assert_eq!(weights[0].kind, WeightKind::Pointwise { inputs: 4, outputs: 6 });
@@ -90,8 +96,14 @@ fn the_benchmarks_operations_lie_as_pytorch_names_them() {
 
 #[test]
 fn means_of_what_is_there_shrink_an_activation() {
-    let edge =
-        Edge { inputs: 1, outputs: 2, stride: [1, 2, 2], operations: vec![Expression::Shrink], norm: Norm::Plain };
+    let edge = Edge {
+        inputs: 1,
+        outputs: 2,
+        stride: [1, 2, 2],
+        operations: vec![Expression::Shrink],
+        norm: Norm::Plain,
+        epsilon: Epsilon::USUAL,
+    };
     let rows = vec![1.0, 3.0, -4.0, 5.0, 7.0, 6.0, 2.0, 4.0, 9.0];
     for portable in [false, true] {
         let input = tensor(rows.clone(), [1, 1, 3, 3, 1]);
@@ -140,26 +152,38 @@ fn pytorchs_order_and_ours_are_each_others_reverse() {
 #[test]
 fn statistics_are_the_batchs_means_and_unbiased_variances() {
     // A 1×1 convolution with weight 2 of one channel: 2, 4, 6, 0 (from -1).
-    let edge =
-        Edge { inputs: 1, outputs: 1, stride: [1, 1, 1], operations: vec![Expression::Project], norm: Norm::Plain };
+    let edge = Edge {
+        inputs: 1,
+        outputs: 1,
+        stride: [1, 1, 1],
+        operations: vec![Expression::Project],
+        norm: Norm::Plain,
+        epsilon: Epsilon::new(0.5),
+    };
     let input = tensor(vec![1.0, 2.0, 3.0, -1.0], [2, 1, 1, 2, 1]);
     let output = edge.forward(input, Some(tensor(vec![2.0], [1])), None, Mode::Batch);
     assert_close(&values(output.statistics.unwrap()), &[3.0, 20.0 / 3.0]);
-    let root = (5.0f32 + 1e-5).sqrt();
+    let root = (5.0f32 + 0.5).sqrt();
     assert_close(&values(output.activation), &[-1.0 / root, 1.0 / root, 3.0 / root, -3.0 / root]);
 }
 
 #[test]
 fn running_mode_normalises_by_the_given_statistics() {
-    let edge =
-        Edge { inputs: 1, outputs: 1, stride: [1, 1, 1], operations: vec![Expression::Project], norm: Norm::Affine };
+    let edge = Edge {
+        inputs: 1,
+        outputs: 1,
+        stride: [1, 1, 1],
+        operations: vec![Expression::Project],
+        norm: Norm::Affine,
+        epsilon: Epsilon::new(0.5),
+    };
     let input = tensor(vec![1.0, 2.0, 3.0, -1.0], [2, 1, 1, 2, 1]);
     // Weight 2, scale 3, shift 0.5; mean 1, variance 4.
     let weights = tensor(vec![2.0, 3.0, 0.5], [3]);
     let mode = Mode::Running(Some(tensor(vec![1.0, 4.0], [2])));
     let output = edge.forward(input, Some(weights), None, mode);
     assert!(output.statistics.is_none());
-    let normed = |v: f32| (v - 1.0) / (4.0f32 + 1e-5).sqrt() * 3.0 + 0.5;
+    let normed = |v: f32| (v - 1.0) / (4.0f32 + 0.5).sqrt() * 3.0 + 0.5;
     assert_close(&values(output.activation), &[2.0, 4.0, 6.0, 0.0].map(normed));
 }
 
@@ -171,6 +195,7 @@ fn averages_count_real_elements_only_and_the_mix_weighs_operations() {
         stride: [1, 1, 1],
         operations: vec![AVERAGE, Expression::Skip],
         norm: Norm::Absent,
+        epsilon: Epsilon::USUAL,
     };
     let input = tensor(vec![1.0, 2.0, 3.0, 6.0], [1, 1, 2, 2, 1]);
     let output = edge.forward(input, None, Some(tensor(vec![2.0, 10.0], [2])), Mode::Batch);
@@ -180,7 +205,14 @@ fn averages_count_real_elements_only_and_the_mix_weighs_operations() {
 #[test]
 fn windows_without_padding_shrink_the_output() {
     let convolve = Expression::Convolve { kernel: SPACE, padding: Padding::Valid, activated: false };
-    let edge = Edge { inputs: 1, outputs: 2, stride: [1, 2, 2], operations: vec![convolve], norm: Norm::Absent };
+    let edge = Edge {
+        inputs: 1,
+        outputs: 2,
+        stride: [1, 2, 2],
+        operations: vec![convolve],
+        norm: Norm::Absent,
+        epsilon: Epsilon::USUAL,
+    };
     assert_eq!(edge.output_extent([1, 6, 7]), [1, 2, 3]);
     let output =
         edge.forward(tensor(vec![1.0; 42], [1, 1, 6, 7, 1]), Some(tensor(vec![1.0; 18], [18])), None, Mode::Batch);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Mode, Norm, Padding, Pool, Stage, Width, portably};
+use sdas_kernels::{Edge, Epsilon, Expression, Extent, Mode, Norm, Padding, Pool, Stage, Width, portably};
 
 const SPACE: Extent = [1, 3, 3];
 const LARGE: Extent = [1, 5, 5];
@@ -86,7 +86,14 @@ fn cases() -> impl Strategy<Value = Case> {
     let flags = any::<[bool; 2]>();
     (operations, stride, norm, extent, 1..5usize, flags, any::<[bool; 3]>(), any::<u64>()).prop_map(
         |((operations, inputs, outputs), stride, norm, extent, images, flags, tracked, seed)| Case {
-            edge: Edge { inputs, outputs, stride, operations, norm },
+            edge: Edge {
+                inputs,
+                outputs,
+                stride,
+                operations,
+                norm,
+                epsilon: [Epsilon::USUAL, Epsilon::new(1e-2)][seed as usize % 2],
+            },
             images,
             extent,
             running: flags[0],
@@ -164,7 +171,14 @@ proptest! {
 fn whole(channels: usize, stride: Extent) -> Case {
     let operations = [0, 1, 3, 5, 6, 7, 9, 10, 12, 13, 14].map(|at| OPERATIONS[at].clone()).to_vec();
     Case {
-        edge: Edge { inputs: channels, outputs: channels, stride, operations, norm: Norm::Plain },
+        edge: Edge {
+            inputs: channels,
+            outputs: channels,
+            stride,
+            operations,
+            norm: Norm::Plain,
+            epsilon: Epsilon::USUAL,
+        },
         images: 5,
         extent: [2, 17, 19],
         running: false,

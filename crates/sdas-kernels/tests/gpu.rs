@@ -10,7 +10,8 @@ use outcome::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sdas_kernels::{
-    Descending, Descent, Edge, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, norm, portably,
+    Descending, Descent, Edge, Epsilon, Expression, Extent, Link, Mode, Norm, Padding, Pool, Stage, cell, norm,
+    portably,
 };
 use topologies::{Case, HALVED, Plan, UNIT, benchmark, convolve, residual};
 
@@ -145,7 +146,14 @@ impl EdgeCase {
 
 fn edge_case(operations: &[Expression], [inputs, outputs]: [usize; 2], stride: Extent, extent: Extent) -> EdgeCase {
     EdgeCase {
-        edge: Edge { inputs, outputs, stride, operations: operations.to_vec(), norm: Norm::Plain },
+        edge: Edge {
+            inputs,
+            outputs,
+            stride,
+            operations: operations.to_vec(),
+            norm: Norm::Plain,
+            epsilon: Epsilon::new(1e-3),
+        },
         images: 3,
         extent,
         running: false,
@@ -235,8 +243,14 @@ impl CellCase {
         let mut edges = Vec::new();
         for (row, (node, from)) in places.enumerate() {
             let stride = if self.reduction && from < 2 { [1, 2, 2] } else { [1, 1, 1] };
-            let edge =
-                Edge { inputs: channels, outputs: channels, stride, operations: PICTURES.to_vec(), norm: self.norm };
+            let edge = Edge {
+                inputs: channels,
+                outputs: channels,
+                stride,
+                operations: PICTURES.to_vec(),
+                norm: self.norm,
+                epsilon: Epsilon::USUAL,
+            };
             match self.fates[row] {
                 Fate::Pruned => {}
                 Fate::Mixed => edges.push((edge, node, from, Some(row))),

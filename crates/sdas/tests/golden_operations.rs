@@ -8,7 +8,7 @@ mod precision;
 use golden::Case;
 use precision::{Numbers, Outcome, TOLERANCE, hold};
 use sdas::space::{IMAGE, Space, VIDEO};
-use sdas_kernels::{Edge, Extent, Mode, Norm};
+use sdas_kernels::{Edge, Epsilon, Extent, Mode, Norm};
 
 #[test]
 fn image_operations_are_pytorchs() {
@@ -40,7 +40,7 @@ fn edge(case: &Case, space: &'static Space) -> Edge {
     }
     let stride: Extent = stride.try_into().unwrap();
     let operations = vec![operation.expression.clone()];
-    Edge { inputs: channels, outputs: channels, stride, operations, norm: Norm::Plain }
+    Edge { inputs: channels, outputs: channels, stride, operations, norm: Norm::Plain, epsilon: Epsilon::USUAL }
 }
 
 fn run(case: &Case, edge: &Edge, numbers: &Numbers) -> Outcome {

@@ -1,7 +1,6 @@
 //! Batch norms as numbers per channel: what a unit's result is multiplied by and shifted by, there and back.
 
 use super::plan::{Plan, Unit};
-use crate::EPSILON;
 use crate::lanes::{LANES, Lanes};
 
 /// A unit's norm (Ioffe, Szegedy, 2015): `v = scale × u + shift`.
@@ -32,7 +31,8 @@ impl Normal {
     /// The norm by the given means and variances (biased), in the double precision that they were summed in.
     pub(crate) fn new(plan: &Plan, unit: &Unit, weights: &[f32], mean: Vec<f64>, variance: &[f64]) -> Self {
         let channels = plan.outputs;
-        let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + EPSILON).sqrt()).collect();
+        let epsilon = plan.epsilon.value();
+        let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
         let mut lines = vec![[Lanes::ZERO; 2]; plan.blocks()];
         for channel in 0..channels {
             let (gamma, beta) = unit.affine(weights, channel, channels);

@@ -5,7 +5,7 @@ use crate::expression::{Expression, Extent, Padding, Pool, Stage};
 use crate::lanes::{HALF, LANES, Lanes, blocks};
 use crate::portable::shares;
 use crate::weights::{strided, volume};
-use crate::{Edge, Norm};
+use crate::{Edge, Epsilon, Norm};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) output: Extent,
     pub(crate) normed: bool,
     pub(crate) affine: bool,
+    /// What norms add to variances.
+    pub(crate) epsilon: Epsilon,
     /// In the order of the weights' layout.
     pub(crate) units: Vec<Unit>,
     /// What is summed, by operation.
@@ -210,6 +212,7 @@ impl Plan {
             output: edge.output_extent(input),
             normed: edge.norm != Norm::Absent,
             affine: edge.norm == Norm::Affine,
+            epsilon: edge.epsilon,
             units: Vec::new(),
             terms: Vec::new(),
             operations: edge.operations.len(),

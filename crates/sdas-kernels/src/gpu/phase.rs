@@ -496,6 +496,7 @@ impl Builder<'_> {
                         (norm::RANGE, int(placed.range)),
                         (norm::AFFINE, at(unit.scale, link.weights)),
                         (norm::STATISTICS, at(unit.statistics, link.statistics)),
+                        (norm::EPSILON, (link.plan.epsilon.value() as f32).to_bits().cast_signed()),
                     ];
                     self.phase.table.add(&fields);
                 }

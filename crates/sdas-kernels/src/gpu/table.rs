@@ -89,6 +89,8 @@ pub(super) mod norm {
     /// Learnt scale and shift.
     pub const AFFINE: usize = 5;
     pub const STATISTICS: usize = 6;
+    /// What is added to variances, as the bits of a float.
+    pub const EPSILON: usize = 7;
 }
 
 /// Places in the row of a node: its terms, and where it lies in the output.

@@ -4,7 +4,7 @@ use crate::outcome::Outcome;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sdas_kernels::{Edge, Expression, Extent, Link, Mode, Norm, Padding, cell, portably};
+use sdas_kernels::{Edge, Epsilon, Expression, Extent, Link, Mode, Norm, Padding, cell, portably};
 
 pub const UNIT: Extent = [1, 1, 1];
 pub const HALVED: Extent = [1, 2, 2];
@@ -130,6 +130,7 @@ impl Case {
                 stride: *stride,
                 operations: operations.clone(),
                 norm: self.norm,
+                epsilon: Epsilon::USUAL,
             })
             .collect();
         let mut links = Vec::new();

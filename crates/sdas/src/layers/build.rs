@@ -1,9 +1,7 @@
 //! Putting a graph together, layer by layer.
 
 use super::{Activation, Filter, Graph, Layer, Node, Place, Pooling, Value, Window};
-
-/// What batch norms add to a variance, where nothing else is said (PyTorch's default).
-const EPSILON: f64 = 1e-5;
+use sdas_kernels::Epsilon;
 
 /// Adds layers to a graph, keeps track of channels, and hands out slots.
 ///
@@ -116,7 +114,7 @@ impl Builder {
 
     /// Batch norm.
     pub fn norm(&mut self, name: impl Into<String>, x: Value) -> Value {
-        self.norm_with(name, x, EPSILON)
+        self.norm_with(name, x, Epsilon::USUAL.value())
     }
 
     /// Batch norm that adds `epsilon` to the variances.

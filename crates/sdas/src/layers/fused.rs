@@ -1,10 +1,7 @@
 //! Which layers the kernels compute in one piece.
 
 use super::{Filter, Graph, Layer, Node, Value, Window};
-use sdas_kernels::{Edge, Expression, Norm, Padding};
-
-/// What the kernels' norms add to a variance.
-pub(super) const EPSILON: f64 = 1e-5;
+use sdas_kernels::{Edge, Epsilon, Expression, Norm, Padding};
 
 /// A dense convolution as an edge, alone or with the norm that follows it.
 pub(super) struct Unit {
@@ -28,8 +25,11 @@ impl Graph {
                 _ => None,
             };
             if let Some(norm) = norm {
-                let Layer::Norm { affine, .. } = self.nodes[norm.index()].layer else { unreachable!("it is a norm") };
+                let Layer::Norm { affine, epsilon, .. } = self.nodes[norm.index()].layer else {
+                    unreachable!("it is a norm")
+                };
                 edge.norm = if affine { Norm::Affine } else { Norm::Plain };
+                edge.epsilon = Epsilon::new(epsilon);
             }
             Some(Unit { edge, norm })
         };
@@ -38,12 +38,10 @@ impl Graph {
 
     /// Whether `norm` is one whose numbers lie right after those of `convolution`, as in an edge.
     fn follows(&self, convolution: &Node, norm: &Node) -> bool {
-        let Layer::Norm { epsilon, affine, .. } = norm.layer else { return false };
+        let Layer::Norm { affine, .. } = norm.layer else { return false };
         let Layer::Convolution { filter: Filter { bias: false, .. }, .. } = convolution.layer else { return false };
         let (before, after) = (convolution.place, norm.place);
-        epsilon == EPSILON
-            && before.slot == after.slot
-            && (!affine || before.weights + convolution.layer.weight_count() == after.weights)
+        before.slot == after.slot && (!affine || before.weights + convolution.layer.weight_count() == after.weights)
     }
 }
 
@@ -59,5 +57,12 @@ fn edge(layer: &Layer) -> Option<Edge> {
         _ => return None,
     };
     let convolve = Expression::Convolve { kernel: window.kernel, padding, activated: false };
-    Some(Edge { inputs, outputs, stride: window.stride, operations: vec![convolve], norm: Norm::Absent })
+    Some(Edge {
+        inputs,
+        outputs,
+        stride: window.stride,
+        operations: vec![convolve],
+        norm: Norm::Absent,
+        epsilon: Epsilon::USUAL,
+    })
 }

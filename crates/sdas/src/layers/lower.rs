@@ -6,9 +6,6 @@ use crate::network::{Block, Cell, Linear, Network};
 use sdas_kernels::{Edge, Expression, Extent, Norm, Padding, Pool, Stage, WeightKind};
 use std::collections::VecDeque;
 
-/// What norms of cells add to a variance.
-const EPSILON: f64 = 1e-5;
-
 /// Why a network does not lower.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LowerError {
@@ -237,7 +234,8 @@ impl Part<'_> {
         let weights = weights.find(|weight| weight.name == scale).map_or(0, |scale| scale.range.start);
         let name = module(self.block, &scale);
         let place = Place { slot: self.block.slot, weights, statistics: range.start };
-        let layer = Layer::Norm { channels: self.builder.channels(x), epsilon: EPSILON, affine };
+        let layer =
+            Layer::Norm { channels: self.builder.channels(x), epsilon: self.block.edge.epsilon.value(), affine };
         self.builder.layer_in(name, layer, &[x], place)
     }
 }

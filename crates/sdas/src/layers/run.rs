@@ -1,14 +1,14 @@
 //! Evaluation and training.
 
 use super::body;
-use super::fused::{self, Unit};
+use super::fused::Unit;
 use super::{Graph, Layer, Node, Place};
 use crate::network::{Dropout, Forward, Pass};
 use crate::parameters::Parameters;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use sdas_data::random::{Stream, stream};
-use sdas_kernels::{Edge, Expression, Mode, Norm, WeightKind};
+use sdas_kernels::{Edge, Epsilon, Expression, Mode, Norm, WeightKind};
 
 impl Graph {
     /// Runs the network on pictures or clips `[N, T, H, W, C]`. Layers have dropout rates of their own: of the pass, they take
@@ -176,21 +176,22 @@ impl Run<'_> {
                 let weight = learnt.next().expect("a convolution has weights");
                 body::add_bias(body::convolve(read(), filter, weight), learnt.next())
             }
-            Layer::Norm { channels, epsilon, affine } if *epsilon == fused::EPSILON => {
+            Layer::Norm { channels, epsilon, affine } => {
                 let norm = if *affine { Norm::Affine } else { Norm::Plain };
                 let operations = vec![Expression::Normalise];
-                let edge = Edge { inputs: *channels, outputs: *channels, stride: [1; 3], operations, norm };
+                let edge = Edge {
+                    inputs: *channels,
+                    outputs: *channels,
+                    stride: [1; 3],
+                    operations,
+                    norm,
+                    epsilon: Epsilon::new(*epsilon),
+                };
                 let weights = affine.then(|| self.weights(node.place, node.layer.weight_count()));
                 let mode = self.running(node).map_or(Mode::Batch, |running| Mode::Running(Some(running)));
                 let normed = edge.forward(read(), weights, None, mode);
                 self.report(node, normed.statistics);
                 normed.activation
-            }
-            Layer::Norm { epsilon, .. } => {
-                let affine = learnt.next().zip(learnt.next()).map(|(scale, shift)| [scale, shift]);
-                let normed = body::normalise(read(), affine, self.running(node), *epsilon);
-                self.report(node, normed.statistics);
-                normed.output
             }
             Layer::Activation(activation) => body::activate(*activation, read()),
             Layer::Pool { pool, window } => body::pool(read(), *pool, window),

@@ -4,7 +4,7 @@ use super::{Auxiliary, Block, Cell, CellEdge, Linear, Network};
 use crate::genotype::{Genes, Genotype};
 use crate::space::{Between, Candidates, CellKind, Closing, Operation, Preprocessing, Space, Stem, stage_starts};
 use crate::supernet::SupernetShape;
-use sdas_kernels::{Edge, Expression, Extent, Norm, Padding};
+use sdas_kernels::{Edge, Epsilon, Expression, Extent, Norm, Padding};
 
 /// The sizes of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Builder {
         self.block(
             name.to_owned(),
             first_layer,
-            Edge { inputs, outputs, stride, operations: vec![convolve], norm: Norm::Affine },
+            Edge { inputs, outputs, stride, operations: vec![convolve], norm: Norm::Affine, epsilon: Epsilon::USUAL },
         )
     }
 
@@ -159,7 +159,7 @@ impl Builder {
         let convolve = Expression::Convolve { kernel: [1, 3, 3], padding: Padding::Same, activated: true };
         let stride = self.space.stride;
         let mut edge = |name: &str, [from, node, inputs]: [usize; 3], stride, operation: Expression| {
-            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm };
+            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm, epsilon: Epsilon::USUAL };
             CellEdge { from, node, mixed: None, block: self.block(format!("{prefix}.{name}"), 0, edge) }
         };
         let edges = vec![
@@ -180,7 +180,7 @@ impl Builder {
         let read = read.into_iter().skip(2 - self.space.inputs).enumerate();
         let mut block = |index: usize, inputs: usize, stride: Extent| {
             let operation = if stride == UNIT { Expression::Project } else { Expression::Skip };
-            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm };
+            let edge = Edge { inputs, outputs, stride, operations: vec![operation], norm, epsilon: Epsilon::USUAL };
             self.block(format!("{prefix}.pre{index}"), 0, edge)
         };
         read.map(|(index, (inputs, stride))| block(index, inputs, stride)).collect()
@@ -193,7 +193,7 @@ impl Builder {
             _ => UNIT,
         };
         let channels = self.channels / share;
-        Edge { inputs: channels, outputs: channels, stride, operations, norm: self.norm }
+        Edge { inputs: channels, outputs: channels, stride, operations, norm: self.norm, epsilon: Epsilon::USUAL }
     }
 
     fn search_cell(&mut self, kind: CellKind, candidates: &[Vec<&'static Operation>], share: usize) {
@@ -243,6 +243,7 @@ impl Builder {
             stride: UNIT,
             operations: vec![Expression::Convolve { kernel: [1, side, side], padding: Padding::Valid, activated }],
             norm,
+            epsilon: Epsilon::USUAL,
         };
         let name = || "aux.features".to_owned();
         let first = self.block(name(), 2, convolve([inputs, 128], 1, false, Norm::Affine));
@@ -259,7 +260,14 @@ impl Builder {
     fn finish(mut self, classes: usize, auxiliary: Option<Auxiliary>) -> Network {
         let closing = (self.space.closing == Closing::Normalised).then(|| {
             let (channels, operations) = (self.last, vec![Expression::Normalise]);
-            let edge = Edge { inputs: channels, outputs: channels, stride: UNIT, operations, norm: Norm::Affine };
+            let edge = Edge {
+                inputs: channels,
+                outputs: channels,
+                stride: UNIT,
+                operations,
+                norm: Norm::Affine,
+                epsilon: Epsilon::USUAL,
+            };
             self.block("lastact".to_owned(), 0, edge)
         });
         let classifier = self.linear("classifier", self.last, classes);

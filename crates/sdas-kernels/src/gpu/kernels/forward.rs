@@ -3,7 +3,6 @@
 use super::super::table::{UNITS, kind, node, norm, piece, term};
 use super::place::*;
 use super::rows::*;
-use crate::EPSILON;
 use cubecl::prelude::*;
 
 /// Pixels of a strand's part of a tile.
@@ -460,7 +459,8 @@ pub fn normalise<N: Size>(
                 mean = running[place];
                 variance = running[place + channels];
             }
-            inverse = Vector::new(1.0) / (variance + Vector::new(comptime!(EPSILON as f32))).sqrt();
+            let epsilon = f32::reinterpret(signed(table, row, norm::EPSILON));
+            inverse = Vector::new(1.0) / (variance + Vector::new(epsilon)).sqrt();
             scale = inverse;
             let affine = signed(table, row, norm::AFFINE);
             if affine >= 0 {

@@ -8,7 +8,6 @@ pub(super) use pool::{adaptive_average, pool};
 
 use super::{Activation, Affinity};
 use burn::tensor::activation::{hard_sigmoid, hard_swish, relu, sigmoid, softmax, tanh};
-use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Slice, Tensor};
 use sdas_kernels::Extent;
@@ -31,41 +30,6 @@ pub(super) fn activate(activation: Activation, x: Tensor<5>) -> Tensor<5> {
         Activation::UnitLength => {
             let length = (x.clone().square().sum_dim(4) + LEAST).sqrt();
             x / length
-        }
-    }
-}
-
-/// What batch norm gives, and in training the batch's means and unbiased variances, one after the other.
-pub(super) struct Normed {
-    pub(super) output: Tensor<5>,
-    pub(super) statistics: Option<Tensor<1>>,
-}
-
-/// Batch normalisation over all axes but the channels, by the batch's own statistics or by `running` ones.
-pub(super) fn normalise(
-    x: Tensor<5>,
-    affine: Option<[Tensor<1>; 2]>,
-    running: Option<Tensor<1>>,
-    epsilon: f64,
-) -> Normed {
-    let shape @ [n, t, h, w, channels] = x.dims();
-    let (count, options) = (n * t * h * w, (&x.device(), x.dtype()));
-    let [scale, shift] =
-        affine.unwrap_or_else(|| [Tensor::ones([channels], options), Tensor::zeros([channels], options)]);
-    let x = x.reshape([count, channels]);
-    match running {
-        Some(running) => {
-            let mean = running.clone().slice([0..channels]);
-            let variance = running.slice([channels..2 * channels]);
-            let output = batch_norm(x, scale, shift, mean, variance, epsilon).reshape(shape);
-            Normed { output, statistics: None }
-        }
-        None => {
-            let normed = batch_norm_train(x, scale, shift, epsilon);
-            // Running variances are unbiased, the batch's own is not (as in PyTorch).
-            let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
-            let statistics = Tensor::cat(vec![normed.mean.inner(), normed.variance.inner() * unbiased], 0);
-            Normed { output: normed.output.reshape(shape), statistics: Some(statistics) }
         }
     }
 }
