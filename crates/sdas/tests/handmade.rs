@@ -109,3 +109,24 @@ fn samples_are_seen_one_by_one_and_taught_together() {
         assert!(gradients.norm().value().is_normal(), "{name}: a gradient of {:?}", gradients.norm());
     }
 }
+
+/// A non-local block begins as nothing (Wang, Girshick, Gupta, He, 2018, section 4.1), from small weights.
+#[test]
+fn non_local_blocks_begin_as_nothing() {
+    let named = Named::find("non_local_r50").unwrap();
+    let (graph, device) = (named.build(&Sizes { width: 0.25, ..named.usual() }), Device::flex());
+    let weights = graph.initial_weights(1, &device);
+    let values = |wanted: &str| -> Vec<f32> {
+        let weight = graph.weights().into_iter().find(|weight| weight.name == wanted).unwrap();
+        let slot = weights.get(weight.slot).unwrap().slice([weight.range]);
+        slot.into_data().iter().collect()
+    };
+    let block = "layer3.5.non_local";
+    assert!(values(&format!("{block}.bn.weight")).iter().all(|&scale| scale == 0.0));
+    assert!(values("layer3.5.bn3.weight").iter().all(|&scale| scale == 1.0));
+    for layer in ["theta", "phi", "g", "conv_out"] {
+        let weights = values(&format!("{block}.{layer}.weight"));
+        let deviation = (weights.iter().map(|value| value * value).sum::<f32>() / weights.len() as f32).sqrt();
+        assert!((deviation - 0.01).abs() < 5e-4, "{layer}: {deviation}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Residual networks for clips.
 
 use super::Sizes;
-use crate::layers::{Affinity, Builder, Filter, Graph, Layer, Value, Window};
+use crate::layers::{Affinity, Builder, Filter, Graph, Initial, Layer, Value, Window};
 use sdas_kernels::Extent;
 
 /// What a 3×3 convolution of a residual network becomes in a clip.
@@ -230,22 +230,29 @@ pub(super) fn inflated_resnet50(sizes: &Sizes, inflation: Inflation, attention: 
     b.finish(x)
 }
 
-/// A non-local block in half of the channels; keys and values from the largest of every 2×2 pixels.
+/// A non-local block in half of the channels; keys and values from the largest of every 2×2 pixels. It begins as nothing, for its
+/// norm's scale is 0 at first (section 4.1 of the paper), and with small weights, as the authors' code and mmaction2's have it.
 fn non_local(b: &mut Builder, x: Value, prefix: &str, similarity: Similarity) -> Value {
     let channels = b.channels(x);
     let half = Filter::new(channels / 2, Window::cube(1)).biased();
+    let embedding = |b: &mut Builder, name: &str, x: Value, filter: Filter| {
+        let y = b.convolution(format!("{prefix}.{name}"), x, filter);
+        b.begin(y, Initial::Normal(0.01));
+        y
+    };
     let pool = Window::square(2).step(2);
     let [query, key] = match similarity {
         Similarity::Gaussian => [x, x],
-        _ => ["theta", "phi"].map(|name| b.convolution(format!("{prefix}.{name}"), x, half)),
+        _ => ["theta", "phi"].map(|name| embedding(b, name, x, half)),
     };
     let key = b.max_pool(key, pool);
-    let value = b.convolution(format!("{prefix}.g"), x, half);
+    let value = embedding(b, "g", x, half);
     let value = b.max_pool(value, pool);
     let affinity = if similarity == Similarity::DotProduct { Affinity::Mean } else { Affinity::Softmax };
     let y = b.layer("", Layer::Attention { affinity }, &[query, key, value]);
-    let y = b.convolution(format!("{prefix}.conv_out"), y, Filter::new(channels, Window::cube(1)));
+    let y = embedding(b, "conv_out", y, Filter::new(channels, Window::cube(1)));
     let y = b.norm(format!("{prefix}.bn"), y);
+    b.begin(y, Initial::Zero);
     b.add(x, y)
 }
 

@@ -1,6 +1,6 @@
 //! Putting a graph together, layer by layer.
 
-use super::{Activation, Filter, Graph, Layer, Node, Place, Pooling, Value, Window};
+use super::{Activation, Filter, Graph, Initial, Layer, Node, Place, Pooling, Value, Window};
 use sdas_kernels::Epsilon;
 
 /// Adds layers to a graph, keeps track of channels, and hands out slots.
@@ -24,6 +24,7 @@ impl Builder {
             layer: Layer::Input { channels },
             reads: Vec::new(),
             place: Place::default(),
+            initial: Initial::Usual,
         };
         (Builder { nodes: vec![input], channels: vec![channels], slots: 0 }, Value(0))
     }
@@ -74,8 +75,13 @@ impl Builder {
     /// Adds a layer whose numbers lie in the given place.
     pub(super) fn layer_in(&mut self, name: impl Into<String>, layer: Layer, reads: &[Value], place: Place) -> Value {
         self.channels.push(self.given(&layer, reads));
-        self.nodes.push(Node { name: name.into(), layer, reads: reads.to_vec(), place });
+        self.nodes.push(Node { name: name.into(), layer, reads: reads.to_vec(), place, initial: Initial::Usual });
         Value(self.nodes.len() - 1)
+    }
+
+    /// Says what the weights of the layer that gives `value` begin with.
+    pub fn begin(&mut self, value: Value, initial: Initial) {
+        self.nodes[value.0].initial = initial;
     }
 
     /// Channels of what a layer gives.

@@ -51,6 +51,21 @@ pub struct Node {
     pub reads: Vec<Value>,
     /// Where its weights and statistics lie.
     pub place: Place,
+    /// What its weights begin with.
+    #[serde(default)]
+    pub initial: Initial,
+}
+
+/// What a layer's weights begin with; biases and shifts begin with 0.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub enum Initial {
+    /// What layers of its kind have, as [`Graph::initial_weights`] says.
+    #[default]
+    Usual,
+    /// Normal variates of this deviation.
+    Normal(f32),
+    /// Zeros.
+    Zero,
 }
 
 /// Where a layer's numbers lie in the network's parameters.

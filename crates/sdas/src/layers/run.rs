@@ -2,7 +2,7 @@
 
 use super::body;
 use super::fused::Unit;
-use super::{Graph, Layer, Node, Place};
+use super::{Graph, Initial, Layer, Node, Place};
 use crate::network::{Dropout, Forward, Pass};
 use crate::parameters::Parameters;
 use burn::tensor::{Device, Tensor};
@@ -57,28 +57,36 @@ impl Graph {
         Forward { logits, auxiliary: None, statistics: run.statistics }
     }
 
-    /// Initial weights from the stream "weights", one position a slot. Convolutions are normal, of variance 2 over the outputs
-    /// that one input has a part in (He et al., 2015); linear layers uniform within ±1/√(fan in); norms have scale 1;
-    /// biases and shifts are 0.
+    /// Initial weights from the stream "weights", one position a slot. Where nothing else is said ([`Initial`]), convolutions
+    /// are normal, of variance 2 over the outputs that one input has a part in (He et al., 2015); linear layers uniform
+    /// within ±1/√(fan in); norms have scale 1. Biases and shifts are 0.
     pub fn initial_weights(&self, seed: u64, device: &Device) -> Parameters {
         let mut slots: Vec<Option<Vec<f32>>> = vec![None; self.slots];
         let mut streams: Vec<Option<Stream>> = vec![None; self.slots];
-        for Node { layer, place: Place { slot, .. }, .. } in self.nodes.iter().filter(|node| node.has_numbers()) {
+        for Node { layer, place: Place { slot, .. }, initial, .. } in
+            self.nodes.iter().filter(|node| node.has_numbers())
+        {
             let stream = streams[*slot].get_or_insert_with(|| stream(seed, "weights", [*slot as u64, 0]));
             let values = slots[*slot].get_or_insert_default();
             for learnt in layer.learns() {
                 let count = learnt.kind.len();
-                match (layer, learnt.kind) {
-                    (Layer::Convolution { filter, .. }, WeightKind::Dense { .. }) => {
+                match (initial, layer, learnt.kind) {
+                    (_, _, WeightKind::Shift(_)) | (Initial::Zero, ..) => {
+                        values.extend(std::iter::repeat_n(0.0, count));
+                    }
+                    (Initial::Normal(deviation), ..) => {
+                        values.extend((0..count).map(|_| normal(stream) * deviation));
+                    }
+                    (_, Layer::Convolution { filter, .. }, WeightKind::Dense { .. }) => {
                         let parts = filter.window.volume() * filter.outputs / filter.groups;
                         let deviation = (2.0 / parts as f32).sqrt();
                         values.extend((0..count).map(|_| normal(stream) * deviation));
                     }
-                    (_, WeightKind::Pointwise { inputs, .. }) => {
+                    (_, _, WeightKind::Pointwise { inputs, .. }) => {
                         let bound = 1.0 / (inputs as f32).sqrt();
                         values.extend((0..count).map(|_| stream.random_range(-bound..bound)));
                     }
-                    (_, WeightKind::Scale(_)) => values.extend(std::iter::repeat_n(1.0, count)),
+                    (_, _, WeightKind::Scale(_)) => values.extend(std::iter::repeat_n(1.0, count)),
                     _ => values.extend(std::iter::repeat_n(0.0, count)),
                 }
             }
