@@ -310,6 +310,7 @@ impl Observer for Display {
                 STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
+            Event::Held { method, seed, fault } => self.line(&format!("{method}, seed {seed}, is left to others: {fault}")),
             Event::LookedUp { found: Found { method, seed, truth, .. } } => self.line(&format!(
                 "{method}, seed {seed}: {:.2} in {}, rank {} of {}\n",
                 truth.value,

@@ -1,6 +1,6 @@
 //! What is told while a run goes on.
 
-use super::{CheckpointError, Room};
+use super::{CheckpointError, Room, RunError};
 use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
@@ -29,7 +29,8 @@ impl std::fmt::Display for Phase {
 }
 
 /// What is done with each method and seed of a comparison, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Its search.
     Search,
@@ -135,6 +136,15 @@ pub enum Event<'a> {
         stage: Stage,
         /// Which method and seed this is, from 1, and how many there are.
         part: [u64; 2],
+    },
+    /// Another process does a part of a comparison, which is left to it.
+    Held {
+        /// The method.
+        method: &'a str,
+        /// Its seed.
+        seed: u64,
+        /// Who says so, and who it is.
+        fault: &'a RunError,
     },
     /// A comparison is done with a method and seed.
     Measured {
