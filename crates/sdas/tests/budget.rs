@@ -1,6 +1,6 @@
 //! A search under a budget, and what a comparison draws under one.
 
-use sdas::compare::{Comparison, Method};
+use sdas::compare::{Comparison, Completion, Method, Share};
 use sdas::device;
 use sdas::genotype::Genotype;
 use sdas::network::{Network, NetworkShape};

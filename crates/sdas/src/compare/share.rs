@@ -177,11 +177,7 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
                         return Ok(None);
                     }
                 }
-                Err(fault) if fault.is_busy() => self.leave(index, &fault, context),
-                Err(fault) => {
-                    is_moving = true;
-                    self.failed.push((index, fault));
-                }
+                Err(fault) => is_moving |= self.pass(index, fault, context),
             }
         }
         Ok(Some(is_moving))
@@ -218,7 +214,9 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
                     None if !stop.load(Ordering::SeqCst) => parts[index].tell(parts[index].first_missing(), context),
                     None => {}
                     Some(Ok(Computed::Stopped)) => is_stopped = true,
-                    Some(Ok(Computed::Held)) => self.leave(index, &busy(&parts[index].place()), context),
+                    Some(Ok(Computed::Held)) => {
+                        self.pass(index, busy(&parts[index].place()), context);
+                    }
                     Some(Ok(Computed::Done)) => {
                         is_moving = true;
                         match self.take_done(context, &|_| true) {
@@ -230,10 +228,7 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
                             }
                         }
                     }
-                    Some(Err(error)) => {
-                        is_moving = true;
-                        self.failed.push((index, error));
-                    }
+                    Some(Err(error)) => is_moving |= self.pass(index, error, context),
                 }
             }
         });
@@ -243,12 +238,17 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
         }
     }
 
-    /// Leaves a part to those who do it.
-    fn leave(&mut self, index: usize, fault: &RunError, context: &mut Context<'_>) {
-        if self.held.insert(index) {
+    /// Leaves a part to those who do it, or, if that is not the fault, for another time, which it says.
+    fn pass(&mut self, index: usize, fault: RunError, context: &mut Context<'_>) -> bool {
+        let has_failed = !fault.is_busy();
+        if has_failed || self.held.insert(index) {
             let Part { method, seed, .. } = &self.parts[index];
-            context.observer.notice(&Event::Held { method: &method.name, seed: *seed, fault });
+            context.observer.notice(&Event::Passed { method: &method.name, seed: *seed, fault: &fault });
         }
+        if has_failed {
+            self.failed.push((index, fault));
+        }
+        has_failed
     }
 
     /// Takes what is done by anybody into the account, tells of those that are `told`, and writes down what it comes to; says
@@ -284,7 +284,9 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
                         self.account.tell(part, &missing, context);
                     }
                 }
-                Err(fault) => self.failed.push((index, fault)),
+                Err(fault) => {
+                    self.pass(index, fault, context);
+                }
             }
         }
         Ok(true)

@@ -137,13 +137,13 @@ pub enum Event<'a> {
         /// Which method and seed this is, from 1, and how many there are.
         part: [u64; 2],
     },
-    /// Another process does a part of a comparison, which is left to it.
-    Held {
+    /// A part of a comparison is passed over: another process does it, or it failed.
+    Passed {
         /// The method.
         method: &'a str,
         /// Its seed.
         seed: u64,
-        /// Who says so, and who it is.
+        /// Which of the two, and who or why.
         fault: &'a RunError,
     },
     /// A comparison is done with a method and seed.

@@ -92,10 +92,10 @@ pub(crate) fn busy(folder: &Path) -> RunError {
     let by = match Holder::of(folder) {
         None => "another process".to_owned(),
         Some(holder) => match silence(folder).filter(|&silence| silence > 6 * BEAT) {
-            None => format!("another process ({holder})"),
+            None => holder.to_string(),
             Some(silence) => {
                 let minutes = silence.as_secs() / 60;
-                format!("another process ({holder}, of which nothing was heard for {minutes} minutes)")
+                format!("{holder}, of which nothing was heard for {minutes} minutes,")
             }
         },
     };
@@ -185,7 +185,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let held = Lock::take(place.path(), QUICK).unwrap();
         let own = Holder::own();
-        assert!(fault(place.path()).starts_with(&format!("another process ({own}) works in ")));
+        assert!(fault(place.path()).starts_with(&format!("{own} works in ")));
         assert_eq!(worker(place.path()), Some(own.to_string()));
         // One that hangs, or is suspended.
         let hours = SystemTime::now() - Duration::from_secs(3 * 60 * 60);
@@ -194,7 +194,7 @@ mod tests {
         file.lock().unwrap();
         own.write(&file).unwrap();
         file.set_modified(hours).unwrap();
-        assert!(fault(place.path()).contains("of which nothing was heard for 180 minutes"));
+        assert!(fault(place.path()).contains(", of which nothing was heard for 180 minutes, works in "));
         assert_eq!(worker(place.path()), None);
         drop(file);
         drop(Lock::take(place.path(), QUICK).unwrap());
@@ -215,7 +215,7 @@ mod tests {
                 other.write(&file).unwrap();
             }
         });
-        assert!(fault(place.path()).contains("(process 7 on another)"));
+        assert!(fault(place.path()).starts_with("process 7 on another works in "));
         living.join().unwrap();
         // It is heard of no more.
         drop(Lock::take(place.path(), QUICK).unwrap());
