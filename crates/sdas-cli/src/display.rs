@@ -310,6 +310,7 @@ impl Observer for Display {
                 STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
+            Event::Waiting { fault } => self.line(&format!("waiting until the samples are decoded: {fault}")),
             Event::Passed { method, seed, fault: RunError::Busy { by, .. } } => {
                 self.line(&format!("{method}, seed {seed}, is left to {by}\n"));
             }

@@ -4,6 +4,7 @@
 
 use super::{Listed, Part};
 use crate::run::{Context, Event, Folder, RunError, busy, worker};
+use sdas_data::DataError;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -83,14 +84,14 @@ pub(super) trait Account {
 }
 
 /// Between two looks at what others do.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Parts of a comparison being done.
 pub(super) struct Work<'w, 'a, A> {
-    pub(super) parts: &'w [Part<'a>],
-    pub(super) folder: &'w Path,
-    pub(super) beside: Option<&'w Beside<'w>>,
-    pub(super) account: A,
+    parts: &'w [Part<'a>],
+    folder: &'w Path,
+    beside: Option<&'w Beside<'w>>,
+    account: A,
     /// Which parts are in the account.
     taken: BTreeSet<usize>,
     /// Which came to nothing here, and why.
@@ -153,14 +154,31 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
         !self.taken.contains(&index) && !self.failed.iter().any(|(failed, _)| *failed == index)
     }
 
-    /// Computes a part here, unless somebody else does; says whether it is done, else it was stopped.
+    /// Computes a part here, unless somebody else does; says whether it is done, else it was stopped. Where somebody decodes the
+    /// samples just now, that is waited for.
     fn compute(&self, part: &Part<'_>, context: &mut Context<'_>) -> Result<bool, RunError> {
         if context.stop.load(Ordering::SeqCst) {
             return Ok(false);
         }
         let _claimed = Folder::claim(&part.place())?;
         // Somebody else may just have done it.
-        Ok(self.account.is_done(part) || self.account.compute(part, context)?)
+        if self.account.is_done(part) {
+            return Ok(true);
+        }
+        let mut is_told = false;
+        loop {
+            match self.account.compute(part, context) {
+                Err(RunError::Data(fault @ DataError::Locked { .. })) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        context.observer.notice(&Event::Waiting { fault: &fault });
+                    }
+                    if !wait(context) {
+                        return Ok(false);
+                    }
+                }
+                computed => return computed,
+            }
+        }
     }
 
     /// Tries every part that is left here, in their order. Says whether any of them was not others'; `None` if it was
@@ -169,6 +187,9 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
         let parts = self.parts;
         let mut is_moving = false;
         for &index in left {
+            if !self.is_left(index) {
+                continue;
+            }
             match self.compute(&parts[index], context) {
                 Ok(false) => return Ok(None),
                 Ok(true) => {
@@ -330,4 +351,108 @@ fn wait(context: &Context<'_>) -> bool {
         thread::sleep(Duration::from_millis(50));
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Comparison, Method};
+    use crate::device;
+    use crate::recipe::Recipe;
+    use crate::run::Observer;
+    use std::cell::RefCell;
+
+    /// Notes which parts are computed, of which some are done from the beginning. The first look at the samples finds them being
+    /// decoded.
+    #[derive(Default)]
+    struct Notes {
+        done: RefCell<BTreeSet<String>>,
+        computed: RefCell<Vec<String>>,
+        is_decoded: RefCell<bool>,
+    }
+
+    impl Account for &Notes {
+        type Report = usize;
+
+        fn is_done(&self, part: &Part<'_>) -> bool {
+            self.done.borrow().contains(&part.label())
+        }
+
+        fn compute(&self, part: &Part<'_>, _: &mut Context<'_>) -> Result<bool, RunError> {
+            if !self.is_decoded.replace(true) {
+                let fault = DataError::Locked { path: "cache".into(), holder: "process 7".to_owned() };
+                return Err(fault.into());
+            }
+            self.computed.borrow_mut().push(part.label());
+            if part.label() == "das:2" {
+                return Err(RunError::Setting { key: "das", message: "cannot be".to_owned() });
+            }
+            self.done.borrow_mut().insert(part.label());
+            Ok(true)
+        }
+
+        fn take(&mut self, part: &Part<'_>, _: &mut Context<'_>) -> Result<bool, RunError> {
+            assert!(self.is_done(part));
+            Ok(true)
+        }
+
+        fn tell(&self, _: &Part<'_>, _: &[&Part<'_>], _: &mut Context<'_>) {}
+
+        fn report(&self) -> usize {
+            self.done.borrow().len()
+        }
+
+        fn write(&self, place: &Folder) -> Result<(), RunError> {
+            place.write("count", self.report().to_string().as_bytes())
+        }
+    }
+
+    /// What was told.
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl Observer for Told {
+        fn notice(&mut self, event: &Event<'_>) {
+            match event {
+                Event::Waiting { fault } => self.0.push(format!("waiting: {fault}")),
+                Event::Passed { method, seed, fault } => self.0.push(format!("{method}:{seed}: {fault}")),
+                _ => {}
+            }
+        }
+    }
+
+    fn run(share: Share, folder: &Path, notes: &Notes) -> (Result<Completion<usize>, RunError>, Vec<String>) {
+        let recipe = Recipe::resolve("shapes", &[]).unwrap();
+        let methods = ["sdas", "das"].map(|name| Method::resolve(name, &recipe).unwrap()).to_vec();
+        let comparison = Comparison::new(recipe, methods, 2).unwrap();
+        let (mut told, stop) = (Told::default(), AtomicBool::new(false));
+        let mut context = Context { device: device::choose("cpu").unwrap(), observer: &mut told, stop: &stop };
+        let parts = comparison.parts(folder).unwrap();
+        (Work::new(&parts, folder, None, notes).run(share, &mut context), told.0)
+    }
+
+    #[test]
+    fn what_others_do_is_left_to_them_and_what_fails_keeps_nothing_from_being_done() {
+        let place = tempfile::tempdir().unwrap();
+        let notes = Notes::default();
+        notes.done.borrow_mut().insert("sdas:1".to_owned());
+        std::fs::create_dir_all(place.path().join("das/seed1")).unwrap();
+        let other = Folder::claim(&place.path().join("das/seed1")).unwrap();
+        let (ended, told) = run(Share::Left, place.path(), &notes);
+        assert_eq!(*notes.computed.borrow(), ["sdas:2", "das:2"]);
+        let Err(RunError::Parts { failed, all: 4 }) = ended else { panic!("{ended:?}") };
+        assert_eq!(failed.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>(), ["das:2"]);
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with("das:1: process ") && told[1].starts_with("waiting: the cache cache is being"));
+        assert!(told[2].starts_with("das:2: das: cannot be"), "{told:?}");
+        assert_eq!(std::fs::read_to_string(place.path().join("count")).unwrap(), "2");
+
+        assert!(matches!(run(Share::One(1), place.path(), &notes).0, Err(RunError::Busy { .. })));
+        drop(other);
+        let (ended, _) = run(Share::One(1), place.path(), &notes);
+        assert_eq!(ended.unwrap(), Completion::Others(1), "das:2 may be tried by others");
+        notes.done.borrow_mut().insert("das:2".to_owned());
+        assert_eq!(run(Share::All, place.path(), &notes).0.unwrap(), Completion::Whole(Box::new(4)));
+        assert_eq!(*notes.computed.borrow(), ["sdas:2", "das:2", "das:1"]);
+    }
 }

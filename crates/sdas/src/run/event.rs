@@ -6,6 +6,7 @@ use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
 use crate::space::CellKind;
 use crate::weights::Mismatch;
+use sdas_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -136,6 +137,11 @@ pub enum Event<'a> {
         stage: Stage,
         /// Which method and seed this is, from 1, and how many there are.
         part: [u64; 2],
+    },
+    /// Somebody else decodes the samples, and that is waited for.
+    Waiting {
+        /// Who says so, and who it is.
+        fault: &'a DataError,
     },
     /// A part of a comparison is passed over: another process does it, or it failed.
     Passed {
