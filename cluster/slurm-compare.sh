@@ -7,6 +7,8 @@
 # many run at a time.
 #SBATCH --array=0-14%8
 #SBATCH --cpus-per-task=8
+# With one # this would ask for a graphics card each.
+##SBATCH --gpus-per-task=1
 #SBATCH --mem=8G
 #SBATCH --time=04:00:00
 # Two minutes before the time is up, a checkpoint is asked for; a step has to be done by then.

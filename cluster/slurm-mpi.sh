@@ -7,6 +7,8 @@
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
 #SBATCH --cpus-per-task=8
+# With one # this would ask for a graphics card each.
+##SBATCH --gpus-per-task=1
 #SBATCH --mem=32G
 #SBATCH --time=24:00:00
 # Five minutes before the time is up, a checkpoint is asked for; a step has to be done by then.
