@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sdas::compare::{Found, Outcome};
 use sdas::device::CardMemory;
 use sdas::draw::{CellPicture, EdgePicture, EdgeState, Picture, state_name};
-use sdas::run::{Event, MetricRecord, Observer, Phase, Room, StepReport};
+use sdas::run::{Event, MetricRecord, Observer, Phase, Room, RunError, StepReport};
 use sdas::schedule::{Act, Budget, Cause, CollapseRecord, Decision, Refused, Unit};
 use sdas::weights::Mismatch;
 use sdas_data::Building;
@@ -310,6 +310,11 @@ impl Observer for Display {
                 STEPPING.store(false, Ordering::SeqCst);
                 self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
             }
+            Event::Waiting { fault } => self.line(&format!("waiting until the samples are decoded: {fault}")),
+            Event::Passed { method, seed, fault: RunError::Busy { by, .. } } => {
+                self.line(&format!("{method}, seed {seed}, is left to {by}\n"));
+            }
+            Event::Passed { method, seed, fault } => self.line(&format!("{method}, seed {seed}, is passed over: {fault}\n")),
             Event::LookedUp { found: Found { method, seed, truth, .. } } => self.line(&format!(
                 "{method}, seed {seed}: {:.2} in {}, rank {} of {}\n",
                 truth.value,

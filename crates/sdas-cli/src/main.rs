@@ -25,7 +25,9 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Wrong usage or configuration; clap uses the same code.
 const MISUSED: u8 = 2;
-/// Stopped by Ctrl-C, SIGTERM or SIGHUP.
+/// Another process is at what was asked for.
+pub(crate) const BUSY: u8 = 3;
+/// Stopped by Ctrl-C or a signal; the same command goes on.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             display::note(&format!("error: {}", message(&error)));
-            ExitCode::from(if is_misuse(&error) { MISUSED } else { FAILED })
+            ExitCode::from(status(&error))
         }
     }
 }
@@ -55,25 +57,46 @@ fn message(error: &anyhow::Error) -> String {
     text
 }
 
-fn is_misuse(error: &anyhow::Error) -> bool {
-    let of_data = |error: &DataError| {
-        matches!(
-            error,
-            DataError::NoPath { .. }
-                | DataError::NoMotion { .. }
-                | DataError::Setting { .. }
-                | DataError::Unused { .. }
-                | DataError::Value { .. }
-        )
+/// The status of an error.
+fn status(error: &anyhow::Error) -> u8 {
+    let is_busy = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref().is_some_and(RunError::is_busy)
+            || matches!(cause.downcast_ref(), Some(DataError::Locked { .. }))
+            || matches!(cause.downcast_ref(), Some(FetchError::Busy { .. }))
     };
-    let of_run = |error: &RunError| match error {
+    match () {
+        () if error.chain().any(is_busy) => BUSY,
+        () if is_misuse(error) => MISUSED,
+        () => FAILED,
+    }
+}
+
+/// Whether a run was asked for that cannot be.
+fn is_misuse_of_run(error: &RunError) -> bool {
+    match error {
         RunError::Recipe(_) | RunError::Genotype(_) | RunError::Table(_) => true,
         RunError::Setting { .. } | RunError::TooLarge { .. } | RunError::NoRoom { .. } => true,
-        RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } | RunError::Busy { .. } => true,
+        RunError::OtherRecipe { .. } | RunError::OtherSizes { .. } => true,
         RunError::Occupied { .. } | RunError::NoRun { .. } | RunError::OtherPhase { .. } => true,
-        RunError::Data(error) => of_data(error),
+        RunError::Data(error) => is_misuse_of_data(error),
+        RunError::Parts { failed, .. } => failed.iter().all(|(_, error)| is_misuse_of_run(error)),
         _ => false,
-    };
+    }
+}
+
+/// Whether data was asked for that cannot be.
+fn is_misuse_of_data(error: &DataError) -> bool {
+    matches!(
+        error,
+        DataError::NoPath { .. }
+            | DataError::NoMotion { .. }
+            | DataError::Setting { .. }
+            | DataError::Unused { .. }
+            | DataError::Value { .. }
+    )
+}
+
+fn is_misuse(error: &anyhow::Error) -> bool {
     let of_fetch = |error: &FetchError| matches!(error, FetchError::UnknownSet { .. } | FetchError::From { .. });
     error.chain().any(|cause| {
         cause.is::<RecipeError>()
@@ -82,9 +105,9 @@ fn is_misuse(error: &anyhow::Error) -> bool {
             || cause.is::<ArchitectureError>()
             || cause.is::<BenchmarkError>()
             || cause.is::<DeviceError>()
-            || cause.downcast_ref().is_some_and(of_run)
-            || matches!(cause.downcast_ref(), Some(ExportError::Run(error)) if of_run(error))
-            || cause.downcast_ref().is_some_and(of_data)
+            || cause.downcast_ref().is_some_and(is_misuse_of_run)
+            || matches!(cause.downcast_ref(), Some(ExportError::Run(error)) if is_misuse_of_run(error))
+            || cause.downcast_ref().is_some_and(is_misuse_of_data)
             || cause.downcast_ref().is_some_and(of_fetch)
     })
 }

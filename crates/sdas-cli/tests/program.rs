@@ -231,10 +231,11 @@ fn a_search_can_be_drawn_trained_and_measured() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("train = 80", "train = 90")).unwrap();
     assert!(refused(&["search", "--resume", &search], 1).contains("the training samples are not those"));
-    assert!(refused(&["search", "--out", &search], 2).contains("already holds a run"));
+    assert!(refused(&["search", "--out", &search], 2).contains("search was made with data.shapes."));
+    assert!(refused(&["train", "darts_v2", "--out", &search], 2).contains("one of `sdas search`"));
     let lock = std::fs::File::open(place.path().join("search/.lock")).unwrap();
     lock.lock().unwrap();
-    assert!(refused(&["search", "--resume", &search], 2).contains("another process works in"));
+    assert!(refused(&["search", "--resume", &search], 3).contains("another process works in"));
 }
 
 #[test]

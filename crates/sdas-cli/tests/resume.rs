@@ -341,7 +341,8 @@ fn an_interrupted_search_resumes_bit_for_bit() {
     let scratch = tempfile::tempdir().unwrap();
     let whole = scratch.path().join("whole");
     assert!(start_with(&whole, &LONG).wait().unwrap().success());
-    let mut cases = vec![&[Signal::INT][..], &[Signal::TERM, Signal::TERM]];
+    let mut cases =
+        vec![&[Signal::INT][..], &[Signal::TERM, Signal::TERM], &[Signal::USR1, Signal::USR1, Signal::TERM]];
     // Where it is not known whether a hang-up is to be ignored, it is left to the system.
     if hang_up_is_ignored() == Some(false) {
         cases.push(&[Signal::HUP, Signal::HUP]);
@@ -357,6 +358,70 @@ fn an_interrupted_search_resumes_bit_for_bit() {
         resume(&stopped);
         assert!(outcome(&stopped) == outcome(&whole), "{signals:?}");
     }
+}
+
+/// What a job script says, begun anew by a scheduler as often as it takes: the same command begins, goes on, and finds
+/// that all is done.
+#[cfg(unix)]
+#[test]
+fn the_same_command_goes_on_until_all_is_done() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|name| scratch.path().join(name));
+    let settings = ["data.shapes.train=800", "data.size=16", "train.channels=2", "train.cells=3", "train.batch=4"];
+    let train = |folder: &Path, epochs: &str| {
+        let mut command = sdas();
+        command.args(["train", "darts_v2", "--set", epochs, "--out"]).arg(folder).stderr(Stdio::piped());
+        with_settings(&mut command, &settings).spawn().unwrap()
+    };
+    let two = "train.epochs=2";
+    assert!(train(&whole, two).wait().unwrap().success());
+    // In the first epoch, and once more after some steps.
+    for _ in 0..2 {
+        let mut child = train(&stopped, two);
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(told.any(|line| line.contains("parameters, ")));
+        send(Signal::USR1, &child);
+        told.for_each(drop);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(!stopped.join("metrics.jsonl").exists(), "it is within an epoch");
+    }
+    assert!(train(&stopped, two).wait().unwrap().success());
+    assert!(last_checkpoint(&stopped) == last_checkpoint(&whole));
+
+    let files = || ["result.json", "metrics.jsonl"].map(|name| std::fs::read(stopped.join(name)).unwrap());
+    let before = files();
+    let done = train(&stopped, two).wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success() && told.contains("stopped is done; this is what it came to"), "{told}");
+    assert_eq!(files(), before);
+    let other = train(&stopped, "train.epochs=3").wait_with_output().unwrap();
+    let told = String::from_utf8(other.stderr).unwrap();
+    assert!(other.status.code() == Some(2) && told.contains("was made with train.epochs = 2, but now"), "{told}");
+    assert!(!told.contains("is done"), "{told}");
+}
+
+/// Checkpoints within an epoch are such as one after it: killed without a warning, a run goes on from there.
+#[cfg(unix)]
+#[test]
+fn a_run_killed_within_an_epoch_resumes_from_there_bit_for_bit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| scratch.path().join(name));
+    assert!(start_with(&whole, &LONG).wait().unwrap().success());
+    let often: Vec<&str> = LONG.iter().chain(&["run.checkpoint_minutes=1e-6"]).copied().collect();
+    let child = start_with(&killed, &often);
+    assert!(kill_when(child, || lines(&killed.join("decisions.jsonl")) > 0 && checkpoints_of(&killed) > 0));
+    assert!(!killed.join("metrics.jsonl").exists(), "it is within the first epoch");
+    let told = sdas().args(["search", "--resume"]).arg(&killed).stderr(Stdio::piped()).output().unwrap();
+    assert!(told.status.success());
+    assert!(outcome(&killed) == outcome(&whole));
+}
+
+/// How many checkpoints there are, of a run that may not have come to its folder.
+#[cfg(unix)]
+fn checkpoints_of(folder: &Path) -> usize {
+    let is_checkpoint = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|x| x == "safetensors");
+    let entries = std::fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
+    entries.filter(is_checkpoint).count()
 }
 
 /// As under `nohup`.

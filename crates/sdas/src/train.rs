@@ -9,8 +9,8 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::report::tensorboard::Recorder;
 use crate::run::{
-    Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, StepSize,
-    Work, extent, forget_peak_memory, load_data, loader, peak_memory,
+    Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, Standing,
+    StepSize, Work, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -90,6 +90,41 @@ pub fn train(
     let folder = Folder::create(folder, &recipe, &files)?;
     let progress = Progress::begin(Phase::Train, &recipe, &data);
     Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context)?.run()
+}
+
+/// Trains the network of `architecture` as `recipe` says from wherever that stands in `folder`: begins, goes on, or takes what
+/// is done.
+///
+/// # Errors
+///
+/// If there is a run of another recipe or another network; see [`RunError`].
+pub fn complete(
+    recipe: Recipe,
+    architecture: &Architecture,
+    folder: &Path,
+    context: Context<'_>,
+) -> Result<Ending, RunError> {
+    let standing = Folder::standing(folder, &recipe, Phase::Train)?;
+    if !matches!(standing, Standing::Absent) {
+        check_architecture(folder, architecture)?;
+    }
+    match standing {
+        Standing::Absent => train(recipe, architecture, folder, context),
+        Standing::Begun => resume(folder, context),
+        Standing::Done(result) => Ok(Ending::Done(result)),
+    }
+}
+
+/// Whether the training in `folder` is of this network.
+fn check_architecture(folder: &Path, architecture: &Architecture) -> Result<(), RunError> {
+    let [before, now] = [Architecture::read(&Folder::open(folder)?)?.0.text(), architecture.text()];
+    match before == now {
+        true => Ok(()),
+        false => {
+            let key = if architecture.genotype().is_some() { "genotype" } else { "network" };
+            Err(RunError::OtherRecipe { path: folder.to_owned(), key: key.to_owned(), before, now })
+        }
+    }
 }
 
 /// Goes on with the training in `folder`, bit for bit as if it had never stopped.
@@ -474,6 +509,9 @@ impl<'a> Training<'a> {
             }
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
+            if self.clock.is_checkpoint_due(self.recipe.run.checkpoint_minutes) {
+                self.checkpoint()?;
+            }
         }
         self.end_epoch(rate)
     }
@@ -529,6 +567,7 @@ impl<'a> Training<'a> {
         let mut checkpoint = Checkpoint::new(&self.progress);
         self.state.save(&mut checkpoint);
         let path = self.folder.save(self.progress.step, &checkpoint)?;
+        self.clock.checkpoint();
         self.context.observer.notice(&Event::Checkpoint(&path));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A search under a budget, and what a comparison draws under one.
 
-use sdas::compare::{Comparison, Method};
+use sdas::compare::{Comparison, Completion, Method, Share};
 use sdas::device;
 use sdas::genotype::Genotype;
 use sdas::network::{Network, NetworkShape};
@@ -104,9 +104,9 @@ fn cells_drawn_by_chance_keep_the_budget_too() {
         let comparison = Comparison::new(recipe.clone(), vec![Method::resolve("random", &recipe).unwrap()], seeds);
         let (device, stop) = (device::choose("cpu").unwrap(), AtomicBool::new(false));
         let context = Context { device, observer: &mut Quiet, stop: &stop };
-        match comparison.unwrap().run(&place.path().join(name), context, None)? {
-            Ending::Done(report) => Ok(report.runs.into_iter().filter_map(|run| run.genotype).collect::<Vec<_>>()),
-            Ending::Interrupted => panic!("nobody stops it"),
+        match comparison.unwrap().run(&place.path().join(name), Share::All, context, None)? {
+            Completion::Whole(report) => Ok(report.runs.into_iter().filter_map(|run| run.genotype).collect::<Vec<_>>()),
+            other => panic!("nobody stops it: {other:?}"),
         }
     };
     let parameters = |cell: &Genotype| counts(&recipe(&[]), cell)[0];

@@ -1,9 +1,9 @@
 //! What a search and a comparison tell their observer, and how a comparison stops.
 
-use sdas::compare::{Comparison, Method, Report};
+use sdas::compare::{Comparison, Completion, Method, Report, Share};
 use sdas::device;
 use sdas::recipe::Recipe;
-use sdas::run::{Context, Ending, Event, MetricRecord, Observer, RunError};
+use sdas::run::{Context, Event, MetricRecord, Observer, RunError};
 use sdas::space::CellKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,21 +85,22 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     let recipe = recipe(&[]);
     let methods = || ["sdas", "random"].map(|name| Method::resolve(name, &recipe).unwrap()).to_vec();
     let comparison = Comparison::new(recipe.clone(), methods(), 1).unwrap();
-    let run = |folder: &Path, steps: usize| -> Result<Ending<Report>, RunError> {
+    let run = |folder: &Path, steps: usize| -> Result<Completion<Report>, RunError> {
         let mut notes = notes(&stop, steps);
         comparison.run(
             folder,
+            Share::All,
             Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop },
             None,
         )
     };
     let (whole, parts) = (place.path().join("whole"), place.path().join("parts"));
-    let Ending::Done(expected) = run(&whole, usize::MAX).unwrap() else { panic!("nobody stopped it") };
+    let Completion::Whole(expected) = run(&whole, usize::MAX).unwrap() else { panic!("nobody stopped it") };
     // In the search, in the first training, in the second.
     for steps in [3, 8, 9] {
-        assert_eq!(run(&parts, steps).unwrap(), Ending::Interrupted, "{steps}");
+        assert_eq!(run(&parts, steps).unwrap(), Completion::Interrupted, "{steps}");
     }
-    let Ending::Done(report) = run(&parts, usize::MAX).unwrap() else { panic!("nobody stopped it") };
+    let Completion::Whole(report) = run(&parts, usize::MAX).unwrap() else { panic!("nobody stopped it") };
     for (own, expected) in report.runs.iter().zip(&expected.runs) {
         assert_eq!(
             (own.accuracy, own.train_accuracy, &own.genotype),
@@ -114,10 +115,10 @@ fn a_comparison_that_is_stopped_goes_on_to_the_same_end() {
     let go_on = |names: &[&str], steps: usize| {
         let mut notes = notes(&stop, steps);
         let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
-        with(names).run(&parts, context, None).unwrap()
+        with(names).run(&parts, Share::All, context, None).unwrap()
     };
-    assert!(matches!(go_on(&["sdas", "random"], usize::MAX), Ending::Done(_)));
-    assert_eq!(go_on(&["das", "sdas", "random"], 17), Ending::Interrupted);
+    assert!(matches!(go_on(&["sdas", "random"], usize::MAX), Completion::Whole(_)));
+    assert_eq!(go_on(&["das", "sdas", "random"], 17), Completion::Interrupted);
     let report: Report = serde_json::from_slice(&std::fs::read(parts.join("compare.json")).unwrap()).unwrap();
     let runs: Vec<(&str, u64)> = report.runs.iter().map(|run| (run.method.as_str(), run.seed)).collect();
     assert_eq!(runs, [("das", 1), ("sdas", 1), ("sdas", 2), ("random", 1), ("random", 2)]);
@@ -139,9 +140,9 @@ fn networks_are_compared_at_the_same_cost() {
     let run = || -> Report {
         let mut notes = notes(&stop, usize::MAX);
         let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
-        match comparison.run(place.path(), context, None).unwrap() {
-            Ending::Done(report) => *report,
-            Ending::Interrupted => unreachable!("nobody stops it"),
+        match comparison.run(place.path(), Share::All, context, None).unwrap() {
+            Completion::Whole(report) => *report,
+            _ => unreachable!("nobody stops it"),
         }
     };
     let report = run();
@@ -170,7 +171,7 @@ fn a_network_that_cannot_be_brought_to_a_cost_says_its_least() {
     for (network, called) in [("resnet20", "resnet20"), ("darts_v2", "the network of this cell")] {
         let comparison = Comparison::new(recipe.clone(), vec![Method::network(network).unwrap()], 1).unwrap();
         let context = Context { device: device::choose("cpu").unwrap(), observer: &mut notes, stop: &stop };
-        let error = comparison.run(&place.path().join(network), context, None).unwrap_err().to_string();
+        let error = comparison.run(&place.path().join(network), Share::All, context, None).unwrap_err().to_string();
         assert!(error.contains(&format!("train.at: is 10, but at its narrowest {called} has ")), "{error}");
     }
     let error = Method::network("resnet21").unwrap_err().to_string();

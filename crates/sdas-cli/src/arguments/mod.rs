@@ -21,7 +21,17 @@ use std::path::PathBuf;
 
 /// Searches, trains and evaluates networks for pictures and clips.
 #[derive(Debug, Parser)]
-#[command(name = "sdas", version, after_help = "Example:\n  sdas search shapes")]
+#[command(
+    name = "sdas",
+    version,
+    after_help = "Example:\n  sdas search shapes\n\n\
+                  Exit status:\n  \
+                  0    done\n  \
+                  1    something failed\n  \
+                  2    wrong usage, or a recipe or data that cannot be\n  \
+                  3    another process is at it\n  \
+                  130  stopped by Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP, after a checkpoint: the same command goes on"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -34,13 +44,15 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  sdas search\n  sdas search cifar10 --data data/cifar-10-batches-bin --seed 2\n  \
                             sdas search shapes --set search.epochs=10 --out runs/short\n  \
-                            sdas search --resume runs/shapes-seed1"
+                            sdas search --resume runs/shapes-seed1\n\n\
+                            The same command again, with the same --out, goes on where it stopped."
     )]
     Search(SearchArguments),
     /// Train the network that a cell gives
     #[command(after_help = "Examples:\n  sdas train runs/shapes-seed1\n  \
                             sdas train darts_v2 cifar10-train --data data/cifar-10-batches-bin\n  \
-                            sdas train --resume runs/shapes-train-seed1")]
+                            sdas train --resume runs/shapes-train-seed1\n\n\
+                            The same command again, with the same --out, goes on where it stopped.")]
     Train(TrainArguments),
     /// Measure a run's network on the test set, those of several runs together, or a network with the weights of a file
     #[command(after_help = "Examples:\n  sdas eval runs/shapes-train-seed1\n  \
@@ -77,7 +89,8 @@ pub(crate) enum Command {
                             sdas compare shapes --methods sdas,late --set methods.late.search.schedule.end=0.8\n  \
                             sdas compare shapes --table nb201.csv --methods evolution,reinforce,random --seeds 20\n\n\
                             The same command again goes on where it stopped; with more seeds, or with more methods\n\
-                            beside those before, it adds to what is there.")]
+                            beside those before, it adds to what is there. On a cluster any number of machines do parts of\n\
+                            one comparison: --list prints them, --part does one, --part left whatever is left.")]
     Compare(CompareArguments),
     /// Look up a cell in a table of trained cells: its accuracies, and its rank among all
     #[command(after_help = "Example:\n  sdas lookup '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+\
@@ -186,7 +199,8 @@ pub(crate) struct RunArguments {
     /// The data set's folder (data.path of the recipe)
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) data: Option<PathBuf>,
-    /// The run's folder [default: a new one under runs/, named after recipe and seed]
+    /// The run's folder; a run of this recipe that it holds is gone on with [default: a new one under runs/, named after recipe
+    /// and seed]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     /// The seed that everything random follows from
@@ -298,9 +312,13 @@ pub(crate) struct CompareArguments {
     /// one thread are done sooner than one of two after another
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) parallel: NonZeroUsize,
-    /// Run one part alone, for somebody else who runs the comparison
-    #[arg(long, value_name = "METHOD:SEED", hide = true, value_parser = part)]
-    pub(crate) part: Option<(String, u64)>,
+    /// Print the parts, one a line, in the order of their worth to a comparison that is not finished, and where each stands
+    #[arg(long, conflicts_with = "part")]
+    pub(crate) list: bool,
+    /// Do one part alone: by its number in the list, which counts from 0, or its name; auto takes the number from
+    /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. Or, as one of several workers, whatever is left and nobody else does
+    #[arg(long, value_name = "N|METHOD:SEED|auto|left", value_parser = part, overrides_with = "part")]
+    pub(crate) part: Option<PartName>,
     /// The data set's folder (data.path of the recipe)
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -327,10 +345,33 @@ pub(crate) struct CompareArguments {
     pub(crate) json: bool,
 }
 
-/// A method and a seed.
-fn part(text: &str) -> Result<(String, u64), String> {
-    let parts = text.rsplit_once(':').and_then(|(method, seed)| Some((method.to_owned(), seed.parse().ok()?)));
-    parts.ok_or_else(|| "write METHOD:SEED".to_owned())
+/// What of a comparison is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PartName {
+    /// The part of this number.
+    Number(usize),
+    /// That of a method and a seed.
+    Of { method: String, seed: u64 },
+    /// That of the index that a scheduler gives. Only where it is asked for: a variable that happens to be set must not change
+    /// what a command does.
+    Index,
+    /// Whatever is left.
+    Left,
+}
+
+fn part(text: &str) -> Result<PartName, String> {
+    let named = || {
+        let (method, seed) = text.rsplit_once(':')?;
+        Some(PartName::Of { method: method.to_owned(), seed: seed.parse().ok()? })
+    };
+    match text {
+        "auto" => Ok(PartName::Index),
+        "left" => Ok(PartName::Left),
+        _ => {
+            let number = text.parse().ok().map(PartName::Number);
+            number.or_else(named).ok_or_else(|| "write a number, METHOD:SEED, auto or left".to_owned())
+        }
+    }
 }
 
 /// `sdas predict`.

@@ -1,15 +1,16 @@
 //! `sdas compare`.
 
+mod list;
 mod processes;
 
 use super::{Outcome, data_overrides, device, note, program, say, say_json};
-use crate::arguments::CompareArguments;
+use crate::arguments::{CompareArguments, PartName};
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
 use anyhow::Context as _;
-use sdas::compare::{Beside, Comparison, Compute, Method, Truth};
+use sdas::compare::{Beside, Comparison, Completion, Compute, Method, Share, Truth};
 use sdas::recipe::Recipe;
-use sdas::run::{Context, Ending};
+use sdas::run::Context;
 use sdas::table::{CellSpace, Table};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,9 @@ const FILES: [&str; 6] = ["compare.md", "compare.csv", "compare.json", "accuracy
 /// What a comparison by a table writes.
 const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajectory.svg", "trajectory.csv"];
 
-/// Compares methods, or goes on comparing.
+/// Compares methods, goes on comparing, or does a share of that.
 pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
-    let device = device(arguments.device)?;
+    interrupt::catch()?;
     let overrides = data_overrides(&arguments.set, arguments.data.as_deref())?;
     let mut recipe = Recipe::resolve(&arguments.recipe, &overrides)?;
     recipe.train.at = arguments.at.or(recipe.train.at);
@@ -39,48 +40,60 @@ pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
             Some(Truth::new(table, &arguments.column, &arguments.validation)?)
         }
     };
+    let list = || match &truth {
+        None => comparison.list(&folder),
+        Some(truth) => comparison.list_looked_up(truth, &folder),
+    };
+    if arguments.list {
+        return list::say_parts(&list()?, arguments.json);
+    }
+    let share = match &arguments.part {
+        None => Share::All,
+        Some(PartName::Left) => Share::Left,
+        Some(name) => Share::One(list::number(name, &list()?)?),
+    };
+    let device = device(arguments.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
-    interrupt::catch()?;
-    if let Some((method, seed)) = &arguments.part {
-        let is_done = match &truth {
-            None => comparison.run_part(method, *seed, &folder, context)?,
-            Some(truth) => comparison.search_part(truth, method, *seed, &folder, context)?,
-        };
-        return Ok(if is_done { Outcome::Done } else { Outcome::Interrupted });
-    }
     let count = arguments.parallel;
-    let compute: &Compute<'_> = &|method, seed, halted| processes::compute(method, seed, &folder, count, halted);
+    let compute: &Compute<'_> = &|method, seed| processes::compute(method, seed, &folder, count);
     let beside = (count.get() > 1).then_some(Beside { count, compute });
     match truth {
         None => {
-            let ending = comparison.run(&folder, context, beside.as_ref())?;
+            let completion = comparison.run(&folder, share, context, beside.as_ref())?;
             drop(display);
-            conclude(&ending, arguments.json, &folder, &FILES, |report| report.to_text())
+            conclude(&completion, arguments.json, &folder, &FILES, |report| report.to_text())
         }
         Some(truth) => {
-            let ending = comparison.look_up(&truth, &folder, context, beside.as_ref())?;
+            let completion = comparison.look_up(&truth, &folder, share, context, beside.as_ref())?;
             drop(display);
-            conclude(&ending, arguments.json, &folder, &TRUTH_FILES, |report| report.to_text())
+            conclude(&completion, arguments.json, &folder, &TRUTH_FILES, |report| report.to_text())
         }
     }
 }
 
 /// Tells how a comparison ended, and what it wrote.
 fn conclude<R: Serialize>(
-    ending: &Ending<R>,
+    completion: &Completion<R>,
     json: bool,
     folder: &Path,
     files: &[&str],
     text: impl FnOnce(&R) -> String,
 ) -> anyhow::Result<Outcome> {
-    match ending {
-        Ending::Interrupted => {
+    match completion {
+        Completion::Interrupted => {
             note(&format!("interrupted; the same command goes on with what is in {}", folder.display()));
             return Ok(Outcome::Interrupted);
         }
-        Ending::Done(report) if json => say_json(report)?,
-        Ending::Done(report) => {
+        Completion::Others(count) => {
+            let parts = if *count == 1 { "1 part of it is" } else { &format!("{count} parts of it are") };
+            note(&format!(
+                "done; {parts} left to others, and whoever is last writes all of it to {}",
+                folder.display()
+            ));
+        }
+        Completion::Whole(report) if json => say_json(report)?,
+        Completion::Whole(report) => {
             let files = files.iter().map(|name| folder.join(name)).filter(|path| path.exists());
             let files: String = files.map(|path| format!("  {}\n", path.display())).collect();
             say(&format!(

@@ -4,14 +4,17 @@ use super::{Outcome, data_overrides, say, say_json};
 use crate::arguments::DataArguments;
 use crate::display::{Loading, note};
 use crate::format::{duration, memory, thousands};
+use crate::interrupt;
 use anyhow::bail;
 use sdas::recipe::Recipe;
 use sdas_data::{Checked, Prepared, Remark, Source};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Decodes everything into the cache. Ctrl-C needs no care here: what is done of clips stays, and the next call goes on.
+/// Decodes everything into the cache. Whoever is asked to stop leaves at once: what is done of clips stays, and the next call
+/// goes on.
 pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
+    interrupt::catch()?;
     let loading = Mutex::new(Loading::new());
     let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
         let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);

@@ -204,6 +204,11 @@ fn free_folder(base: &Path) -> PathBuf {
     candidates.find(|folder| is_free(folder)).expect("there is always another number")
 }
 
+/// Whether a folder has a run that is done, so that nothing is computed any more.
+fn is_done(folder: &Path) -> bool {
+    folder.join("result.json").exists()
+}
+
 /// Whether nothing is there, or an empty folder.
 fn is_free(path: &Path) -> bool {
     match path.read_dir() {

@@ -1,6 +1,6 @@
 //! `sdas search`.
 
-use super::{Outcome, conclude, device, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, device, free_folder, is_done, note, overrides, program, shell_word, summary};
 use crate::arguments::SearchArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -13,20 +13,21 @@ use std::path::{Path, PathBuf};
 /// Searches, or goes on searching.
 pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
     let SearchArguments { recipe, run } = arguments;
+    interrupt::catch()?;
     let device = device(run.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
-        Some(folder) => {
-            interrupt::catch()?;
-            (folder.clone(), sdas::search::resume(folder, context)?)
-        }
+        Some(folder) => (folder.clone(), sdas::search::resume(folder, context)?),
         None => {
             let recipe = Recipe::resolve(recipe.as_deref().unwrap_or("shapes"), &overrides(&run, "search")?)?;
             let default = || free_folder(&PathBuf::from(format!("runs/{}-seed{}", recipe.recipe, recipe.search.seed)));
             let folder = run.out.clone().unwrap_or_else(default);
-            interrupt::catch()?;
-            let ending = sdas::search::search(recipe, &folder, context)?;
+            let was_done = is_done(&folder);
+            let ending = sdas::search::complete(recipe, &folder, context)?;
+            if was_done {
+                note(&format!("{} is done; this is what it came to", folder.display()));
+            }
             (folder, ending)
         }
     };

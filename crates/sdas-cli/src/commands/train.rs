@@ -1,6 +1,6 @@
 //! `sdas train`.
 
-use super::{Outcome, conclude, device, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, device, free_folder, is_done, note, overrides, program, shell_word, summary};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -14,14 +14,12 @@ use std::path::{Path, PathBuf};
 /// Trains, or goes on training.
 pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
     let TrainArguments { network, recipe, weights, run } = arguments;
+    interrupt::catch()?;
     let device = device(run.device)?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
-        Some(folder) => {
-            interrupt::catch()?;
-            (folder.clone(), sdas::train::resume(folder, context)?)
-        }
+        Some(folder) => (folder.clone(), sdas::train::resume(folder, context)?),
         None => {
             let name = network.context("which network? name a cell or a network that people made")?;
             let architecture = Architecture::resolve(&name)?;
@@ -29,8 +27,11 @@ pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
             let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
             recipe.train.initial = weights.or(recipe.train.initial);
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
-            interrupt::catch()?;
-            let ending = sdas::train::train(recipe, &architecture, &folder, context)?;
+            let was_done = is_done(&folder);
+            let ending = sdas::train::complete(recipe, &architecture, &folder, context)?;
+            if was_done {
+                note(&format!("{} is done; this is what it came to", folder.display()));
+            }
             (folder, ending)
         }
     };

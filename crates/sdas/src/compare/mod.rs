@@ -1,23 +1,23 @@
 //! Comparing methods and networks: each is searched, trained and measured with several seeds, all else being the same.
 //!
 //! A comparison is a folder of ordinary runs, `METHOD/seedN/search` and `METHOD/seedN/train`, and what they come to. It
-//! can be stopped at any moment; begun again, it goes on with what is there, and does nothing twice.
+//! can be stopped at any moment; begun again, it goes on with what is there, and does nothing twice. Several processes may do
+//! parts of one, on one machine or on many.
 
-mod beside;
 mod method;
 mod plot;
 mod report;
+mod share;
 mod statistics;
 mod table;
 mod truth;
 
-pub use beside::{Beside, Compute};
 pub use method::Method;
 pub use report::{Claim, Makeup, Outcome, Report, SearchOutcome, Summary, Verdict};
+pub use share::{Beside, Completion, Compute, Computed, Share};
 pub use statistics::{CONFIDENCE, Difference, Spread};
 pub use truth::{Found, Judged, Truth, TruthReport};
 
-use crate::architecture::Architecture;
 use crate::evaluate::{Evaluation, Examinee, Weighed, evaluate};
 use crate::genotype::{Genotype, Origin};
 use crate::recipe::Recipe;
@@ -25,6 +25,8 @@ use crate::run::{Context, Ending, Event, Folder, MetricRecord, RunError, RunResu
 use crate::space::Candidates;
 use crate::{search, train};
 use sdas_data::random::stream;
+use serde::Serialize;
+use share::{Account, Work};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -48,6 +50,22 @@ struct Searched {
     outcome: SearchOutcome,
     /// Its metrics.
     course: Vec<MetricRecord>,
+}
+
+/// A part of a comparison, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its number, from 0. More seeds add to the end; what is there keeps its number.
+    pub part: usize,
+    /// The method.
+    pub method: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The stage that comes next; none of a part that is done.
+    pub next: Option<Stage>,
+    /// Who does it, where somebody said so of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// A method and seed that is done.
@@ -81,65 +99,32 @@ impl Comparison {
         Ok(Comparison { recipe, methods, seeds })
     }
 
-    /// Runs what is missing in `folder`, here or as `beside` does, and writes what all of it comes to:
-    /// `compare.{json,csv,md}`, `accuracy.svg`, `cost.svg` and `course.svg`. The test set is looked at once a network, at its end.
+    /// Does what `share` says of what is missing in `folder`, here or as `beside` does, and writes what all of it comes to:
+    /// `compare.{json,csv,md}`, `accuracy.svg`, `cost.svg` and `course.svg`. The test set is looked at once a network, at its
+    /// end. What fails is named at the end, and keeps nothing else from being done.
     ///
     /// # Errors
     ///
-    /// See [`RunError`]; also if the folder holds runs of another recipe, or another process works in it.
+    /// See [`RunError`]; also if the folder holds runs of another recipe.
     pub fn run(
         &self,
         folder: &Path,
+        share: Share,
         mut context: Context<'_>,
         beside: Option<&Beside<'_>>,
-    ) -> Result<Ending<Report>, RunError> {
+    ) -> Result<Completion<Report>, RunError> {
         self.check_trained()?;
-        let place = Folder::claim(folder)?;
-        let mut parts = self.parts(folder)?;
-        // What is done comes first, so that no report says less than the one before.
-        parts.sort_by_key(|part| !part.is_done());
-        let found = parts.iter().filter(|part| part.is_done()).count();
-        let mut done: Vec<Done> = Vec::new();
-        let is_whole = beside::each(
-            &parts,
-            |part| part.is_done(),
-            beside,
-            &mut context,
-            |part, context| {
-                let Some(part) = part.run(context)? else { return Ok(false) };
-                done.push(part);
-                let count = done.len();
-                let missing = parts[found..].iter().filter(|part| !done.iter().any(|done| part.is(done)));
-                let seconds_left =
-                    seconds_left(&done, missing) / beside.map_or(1.0, |beside| beside.count.get() as f64);
-                context.observer.notice(&Event::Measured { outcome: &done[count - 1].outcome, seconds_left });
-                if count >= found {
-                    self.write(&done, &place)?;
-                }
-                Ok(true)
-            },
-        )?;
-        Ok(if is_whole { Ending::Done(Box::new(self.report(&done))) } else { Ending::Interrupted })
+        Work::new(&self.parts(folder)?, folder, beside, Trained::of(self, beside)).run(share, &mut context)
     }
 
-    /// Runs what is missing of one method and seed in `folder`, where somebody else runs the comparison. Says whether it was
-    /// done; else it was stopped.
+    /// The parts in the order of their worth: seed by seed, all methods of each, so that what is there at any time is paired.
     ///
     /// # Errors
     ///
-    /// See [`RunError`]; also a method or seed that the comparison does not have.
-    pub fn run_part(&self, name: &str, seed: u64, folder: &Path, mut context: Context<'_>) -> Result<bool, RunError> {
+    /// A method that makes no sense for the recipe.
+    pub fn list(&self, folder: &Path) -> Result<Vec<Listed>, RunError> {
         self.check_trained()?;
-        Ok(self.part(name, seed, folder)?.run(&mut context)?.is_some())
-    }
-
-    /// The part of that method and seed.
-    fn part<'a>(&'a self, name: &str, seed: u64, folder: &'a Path) -> Result<Part<'a>, RunError> {
-        let parts = self.parts(folder)?;
-        parts.into_iter().find(|part| part.method.name == name && part.seed == seed).ok_or_else(|| {
-            let message = format!("{name}:{seed} is no part of this comparison; write METHOD:SEED");
-            RunError::Setting { key: "part", message }
-        })
+        Ok(Work::new(&self.parts(folder)?, folder, None, Trained::of(self, None)).list())
     }
 
     /// Sees that no method asks a table, which is there for looking up alone.
@@ -161,57 +146,82 @@ impl Comparison {
             })
             .collect()
     }
+}
 
-    /// What the runs so far come to.
-    fn report(&self, done: &[Done]) -> Report {
-        let mut in_order: Vec<&Done> = done.iter().collect();
-        in_order.sort_by_key(|done| (done.method, done.outcome.seed));
-        Report::of(&self.recipe.recipe, in_order.into_iter().map(|done| done.outcome.clone()).collect())
-    }
+/// What the trained networks of a comparison come to.
+struct Trained<'a> {
+    comparison: &'a Comparison,
+    /// How many parts are computed side by side.
+    abreast: usize,
+    done: Vec<Done>,
+}
 
-    fn write(&self, done: &[Done], place: &Folder) -> Result<(), RunError> {
-        let report = self.report(done);
-        let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
-        place.write("compare.json", json.as_bytes())?;
-        place.write("compare.csv", report.to_csv().as_bytes())?;
-        place.write("compare.md", report.to_markdown().as_bytes())?;
-        let is_searched = done.iter().any(|done| done.course.is_some());
-        place.write("cost.svg", plot::cost(&report).as_bytes())?;
-        if is_searched {
-            place.write("accuracy.svg", plot::accuracy(&report).as_bytes())?;
-            place.write("course.svg", plot::course(&report, &self.courses(done)).as_bytes())?;
-        }
-        Ok(())
+impl<'a> Trained<'a> {
+    fn of(comparison: &'a Comparison, beside: Option<&Beside<'_>>) -> Self {
+        Trained { comparison, abreast: beside.map_or(1, |beside| beside.count.get()), done: Vec::new() }
     }
 
     /// The courses of each method's searches, for the methods that a report has.
-    fn courses<'a>(&self, done: &'a [Done]) -> Vec<Vec<&'a [MetricRecord]>> {
-        let of = |method| done.iter().filter(move |done| done.method == method);
-        let reported = (0..self.methods.len()).filter(|&method| of(method).next().is_some());
+    fn courses(&self) -> Vec<Vec<&[MetricRecord]>> {
+        let of = |method| self.done.iter().filter(move |done| done.method == method);
+        let reported = (0..self.comparison.methods.len()).filter(|&method| of(method).next().is_some());
         reported.map(|method| of(method).filter_map(|done| done.course.as_deref()).collect()).collect()
     }
 }
 
+impl Account for Trained<'_> {
+    type Report = Report;
+
+    fn is_done(&self, part: &Part<'_>) -> bool {
+        part.is_done()
+    }
+
+    fn compute(&self, part: &Part<'_>, context: &mut Context<'_>) -> Result<bool, RunError> {
+        Ok(part.run(context)?.is_some())
+    }
+
+    fn take(&mut self, part: &Part<'_>, context: &mut Context<'_>) -> Result<bool, RunError> {
+        let done = part.run(context)?;
+        let is_done = done.is_some();
+        self.done.extend(done);
+        Ok(is_done)
+    }
+
+    fn tell(&self, _: &Part<'_>, missing: &[&Part<'_>], context: &mut Context<'_>) {
+        let Some(Done { outcome, .. }) = self.done.last() else { return };
+        let seconds_left = seconds_left(&self.done, missing) / self.abreast as f64;
+        context.observer.notice(&Event::Measured { outcome, seconds_left });
+    }
+
+    fn report(&self) -> Report {
+        let mut in_order: Vec<&Done> = self.done.iter().collect();
+        in_order.sort_by_key(|done| (done.method, done.outcome.seed));
+        Report::of(&self.comparison.recipe.recipe, in_order.into_iter().map(|done| done.outcome.clone()).collect())
+    }
+
+    fn write(&self, place: &Folder) -> Result<(), RunError> {
+        let report = self.report();
+        let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
+        place.write("compare.json", json.as_bytes())?;
+        place.write("compare.csv", report.to_csv().as_bytes())?;
+        place.write("compare.md", report.to_markdown().as_bytes())?;
+        let is_searched = self.done.iter().any(|done| done.course.is_some());
+        place.write("cost.svg", plot::cost(&report).as_bytes())?;
+        if is_searched {
+            place.write("accuracy.svg", plot::accuracy(&report).as_bytes())?;
+            place.write("course.svg", plot::course(&report, &self.courses()).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 /// What the `missing` parts will take: each as much as its method's took so far, or as all did.
-fn seconds_left<'a>(done: &[Done], missing: impl Iterator<Item = &'a Part<'a>>) -> f64 {
+fn seconds_left(done: &[Done], missing: &[&Part<'_>]) -> f64 {
     let mean = |is_meant: &dyn Fn(&Done) -> bool| {
         let seconds: Vec<f64> = done.iter().filter(|done| is_meant(done)).map(|done| done.outcome.seconds()).collect();
         Spread::of(&seconds).map(|spread| spread.mean)
     };
-    missing.filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
-}
-
-/// Whether a training that is in `folder` already is one of this network.
-fn check_architecture(folder: &Path, architecture: &Architecture) -> Result<(), RunError> {
-    let Ok(run) = Folder::open(folder) else { return Ok(()) };
-    let [before, now] = [Architecture::read(&run)?.0.text(), architecture.text()];
-    match before == now {
-        true => Ok(()),
-        false => {
-            let key = if architecture.genotype().is_some() { "genotype" } else { "network" };
-            Err(RunError::OtherRecipe { path: folder.to_owned(), key: key.to_owned(), before, now })
-        }
-    }
+    missing.iter().filter_map(|part| mean(&|done| done.method == part.index).or_else(|| mean(&|_| true))).sum()
 }
 
 /// One method with one seed.
@@ -232,9 +242,14 @@ impl Part<'_> {
         self.folder(Stage::Test).join(EVALUATION).exists()
     }
 
-    /// Whether this is the part that is done there.
-    fn is(&self, done: &Done) -> bool {
-        (self.index, self.seed) == (done.method, done.outcome.seed)
+    /// Where all of it lies.
+    fn place(&self) -> PathBuf {
+        self.folder.join(&self.method.name).join(format!("seed{}", self.seed))
+    }
+
+    /// What it is called.
+    fn label(&self) -> String {
+        format!("{}:{}", self.method.name, self.seed)
     }
 
     /// The stage that comes next.
@@ -258,9 +273,8 @@ impl Part<'_> {
             (self.drawn(context)?.into(), None, None)
         };
         let folder = self.folder(Stage::Train);
-        check_architecture(&folder, &architecture)?;
-        let begin = |context: Context<'_>| train::train(self.recipe.clone(), &architecture, &folder, context);
-        let Some(trained) = self.stage(Stage::Train, begin, train::resume, context)? else { return Ok(None) };
+        let complete = |context: Context<'_>| train::complete(self.recipe.clone(), &architecture, &folder, context);
+        let Some(trained) = self.stage(Stage::Train, complete, context)? else { return Ok(None) };
         let Some(tested) = self.tested(&folder, context)? else { return Ok(None) };
         let genotype = architecture.genotype();
         let steps: Vec<MetricRecord> = Folder::open(&folder)?.lines("metrics.jsonl")?;
@@ -287,8 +301,8 @@ impl Part<'_> {
     /// Searches, from wherever that stands; `None` if it was stopped.
     fn searched(&self, context: &mut Context<'_>) -> Result<Option<Searched>, RunError> {
         let folder = self.folder(Stage::Search);
-        let begin = |context: Context<'_>| search::search(self.recipe.clone(), &folder, context);
-        let Some(result) = self.stage(Stage::Search, begin, search::resume, context)? else { return Ok(None) };
+        let complete = |context: Context<'_>| search::complete(self.recipe.clone(), &folder, context);
+        let Some(result) = self.stage(Stage::Search, complete, context)? else { return Ok(None) };
         let folder = Folder::open(&folder)?;
         let course: Vec<MetricRecord> = folder.lines("metrics.jsonl")?;
         let entropy = course.iter().rev().find_map(|record| record.alpha_entropy.clone());
@@ -299,7 +313,7 @@ impl Part<'_> {
     /// The run's folder of a stage.
     fn folder(&self, stage: Stage) -> PathBuf {
         let name = if stage == Stage::Search { "search" } else { "train" };
-        self.folder.join(&self.method.name).join(format!("seed{}", self.seed)).join(name)
+        self.place().join(name)
     }
 
     fn tell(&self, stage: Stage, context: &mut Context<'_>) {
@@ -332,30 +346,19 @@ impl Part<'_> {
     fn stage(
         &self,
         stage: Stage,
-        begin: impl FnOnce(Context<'_>) -> Result<Ending, RunError>,
-        resume: impl FnOnce(&Path, Context<'_>) -> Result<Ending, RunError>,
+        complete: impl FnOnce(Context<'_>) -> Result<Ending, RunError>,
         context: &mut Context<'_>,
     ) -> Result<Option<RunResult>, RunError> {
-        let path = self.folder(stage);
-        let begun = Folder::open(&path).ok();
-        if let Some(folder) = &begun {
-            folder.check_recipe(&self.recipe, stage)?;
-            if let Some(result) = folder.result()? {
-                return Ok(Some(result));
+        if !self.folder(stage).join("result.json").exists() {
+            if context.stop.load(Ordering::SeqCst) {
+                return Ok(None);
             }
+            self.tell(stage, context);
         }
-        if context.stop.load(Ordering::SeqCst) {
-            return Ok(None);
+        match complete(context.again())? {
+            Ending::Done(result) => Ok(Some(*result)),
+            Ending::Interrupted => Ok(None),
         }
-        self.tell(stage, context);
-        let ending = match begun {
-            Some(_) => resume(&path, context.again())?,
-            None => begin(context.again())?,
-        };
-        Ok(match ending {
-            Ending::Done(result) => Some(*result),
-            Ending::Interrupted => None,
-        })
     }
 
     /// The network on the test set, measured once; `None` if it was stopped.

@@ -250,6 +250,10 @@ impl Recipe {
         if self.data.std.iter().any(|&std| !std.is_finite() || std <= 0.0) {
             return fault("data.std", "must be finite and above 0".to_owned());
         }
+        let minutes = self.run.checkpoint_minutes;
+        if minutes.is_nan() || minutes <= 0.0 {
+            return fault("run.checkpoint_minutes", format!("must be above 0, not {minutes}"));
+        }
         // Only now, not when it is needed, which may be hours later.
         let checks = [
             ("", self.eval.check()),

@@ -310,10 +310,18 @@ impl Default for TrainSettings {
     }
 }
 
-/// `[run]`: what a run writes beside what it needs itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// `[run]`: what a run writes, and when, whatever it computes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
     /// Whether it also writes event files for TensorBoard, into `tensorboard/` in its folder.
     pub tensorboard: bool,
+    /// Minutes after which a checkpoint is written within an epoch, besides those after every epoch.
+    pub checkpoint_minutes: f64,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        RunSettings { tensorboard: false, checkpoint_minutes: 15.0 }
+    }
 }

@@ -103,10 +103,10 @@ pub enum RunError {
         "the training samples are not those that the run began with, so that it cannot go on as it would have\n  remedy: put them back as they were, or begin another run"
     )]
     OtherPictures,
-    /// A comparison finds a run of another recipe in its place.
+    /// A run of another recipe is in the place where one is to begin or to go on.
     #[error(
-        "the run in {} was made with {key} = {before}, but now it would be {now}\n  remedy: compare in another folder, or \
-         with the recipe and settings of before, or remove that run", path.display()
+        "the run in {} was made with {key} = {before}, but now it would be {now}\n  remedy: take another folder, or \
+         the recipe and settings of before, or remove that run", path.display()
     )]
     OtherRecipe {
         /// The run's folder.
@@ -119,10 +119,12 @@ pub enum RunError {
         now: String,
     },
     /// Another process works in the folder.
-    #[error("another process works in {}; wait until it is done, or choose another folder", path.display())]
+    #[error("{by} works in {}; wait until it is done, or choose another folder", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,
+        /// Who that is.
+        by: String,
     },
     /// Runs that are to be measured together have other test sets.
     #[error(
@@ -202,18 +204,43 @@ pub enum RunError {
         /// The key of the rate to lower.
         key: &'static str,
     },
+    /// Parts of a comparison that came to nothing; the others are done.
+    #[error("{} of {all} parts failed; the same command tries them again\n{}", failed.len(), by_fault(failed))]
+    Parts {
+        /// Those that failed, as METHOD:SEED, each with its fault.
+        failed: Vec<(String, RunError)>,
+        /// How many there are in all.
+        all: usize,
+    },
     /// A part of a comparison that was computed by another process.
-    #[error("{method}, seed {seed}, failed: {fault}\n  all of it: {}", log.display())]
+    #[error("{fault}\n  all of it: {}", log.display())]
     Part {
-        /// The method.
-        method: String,
-        /// Its seed.
-        seed: u64,
         /// What the process said last.
         fault: String,
         /// What it said before.
         log: PathBuf,
     },
+}
+
+impl RunError {
+    /// Whether another process does what was to be done, or what that needs.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, RunError::Busy { .. } | RunError::Data(DataError::Locked { .. }))
+    }
+}
+
+/// Parts by what they failed for, which may be the same for all.
+fn by_fault(failed: &[(String, RunError)]) -> String {
+    let mut faults: Vec<(String, Vec<&str>)> = Vec::new();
+    for (part, fault) in failed {
+        let fault = fault.to_string();
+        match faults.iter_mut().find(|(own, _)| *own == fault) {
+            Some((_, parts)) => parts.push(part),
+            None => faults.push((fault, vec![part])),
+        }
+    }
+    let lines: Vec<String> = faults.iter().map(|(fault, parts)| format!("{}: {fault}", parts.join(", "))).collect();
+    lines.join("\n")
 }
 
 /// What to do about a batch that does not fit a card.

@@ -1,11 +1,12 @@
 //! What is told while a run goes on.
 
-use super::{CheckpointError, Room};
+use super::{CheckpointError, Room, RunError};
 use crate::compare::{Found, Outcome};
 use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
 use crate::space::CellKind;
 use crate::weights::Mismatch;
+use sdas_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -29,7 +30,8 @@ impl std::fmt::Display for Phase {
 }
 
 /// What is done with each method and seed of a comparison, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Its search.
     Search,
@@ -135,6 +137,20 @@ pub enum Event<'a> {
         stage: Stage,
         /// Which method and seed this is, from 1, and how many there are.
         part: [u64; 2],
+    },
+    /// Somebody else decodes the samples, and that is waited for.
+    Waiting {
+        /// Who says so, and who it is.
+        fault: &'a DataError,
+    },
+    /// A part of a comparison is passed over: another process does it, or it failed.
+    Passed {
+        /// The method.
+        method: &'a str,
+        /// Its seed.
+        seed: u64,
+        /// Which of the two, and who or why.
+        fault: &'a RunError,
     },
     /// A comparison is done with a method and seed.
     Measured {

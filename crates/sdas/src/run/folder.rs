@@ -1,20 +1,23 @@
 //! A run's folder. Whatever is complete in it stays valid: files are written beside and renamed, and lines that a
 //! checkpoint does not know of are cut off when the run goes on.
 
+use super::lock::{BEAT, Lock};
 use super::{Checkpoint, CheckpointError, Event, Observer, Phase, RunError, RunResult, Stage};
 use crate::recipe::Recipe;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A run's folder.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Open, and so locked, as long as this process works in the folder; absent of one that is only read.
-    _lock: Option<File>,
+    /// Held as long as this process works in the folder; absent of one that is only read.
+    _lock: Option<Lock>,
 }
 
 /// A checkpoint, and those after it, which are damaged, and how.
@@ -24,11 +27,21 @@ struct Newest {
     damaged: Vec<(PathBuf, CheckpointError)>,
 }
 
+/// Where a run stands.
+pub(crate) enum Standing {
+    /// It has not begun.
+    Absent,
+    /// It is not done; its newest checkpoint says more.
+    Begun,
+    /// It is done.
+    Done(Box<RunResult>),
+}
+
 /// Whole checkpoints that a run keeps.
 const CHECKPOINTS_KEPT: usize = 2;
 
-/// Locked by who works in the folder.
-const LOCK: &str = ".lock";
+/// How long the few moments that another process needs of a folder are waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Folder {
     /// Makes the folder of a new run and writes `files`, by name, and its recipe into it.
@@ -119,14 +132,23 @@ impl Folder {
     pub(crate) fn claim(path: &Path) -> Result<Folder, RunError> {
         let mut folder = Folder { path: path.to_owned(), _lock: None };
         std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
-        let lock = folder.file(LOCK);
-        let file = File::create(&lock).map_err(folder.fault("write", &lock))?;
-        // Where the file system knows no locks, nobody is kept out.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(RunError::Busy { path: path.to_owned() });
-        }
-        folder._lock = Some(file);
+        folder._lock = Some(Lock::take(path, BEAT)?);
         Ok(folder)
+    }
+
+    /// The same, of a folder that others need for moments only, for which it waits.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or another process stays in it.
+    pub(crate) fn claim_in_turn(path: &Path) -> Result<Folder, RunError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match Folder::claim(path) {
+                Err(RunError::Busy { .. }) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+                claimed => return claimed,
+            }
+        }
     }
 
     /// Opens the folder of a run to read it.
@@ -177,6 +199,26 @@ impl Folder {
             None => Ok(()),
             Some((key, [before, now])) => Err(RunError::OtherRecipe { path: self.path.clone(), key, before, now }),
         }
+    }
+
+    /// Where a run of this kind and recipe stands in a folder.
+    ///
+    /// # Errors
+    ///
+    /// If there is another one.
+    pub(crate) fn standing(path: &Path, recipe: &Recipe, phase: Phase) -> Result<Standing, RunError> {
+        let Ok(folder) = Folder::open(path) else { return Ok(Standing::Absent) };
+        let result = folder.result()?;
+        let own = match &result {
+            Some(result) => result.phase,
+            // By its files alone: another process may be at its checkpoints.
+            None => folder.phase_by(None)?,
+        };
+        if own != phase {
+            return Err(RunError::OtherPhase { phase: own });
+        }
+        folder.check_recipe(recipe, if phase == Phase::Search { Stage::Search } else { Stage::Train })?;
+        Ok(result.map_or(Standing::Begun, |result| Standing::Done(Box::new(result))))
     }
 
     /// What the run came to; `None` while it has not.
@@ -368,6 +410,7 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lock::LOCK;
     use super::*;
 
     /// What is set aside.

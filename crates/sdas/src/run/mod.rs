@@ -5,6 +5,7 @@ mod data;
 mod error;
 mod event;
 mod folder;
+mod lock;
 mod memory;
 mod room;
 
@@ -14,6 +15,8 @@ pub use data::{RunData, Seen, load_data};
 pub use error::RunError;
 pub use event::{CellRecord, Estimate, Event, MetricRecord, Observer, Phase, Stage, StepReport};
 pub use folder::Folder;
+pub(crate) use folder::Standing;
+pub(crate) use lock::{busy, worker};
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory, memory_limit};
 pub use room::Room;
@@ -31,7 +34,7 @@ pub struct Context<'a> {
     pub device: Device,
     /// Who is told of its progress.
     pub observer: &'a mut dyn Observer,
-    /// Set from outside (Ctrl-C, SIGTERM, SIGHUP): finish the step, write a checkpoint, leave.
+    /// Set from outside (Ctrl-C, SIGTERM and others): finish the step, write a checkpoint, leave.
     pub stop: &'a AtomicBool,
 }
 

@@ -225,6 +225,8 @@ pub(crate) struct Clock {
     before: Times,
     run: Instant,
     epoch: Instant,
+    /// When the last checkpoint was written, or the run began.
+    checkpoint: Instant,
     /// Of the last steps, for what is left.
     pub(crate) seconds_per_step: f64,
 }
@@ -233,7 +235,17 @@ impl Clock {
     /// A clock that goes on from `before`.
     pub(crate) fn new(before: Times) -> Self {
         let now = Instant::now();
-        Clock { before, run: now, epoch: now, seconds_per_step: 0.0 }
+        Clock { before, run: now, epoch: now, checkpoint: now, seconds_per_step: 0.0 }
+    }
+
+    /// Whether so many minutes have passed without a checkpoint.
+    pub(crate) fn is_checkpoint_due(&self, minutes: f64) -> bool {
+        self.checkpoint.elapsed().as_secs_f64() >= 60.0 * minutes
+    }
+
+    /// A checkpoint was written.
+    pub(crate) fn checkpoint(&mut self) {
+        self.checkpoint = Instant::now();
     }
 
     /// Begins the epoch: what was computed so far is none of it.

@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::report::tensorboard::Recorder;
 use crate::run::{
     CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
-    RunResult, Sizes, extent, forget_peak_memory, load_data, loader, peak_memory,
+    RunResult, Sizes, Standing, extent, forget_peak_memory, load_data, loader, peak_memory,
 };
 use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
@@ -42,6 +42,19 @@ pub fn search(mut recipe: Recipe, folder: &Path, mut context: Context<'_>) -> Re
     let folder = Folder::create(folder, &recipe, &[])?;
     let (clock, recorder) = (Clock::new(Times::default()), Recorder::of(&recipe, &folder)?);
     Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder }.run()
+}
+
+/// Searches a cell as `recipe` says from wherever that stands in `folder`: begins, goes on, or takes what is done.
+///
+/// # Errors
+///
+/// If there is a run of another recipe; see [`RunError`].
+pub fn complete(recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    match Folder::standing(folder, &recipe, Phase::Search)? {
+        Standing::Absent => search(recipe, folder, context),
+        Standing::Begun => resume(folder, context),
+        Standing::Done(result) => Ok(Ending::Done(result)),
+    }
 }
 
 /// Goes on with the search in `folder`, bit for bit as if it had never stopped.
@@ -290,6 +303,9 @@ impl Search<'_> {
             self.clock.step(start.elapsed().as_secs_f64());
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
+            if self.clock.is_checkpoint_due(self.recipe.run.checkpoint_minutes) {
+                self.checkpoint()?;
+            }
         }
         self.end_epoch(rate)
     }
@@ -386,6 +402,7 @@ impl Search<'_> {
             }
         }
         let path = self.folder.save(self.progress.step, &checkpoint)?;
+        self.clock.checkpoint();
         self.context.observer.notice(&Event::Checkpoint(&path));
         Ok(())
     }

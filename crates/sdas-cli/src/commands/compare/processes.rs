@@ -1,13 +1,14 @@
 //! Parts of a comparison in processes of their own: this program with the same arguments, and the part besides.
 
-use crate::interrupt::{CHILDREN, STOP};
+use crate::interrupt::{STOP, children};
+use sdas::compare::Computed;
 use sdas::run::RunError;
 use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -16,15 +17,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What a part's process said, in the part's folder.
 const LOG: &str = "log.txt";
 
-/// Computes a part in a process with the threads of one of `count`. Where the flag is set, or this process is asked to stop,
-/// so is that one. Says whether the part was done.
-pub(super) fn compute(
-    method: &str,
-    seed: u64,
-    folder: &Path,
-    count: NonZeroUsize,
-    halted: &AtomicBool,
-) -> Result<bool, RunError> {
+/// Computes a part in a process with the threads of one of `count`, which is asked to stop where this one is.
+pub(super) fn compute(method: &str, seed: u64, folder: &Path, count: NonZeroUsize) -> Result<Computed, RunError> {
     let folder = folder.join(method).join(format!("seed{seed}"));
     let log = folder.join(LOG);
     let failed = |what, source| RunError::File { what, path: log.clone(), source };
@@ -43,26 +37,40 @@ pub(super) fn compute(
             .stderr(errors)
             .spawn()
     });
-    CHILDREN.fetch_add(1, Ordering::SeqCst);
-    let ended = child.and_then(|child| wait(child, halted));
-    CHILDREN.fetch_sub(1, Ordering::SeqCst);
-    let part = |fault| RunError::Part { method: method.to_owned(), seed, fault, log: log.clone() };
-    let status = ended.map_err(|error| part(format!("its process cannot be run: {error}")))?;
-    match status.code() {
-        Some(0) => Ok(true),
-        Some(code) if code == i32::from(crate::INTERRUPTED) => Ok(false),
+    let ended = child.and_then(wait);
+    let part = |fault| RunError::Part { fault, log: log.clone() };
+    let Ended { status, is_told } = ended.map_err(|error| part(format!("its process cannot be run: {error}")))?;
+    match status.code().map(u8::try_from) {
+        Some(Ok(0)) => Ok(Computed::Done),
+        Some(Ok(crate::INTERRUPTED)) => Ok(Computed::Stopped),
+        Some(Ok(crate::BUSY)) => Ok(Computed::Held),
+        // Before it could catch anything.
+        None if is_told => Ok(Computed::Stopped),
         _ => Err(part(last_error(&log, begins).unwrap_or_else(|| format!("its process ended by {status}")))),
     }
 }
 
+/// How a process ended.
+struct Ended {
+    status: ExitStatus,
+    /// Whether it was asked to.
+    is_told: bool,
+}
+
 /// Waits for a process, which is told to stop where this one is.
-fn wait(mut child: Child, halted: &AtomicBool) -> io::Result<ExitStatus> {
+fn wait(mut child: Child) -> io::Result<Ended> {
+    let number = child.id();
+    children().push(number);
     let mut is_told = false;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+        {
+            let mut children = children();
+            if let Some(status) = child.try_wait().transpose() {
+                children.retain(|&child| child != number);
+                return Ok(Ended { status: status?, is_told });
+            }
         }
-        if !is_told && (STOP.load(Ordering::SeqCst) || halted.load(Ordering::SeqCst)) {
+        if !is_told && STOP.load(Ordering::SeqCst) {
             is_told = true;
             tell(&child);
         }
@@ -70,11 +78,11 @@ fn wait(mut child: Child, halted: &AtomicBool) -> io::Result<ExitStatus> {
     }
 }
 
-/// Tells a process to stop after a checkpoint.
+/// Tells a process to stop after a checkpoint. Not by SIGTERM, of which a second one from elsewhere would hurry it.
 #[cfg(unix)]
 fn tell(child: &Child) {
     // It may have ended meanwhile.
-    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM);
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::USR1);
 }
 
 /// Ctrl-C reaches all processes of a terminal; nothing else tells them to stop here.

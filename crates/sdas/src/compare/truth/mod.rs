@@ -8,9 +8,10 @@ mod trajectory;
 pub use report::{Found, Judged, TruthReport};
 pub(super) use trajectory::Band;
 
-use super::{Beside, Comparison, Part, beside, plot};
+use super::share::{Account, Work};
+use super::{Beside, Comparison, Completion, Listed, Part, Share, plot};
 use crate::recipe::Recipe;
-use crate::run::{CellRecord, Context, Ending, Event, Folder, RunError, Stage};
+use crate::run::{CellRecord, Context, Event, Folder, RunError, Stage};
 use crate::space::{Keep, Space};
 use crate::table::{CellSpace, Column, Searcher, Table, TableError};
 use std::path::Path;
@@ -73,9 +74,10 @@ fn other_space(name: &Space) -> RunError {
 }
 
 impl Comparison {
-    /// Looks up what the methods find: searches what is missing in `folder`, trains nothing, and writes what all of it comes
-    /// to: `truth.{json,csv,md}`, and `trajectory.{svg,csv}`. Searches are those of [`run`](Comparison::run), in the same
-    /// places, so that either goes on with what the other has done; `beside` computes them elsewhere.
+    /// Looks up what the methods find: searches what `share` says of what is missing in `folder`, trains nothing, and writes
+    /// what all of it comes to: `truth.{json,csv,md}`, and `trajectory.{svg,csv}`. Searches are those of
+    /// [`run`](Comparison::run), in the same places, so that either goes on with what the other has done; `beside` computes
+    /// them elsewhere.
     ///
     /// # Errors
     ///
@@ -85,56 +87,31 @@ impl Comparison {
         &self,
         truth: &Truth,
         folder: &Path,
+        share: Share,
         mut context: Context<'_>,
         beside: Option<&Beside<'_>>,
-    ) -> Result<Ending<TruthReport>, RunError> {
-        let mut parts = self.parts(folder)?;
-        parts.retain(|part| !part.method.draws());
+    ) -> Result<Completion<TruthReport>, RunError> {
         self.check_truth(truth)?;
-        let place = Folder::claim(folder)?;
-        // What is done and what takes no time comes first, so that no report says less than the one before.
-        parts.sort_by_key(Part::has_to_search);
-        let found = parts.iter().filter(|part| !part.has_to_search()).count();
-        let mut done: Vec<Done> = Vec::new();
-        let is_whole = beside::each(
-            &parts,
-            |part| !part.has_to_search(),
-            beside,
-            &mut context,
-            |part, context| {
-                let Some(part) = part.look_up(truth, context)? else { return Ok(false) };
-                if done.len() >= found {
-                    context.observer.notice(&Event::LookedUp { found: &part.found });
-                }
-                done.push(part);
-                if done.len() >= found {
-                    self.write_truth(truth, &done, &place)?;
-                }
-                Ok(true)
-            },
-        )?;
-        if !is_whole {
-            return Ok(Ending::Interrupted);
-        }
-        Ok(Ending::Done(Box::new(self.write_truth(truth, &done, &place)?)))
+        let account = LookedUp { comparison: self, truth, done: Vec::new() };
+        Work::new(&self.looked_up(folder)?, folder, beside, account).run(share, &mut context)
     }
 
-    /// Searches what is missing of one method and seed in `folder`, where somebody else runs the comparison. Says whether it
-    /// was done; else it was stopped.
+    /// The parts that are looked up, as [`list`](Comparison::list) has those that are trained.
     ///
     /// # Errors
     ///
-    /// See [`RunError`]; also a method or seed that the comparison does not have.
-    pub fn search_part(
-        &self,
-        truth: &Truth,
-        name: &str,
-        seed: u64,
-        folder: &Path,
-        mut context: Context<'_>,
-    ) -> Result<bool, RunError> {
+    /// As of [`look_up`](Comparison::look_up).
+    pub fn list_looked_up(&self, truth: &Truth, folder: &Path) -> Result<Vec<Listed>, RunError> {
         self.check_truth(truth)?;
-        Ok(self.part(name, seed, folder)?.look_up(truth, &mut context)?.is_some())
+        let account = LookedUp { comparison: self, truth, done: Vec::new() };
+        Ok(Work::new(&self.looked_up(folder)?, folder, None, account).list())
+    }
+
+    /// Cells drawn by chance are the table's own.
+    fn looked_up<'a>(&'a self, folder: &'a Path) -> Result<Vec<Part<'a>>, RunError> {
+        let mut parts = self.parts(folder)?;
+        parts.retain(|part| !part.method.draws());
+        Ok(parts)
     }
 
     /// Sees that all methods can be looked up.
@@ -147,19 +124,62 @@ impl Comparison {
         }
         Ok(())
     }
+}
 
-    fn write_truth(&self, truth: &Truth, done: &[Done], place: &Folder) -> Result<TruthReport, RunError> {
-        let mut in_order: Vec<&Done> = done.iter().collect();
+/// What the cells that were looked up come to.
+struct LookedUp<'a> {
+    comparison: &'a Comparison,
+    truth: &'a Truth,
+    done: Vec<Done>,
+}
+
+impl LookedUp<'_> {
+    fn in_order(&self) -> Vec<&Done> {
+        let mut in_order: Vec<&Done> = self.done.iter().collect();
         in_order.sort_by_key(|done| (done.method, done.found.seed));
-        let methods: Vec<(&str, bool)> =
-            self.methods.iter().map(|method| (method.name.as_str(), method.draws())).collect();
-        let found = in_order.iter().map(|done| done.found.clone()).collect();
-        let report = TruthReport::of(&self.recipe.recipe, truth, &methods, found);
+        in_order
+    }
+}
+
+impl Account for LookedUp<'_> {
+    type Report = TruthReport;
+
+    fn is_done(&self, part: &Part<'_>) -> bool {
+        !part.has_to_search()
+    }
+
+    fn compute(&self, part: &Part<'_>, context: &mut Context<'_>) -> Result<bool, RunError> {
+        Ok(part.look_up(self.truth, context)?.is_some())
+    }
+
+    fn take(&mut self, part: &Part<'_>, context: &mut Context<'_>) -> Result<bool, RunError> {
+        let done = part.look_up(self.truth, context)?;
+        let is_done = done.is_some();
+        self.done.extend(done);
+        Ok(is_done)
+    }
+
+    fn tell(&self, part: &Part<'_>, _: &[&Part<'_>], context: &mut Context<'_>) {
+        if let Some(Done { found, .. }) = self.done.last().filter(|_| part.method.searches()) {
+            context.observer.notice(&Event::LookedUp { found });
+        }
+    }
+
+    fn report(&self) -> TruthReport {
+        let Comparison { recipe, methods, .. } = self.comparison;
+        let methods: Vec<(&str, bool)> = methods.iter().map(|method| (method.name.as_str(), method.draws())).collect();
+        let found = self.in_order().into_iter().map(|done| done.found.clone()).collect();
+        TruthReport::of(&recipe.recipe, self.truth, &methods, found)
+    }
+
+    fn write(&self, place: &Folder) -> Result<(), RunError> {
+        let report = self.report();
         let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
         place.write("truth.json", json.as_bytes())?;
         place.write("truth.csv", report.to_csv().as_bytes())?;
         place.write("truth.md", report.to_markdown().as_bytes())?;
-        let bands: Vec<Band> = (self.methods.iter().enumerate())
+        let in_order = self.in_order();
+        let bands: Vec<Band> = (self.comparison.methods.iter().enumerate())
             .filter_map(|(index, method)| {
                 let own = in_order.iter().filter(|done| done.method == index).map(|done| &done.course);
                 match method.draws() {
@@ -169,8 +189,7 @@ impl Comparison {
             })
             .collect();
         place.write("trajectory.csv", trajectory::to_csv(&bands).as_bytes())?;
-        place.write("trajectory.svg", plot::trajectories(&report, &bands).as_bytes())?;
-        Ok(report)
+        place.write("trajectory.svg", plot::trajectories(&report, &bands).as_bytes())
     }
 }
 
@@ -264,9 +283,10 @@ pub(super) mod tests {
         let methods = methods.iter().map(|name| Method::resolve(name, &recipe).unwrap()).collect();
         let comparison = Comparison::new(recipe, methods, 4).unwrap();
         let (device, stop) = (device::choose("cpu").unwrap(), AtomicBool::new(false));
-        match comparison.look_up(truth, folder, Context { device, observer: &mut Silent, stop: &stop }, None)? {
-            Ending::Done(report) => Ok(*report),
-            Ending::Interrupted => panic!("nobody stops it"),
+        let context = Context { device, observer: &mut Silent, stop: &stop };
+        match comparison.look_up(truth, folder, Share::All, context, None)? {
+            Completion::Whole(report) => Ok(*report),
+            other => panic!("nobody stops it: {other:?}"),
         }
     }
 

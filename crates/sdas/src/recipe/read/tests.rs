@@ -82,6 +82,7 @@ fn errors_name_the_key_and_the_remedy() {
     assert!(softmax.contains("unknown field `from`: this kind has no keys of its own, leave it out"), "{softmax}");
     for (setting, expected) in [
         ("train.weights.course={kind=\"steps\",at=[3,3]}", "train.weights.course.at: must be rising epochs"),
+        ("run.checkpoint_minutes=0", "run.checkpoint_minutes: must be above 0, not 0"),
         ("train.weights.course={kind=\"exponential\",factor=2}", "train.weights.course.factor: must be above 0"),
         ("train.weights.warmup=8", "train.weights.warmup: must be less than the 8 epochs"),
         ("train.parts=13", "train.parts: must be from 1 to half of train.batch, 12"),
