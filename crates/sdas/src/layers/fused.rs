@@ -36,6 +36,11 @@ impl Graph {
         self.nodes.iter().enumerate().map(unit).collect()
     }
 
+    /// Whether all norms are as the kernels have them.
+    pub(crate) fn norms_are_fused(&self) -> bool {
+        self.nodes.iter().all(|node| !matches!(node.layer, Layer::Norm { epsilon, .. } if epsilon != EPSILON))
+    }
+
     /// Whether `norm` is one whose numbers lie right after those of `convolution`, as in an edge.
     fn follows(&self, convolution: &Node, norm: &Node) -> bool {
         let Layer::Norm { epsilon, affine, .. } = norm.layer else { return false };

@@ -1,6 +1,6 @@
 //! What can go wrong in a run.
 
-use super::{CheckpointError, Phase};
+use super::{CheckpointError, Phase, RankError};
 use crate::genotype::GenotypeError;
 use crate::recipe::RecipeError;
 use crate::table::TableError;
@@ -202,6 +202,12 @@ pub enum RunError {
         /// The key of the rate to lower.
         key: &'static str,
     },
+    /// Between the processes that share the run.
+    #[error(transparent)]
+    Rank(#[from] RankError),
+    /// What has kept this process from beginning, and the others that share the run with it know of.
+    #[error(transparent)]
+    Told(Box<RunError>),
     /// A part of a comparison that was computed by another process.
     #[error("{method}, seed {seed}, failed: {fault}\n  all of it: {}", log.display())]
     Part {

@@ -6,7 +6,9 @@ mod error;
 mod event;
 mod folder;
 mod memory;
+mod ranks;
 mod room;
+mod sharing;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
@@ -17,7 +19,9 @@ pub use folder::Folder;
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory, memory_limit};
 pub use room::Room;
+pub use ranks::{Link, RankError, Ranks, Wait};
 pub(crate) use room::Work;
+pub(crate) use sharing::{check_batch, check_norms, checksum, what_is_done};
 
 use crate::genotype::Genotype;
 use crate::schedule::{CollapseRecord, Spending};
