@@ -184,8 +184,16 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let statistics = supernet.network.initial_statistics(device);
             let alpha = Alpha::new(&supernet.candidates, 1);
             let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-            let mut state =
-                SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default(), ranks: Ranks::alone() };
+            let mut state = SearchState {
+                sgd,
+                supernet,
+                weights,
+                statistics,
+                alpha,
+                mixing,
+                recorded: Recorded::default(),
+                ranks: Ranks::alone(),
+            };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {
                 let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));

@@ -9,8 +9,9 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::report::tensorboard::Recorder;
 use crate::run::{
-    self, Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, Ranks, RunData, RunError, Sizes,
-    StepSize, Wait, Work, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data, loader, peak_memory,
+    self, Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, Ranks, RunData, RunError,
+    Sizes, StepSize, Wait, Work, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data, loader,
+    peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
@@ -327,8 +328,7 @@ impl TrainState {
             });
         }
         let gradients = sum.expect("a batch has samples");
-        let ahead =
-            |gradients: &Parameters| self.sgd.ahead(&self.weights, gradients, position.rate, &settings.weights);
+        let ahead = |gradients: &Parameters| self.sgd.ahead(&self.weights, gradients, position.rate, &settings.weights);
         if self.ranks.is_alone() {
             let Ahead { weights, momentum, norm } = ahead(&gradients);
             return BegunStep { unread: Unread::new(norm, logits), weights, momentum, statistics };

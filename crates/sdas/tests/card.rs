@@ -4,12 +4,12 @@
 
 use burn::tensor::Device;
 use rand::Rng;
-use sdas::run::Ranks;
 use sdas::batch::{DeviceBatch, Tally};
 use sdas::bench::{StepSettings, Width};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::run::Phase;
+use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, Space};
@@ -69,7 +69,16 @@ impl Search {
         let statistics = supernet.network.initial_statistics(&device);
         let alpha = Alpha::new(&supernet.candidates, 1);
         let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-        let state = SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default(), ranks: Ranks::alone() };
+        let state = SearchState {
+            sgd,
+            supernet,
+            weights,
+            statistics,
+            alpha,
+            mixing,
+            recorded: Recorded::default(),
+            ranks: Ranks::alone(),
+        };
         Search { state, device, step: 0 }
     }
 

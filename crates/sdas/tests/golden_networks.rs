@@ -10,12 +10,12 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use golden::Case;
 use precision::{Numbers, Outcome, TOLERANCE, hold};
-use sdas::run::Ranks;
 use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
+use sdas::run::Ranks;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
@@ -108,7 +108,16 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
     let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-    SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default(), ranks: Ranks::alone() }
+    SearchState {
+        sgd,
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recorded::default(),
+        ranks: Ranks::alone(),
+    }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

@@ -4,11 +4,11 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::Rng;
-use sdas::run::Ranks;
 use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::network::Pass;
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
+use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
@@ -46,7 +46,16 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
-    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing, recorded: Recorded::default(), ranks: Ranks::alone() }
+    SearchState {
+        sgd: Sgd::new(&weights),
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recorded::default(),
+        ranks: Ranks::alone(),
+    }
 }
 
 fn batch(dtype: DType) -> DeviceBatch {

@@ -1,6 +1,6 @@
 //! `sdas train`.
 
-use super::{Outcome, conclude, device, free_folder, overrides, program, shell_word, summary};
+use super::{Outcome, conclude, device_of, free_folder, overrides, prepare, program, shell_word, summary};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -8,29 +8,32 @@ use anyhow::Context as _;
 use sdas::architecture::Architecture;
 use sdas::genotype::PUBLISHED;
 use sdas::recipe::Recipe;
-use sdas::run::Context;
+use sdas::run::{Context, Ranks};
 use std::path::{Path, PathBuf};
 
 /// Trains, or goes on training.
-pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: TrainArguments, ranks: &Ranks) -> anyhow::Result<Outcome> {
     let TrainArguments { network, recipe, weights, run } = arguments;
-    let device = device(run.device)?;
+    let device = prepare(ranks, || device_of(run.device, ranks))?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
         Some(folder) => {
             interrupt::catch()?;
-            (folder.clone(), sdas::train::resume(folder, context)?)
+            (folder.clone(), sdas::train::resume_among(ranks, folder, context)?)
         }
         None => {
-            let name = network.context("which network? name a cell or a network that people made")?;
-            let architecture = Architecture::resolve(&name)?;
-            let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
-            let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
-            recipe.train.initial = weights.or(recipe.train.initial);
+            let (recipe, architecture) = prepare(ranks, || {
+                let name = network.context("which network? name a cell or a network that people made")?;
+                let architecture = Architecture::resolve(&name)?;
+                let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
+                let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
+                recipe.train.initial = weights.or(recipe.train.initial);
+                Ok((recipe, architecture))
+            })?;
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
             interrupt::catch()?;
-            let ending = sdas::train::train(recipe, &architecture, &folder, context)?;
+            let ending = sdas::train::train_among(ranks, recipe, &architecture, &folder, context)?;
             (folder, ending)
         }
     };

@@ -145,7 +145,13 @@ pub trait FusedEdge: Backend {
 impl Call {
     fn fan<'a>(&'a self, input: &'a [f32], weights: &'a [f32], mix: &FlexTensor) -> Fan<'a> {
         let mix = if self.mixed { values(&mix.to_contiguous()).to_vec() } else { vec![1.0; self.plan.operations] };
-        Fan { plan: &self.plan, width: self.width, together: self.together.as_ref(), input, edges: vec![Given { weights, mix }] }
+        Fan {
+            plan: &self.plan,
+            width: self.width,
+            together: self.together.as_ref(),
+            input,
+            edges: vec![Given { weights, mix }],
+        }
     }
 }
 

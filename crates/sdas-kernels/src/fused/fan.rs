@@ -7,8 +7,8 @@ use super::pack::{Packed, pack};
 use super::plan::{Body, Plan, Unit};
 use crate::crew::map;
 use crate::lanes::LANES;
-use crate::weights::volume;
 use crate::together::Together;
+use crate::weights::volume;
 use crate::width::Width;
 use std::fmt;
 

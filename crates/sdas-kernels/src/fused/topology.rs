@@ -187,6 +187,12 @@ impl Call {
             };
             Given { weights: values(&weights[link]), mix }
         };
-        Fan { plan, width: self.width, together: self.together.as_ref(), input, edges: members.links.iter().map(given).collect() }
+        Fan {
+            plan,
+            width: self.width,
+            together: self.together.as_ref(),
+            input,
+            edges: members.links.iter().map(given).collect(),
+        }
     }
 }

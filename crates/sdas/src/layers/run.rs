@@ -189,7 +189,8 @@ impl Run<'_> {
                 let operations = vec![Expression::Normalise];
                 let edge = Edge { inputs: *channels, outputs: *channels, stride: [1; 3], operations, norm };
                 let weights = affine.then(|| self.weights(node.place, node.layer.weight_count()));
-                let mode = self.running(node).map_or_else(|| self.by_the_batch(), |running| Mode::Running(Some(running)));
+                let mode =
+                    self.running(node).map_or_else(|| self.by_the_batch(), |running| Mode::Running(Some(running)));
                 let normed = edge.forward(read(), weights, None, mode);
                 self.report(node, normed.statistics);
                 normed.activation

@@ -205,9 +205,6 @@ pub enum RunError {
     /// Between the processes that share the run.
     #[error(transparent)]
     Rank(#[from] RankError),
-    /// What has kept this process from beginning, and the others that share the run with it know of.
-    #[error(transparent)]
-    Told(Box<RunError>),
     /// A part of a comparison that was computed by another process.
     #[error("{method}, seed {seed}, failed: {fault}\n  all of it: {}", log.display())]
     Part {

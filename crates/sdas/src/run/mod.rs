@@ -18,8 +18,8 @@ pub use event::{CellRecord, Estimate, Event, MetricRecord, Observer, Phase, Stag
 pub use folder::Folder;
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory, memory_limit};
-pub use room::Room;
 pub use ranks::{Link, RankError, Ranks, Wait};
+pub use room::Room;
 pub(crate) use room::Work;
 pub(crate) use sharing::{check_batch, check_norms, checksum, what_is_done};
 

@@ -134,6 +134,8 @@ struct Shared {
     asked: AtomicBool,
     /// Whether any was, which all know after the same step.
     stops: AtomicBool,
+    /// Whether all know that the run ends here.
+    told: AtomicBool,
 }
 
 impl fmt::Debug for Ranks {
@@ -176,6 +178,20 @@ impl Ranks {
     /// Whether it is the one that writes and speaks.
     pub fn is_first(&self) -> bool {
         self.rank() == 0
+    }
+
+    /// Its number among those on the same machine, from 0.
+    pub fn local_rank(&self) -> usize {
+        self.link.as_ref().map_or(0, |link| link.local_rank())
+    }
+
+    /// Whether all know that the run ends by an error: nobody waits for anybody.
+    pub fn are_told(&self) -> bool {
+        self.shared.told.load(Ordering::SeqCst)
+    }
+
+    fn tell(&self) {
+        self.shared.told.store(true, Ordering::SeqCst);
     }
 
     /// Its share of every batch.
@@ -286,20 +302,11 @@ impl Ranks {
         (summed, tally)
     }
 
-    /// What every rank has to say, by rank.
-    fn hear(&self, link: &dyn Link, own: &str, wait: Wait) -> Result<Vec<String>, RankError> {
-        let lengths = gather(link, &(own.len() as u64).to_le_bytes(), &vec![size_of::<u64>(); link.count()], wait)?;
-        let length = |bytes: &Vec<u8>| u64::from_le_bytes(bytes[..].try_into().expect("the bytes of one")) as usize;
-        let lengths: Vec<usize> = lengths.iter().map(length).collect();
-        let texts = gather(link, own.as_bytes(), &lengths, wait)?;
-        Ok(texts.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
-    }
-
     /// Sees to it that all have the same values, by name, in the same order.
     pub(crate) fn compare(&self, values: &[(String, String)]) -> Result<(), RankError> {
         let Some(link) = &self.link else { return Ok(()) };
         let text: String = values.iter().map(|(what, value)| format!("{what}\t{}\n", value.escape_default())).collect();
-        let texts = self.hear(&**link, &text, Wait::Step)?;
+        let texts = hear(&**link, &text)?;
         let lines = |text: &str| -> Vec<(String, String)> {
             let line = |line: &str| line.split_once('\t').map(|(what, value)| (what.to_owned(), value.to_owned()));
             text.lines().filter_map(line).collect()
@@ -313,6 +320,7 @@ impl Ranks {
             let names = first.iter().chain(&other).map(|(what, _)| what);
             let mut pairs = names.map(|what| (what, of(&first, what), of(&other, what)));
             if let Some((what, first, other)) = pairs.find(|(_, first, other)| first != other) {
+                self.tell();
                 return Err(RankError::Differs { rank, what: what.clone(), first, other });
             }
         }
@@ -320,12 +328,20 @@ impl Ranks {
     }
 
     /// Does something that may fail, on all ranks; where it fails on any, all leave, and the first of those has its error.
-    pub(crate) fn all<T>(&self, wait: Wait, make: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
+    ///
+    /// # Errors
+    ///
+    /// That, or [`RankError::Failed`], or whatever keeps ranks from hearing of one another.
+    pub fn all<T, E: From<RankError>>(&self, wait: Wait, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let made = make();
         let Some(link) = &self.link else { return made };
-        let texts = self.hear(&**link, if made.is_ok() { "" } else { "failed" }, wait)?;
-        match (texts.iter().position(|text| !text.is_empty()), made) {
-            (Some(rank), Err(error)) if rank == self.rank() => Err(RunError::Told(Box::new(error))),
+        let failed = gather(&**link, &[u8::from(made.is_err())], &vec![1; link.count()], wait)?;
+        let first = failed.iter().position(|failed| failed[0] == 1);
+        if first.is_some() {
+            self.tell();
+        }
+        match (first, made) {
+            (Some(rank), Err(error)) if rank == self.rank() => Err(error),
             (Some(rank), _) => Err(RankError::Failed { rank }.into()),
             (None, made) => made,
         }
@@ -409,6 +425,15 @@ fn gather(link: &dyn Link, own: &[u8], lengths: &[usize], wait: Wait) -> Result<
     let sent = vec![own; link.count()];
     link.exchange(&sent, &mut received.iter_mut().map(|bytes| &mut bytes[..]).collect::<Vec<_>>(), wait)?;
     Ok(received)
+}
+
+/// What every rank has to say, by rank.
+fn hear(link: &dyn Link, own: &str) -> Result<Vec<String>, RankError> {
+    let lengths = gather(link, &(own.len() as u64).to_le_bytes(), &vec![size_of::<u64>(); link.count()], Wait::Step)?;
+    let length = |bytes: &Vec<u8>| u64::from_le_bytes(bytes[..].try_into().expect("the bytes of one")) as usize;
+    let lengths: Vec<usize> = lengths.iter().map(length).collect();
+    let texts = gather(link, own.as_bytes(), &lengths, Wait::Step)?;
+    Ok(texts.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
 }
 
 /// The values of tensors, one after another, with one wait for their device.

@@ -41,7 +41,10 @@ pub(crate) fn what_is_done(recipe: &Recipe, data: &RunData) -> Vec<(String, Stri
             [data.train.frames(sample), height, width]
         });
         let words = frames.map(|&value| u64::from(value)).chain(sizes.map(|size| size as u64));
-        all.push(named("the checksum of the samples' sizes and of some of their pixels", &format!("{:016x}", checksum(words))));
+        all.push(named(
+            "the checksum of the samples' sizes and of some of their pixels",
+            &format!("{:016x}", checksum(words)),
+        ));
     }
     all
 }

@@ -15,8 +15,8 @@ use crate::recipe::Recipe;
 use crate::report::tensorboard::Recorder;
 use crate::run::{
     CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, Ranks, RunData, RunError,
-    RunResult, Sizes, Wait, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data, loader, peak_memory,
-    what_is_done,
+    RunResult, Sizes, Wait, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data, loader,
+    peak_memory, what_is_done,
 };
 use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
@@ -54,7 +54,7 @@ pub fn search_among(
         load_data(&mut recipe, seed, context.observer)
     })?;
     ranks.compare(&what_is_done(&recipe, &data))?;
-    let search = ranks.all(Wait::Loading, || {
+    let search = ranks.all::<_, RunError>(Wait::Loading, || {
         check_norms(ranks, "search.sync_norm", recipe.search.sync_norm, &context.device)?;
         let loaders = Loaders::new(&recipe, &data, ranks)?;
         let state = initial(&recipe, Sizes::of(&data), loaders.extent(), ranks, &mut context)?;
@@ -94,7 +94,7 @@ pub fn resume_among(ranks: &Ranks, folder: &Path, mut context: Context<'_>) -> R
         Ok((recipe, progress, data))
     })?;
     ranks.compare(&what_is_done(&recipe, &data))?;
-    let search = ranks.all(Wait::Loading, || {
+    let search = ranks.all::<_, RunError>(Wait::Loading, || {
         check_norms(ranks, "search.sync_norm", recipe.search.sync_norm, &context.device)?;
         let loaders = Loaders::new(&recipe, &data, ranks)?;
         let (state, progress) = match last.zip(progress) {
@@ -363,7 +363,8 @@ impl Search<'_> {
             return Ok(());
         }
         let alpha = self.state.alpha.values.iter().flatten().flatten().map(|number| u64::from(number.to_bits()));
-        let numbers = |parameters: &Parameters| parameters.to_host().into_iter().flatten().flatten().collect::<Vec<_>>();
+        let numbers =
+            |parameters: &Parameters| parameters.to_host().into_iter().flatten().flatten().collect::<Vec<_>>();
         let weights = if what == "weights" { numbers(&self.state.weights) } else { Vec::new() };
         let words = alpha.chain(weights.iter().map(|number| u64::from(number.to_bits())));
         let plans = serde_json::to_string(&self.state.supernet.plans).expect("plans are JSON");

@@ -23,7 +23,13 @@ fn batch(count: usize) -> DeviceBatch {
     let pixels = (0..count).flat_map(sample).collect();
     let labels = (0..count).map(|index| (index % 3) as i32).collect();
     DeviceBatch::new(
-        sdas_data::Batch { pixels, shape: [count, 1, 8, 8, 3], labels, samples: (0..count as u32).collect(), part: Part::whole(count) },
+        sdas_data::Batch {
+            pixels,
+            shape: [count, 1, 8, 8, 3],
+            labels,
+            samples: (0..count as u32).collect(),
+            part: Part::whole(count),
+        },
         &Device::flex(),
     )
 }
