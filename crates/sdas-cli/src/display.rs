@@ -13,7 +13,7 @@ use sdas::weights::Mismatch;
 use sdas_data::Building;
 use sdas_data::fetch::Fetching;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line at most this often within an epoch.
@@ -207,14 +207,25 @@ impl Drop for Coming {
 
 /// A bar if standard error is a terminal.
 fn bar() -> Option<ProgressBar> {
-    io::stderr().is_terminal().then(|| {
+    let is_shown = io::stderr().is_terminal() && !QUIET.load(Ordering::SeqCst);
+    is_shown.then(|| {
         let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("the template is well formed");
         ProgressBar::new(0).with_style(style)
     })
 }
 
-/// A line on standard error. Whether anybody reads it makes no difference to a run.
+/// Whether this process says nothing but what goes wrong, since another speaks for it.
+pub(crate) static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// A line on standard error, unless another process speaks for this one.
 pub(crate) fn note(text: &str) {
+    if !QUIET.load(Ordering::SeqCst) {
+        speak(text);
+    }
+}
+
+/// A line on standard error. Whether anybody reads it makes no difference to a run.
+pub(crate) fn speak(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

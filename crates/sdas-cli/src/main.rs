@@ -5,10 +5,12 @@ mod commands;
 mod display;
 mod format;
 mod interrupt;
+mod ranks;
 
 use arguments::Arguments;
 use clap::Parser;
 use commands::Outcome;
+use ranks::Session;
 use sdas::architecture::ArchitectureError;
 use sdas::device::DeviceError;
 use sdas::export::ExportError;
@@ -22,7 +24,10 @@ use std::io;
 use std::process::ExitCode;
 
 /// Something went wrong on the way.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
+/// A fault of ours; Rust uses the same code.
+#[cfg(feature = "mpi")]
+pub(crate) const PANICKED: u8 = 101;
 /// Wrong usage or configuration; clap uses the same code.
 const MISUSED: u8 = 2;
 /// Another process is at what was asked for.
@@ -32,14 +37,23 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let session = match Session::join(&arguments.command) {
+        Ok(session) => session,
+        Err(error) => {
+            display::note(&format!("error: {error}"));
+            return ExitCode::from(MISUSED);
+        }
+    };
     // On a worker of the thread pool, so that starting parallel work never means waking another thread and waiting for it.
-    match rayon::scope(|_| commands::dispatch(arguments.command)) {
+    match rayon::scope(|_| commands::dispatch(arguments.command, &session.ranks)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            display::note(&format!("error: {}", message(&error)));
-            ExitCode::from(status(&error))
+            if let Some(words) = session.words(&error, message(&error)) {
+                display::speak(&format!("error: {words}"));
+            }
+            session.leave(&error, status(&error))
         }
     }
 }

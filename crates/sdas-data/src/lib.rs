@@ -98,7 +98,7 @@ mod seen;
 mod source;
 mod windows;
 
-pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, split};
+pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, Part, Share, split};
 pub use decode::Resize;
 pub use error::DataError;
 pub use files::{Opened, Spooled, meant_files, open_each, open_files, spool};

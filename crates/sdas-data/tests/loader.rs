@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use sdas_data::{Augmentation, Batch, Dataset, Last, Loader, LoaderSettings, Order, Statistics};
+use sdas_data::{Augmentation, Batch, Dataset, Last, Loader, LoaderSettings, Order, Part, Share, Statistics};
 
 /// Pictures of 4×4×3 that can be told apart by their label.
 fn numbered(count: usize) -> Dataset {
@@ -54,6 +54,34 @@ proptest! {
         let whole = epoch(&loader(&data, settings.clone()), number, 0);
         let part = epoch(&loader(&data, LoaderSettings { threads, prefetch, ..settings }), number, first);
         prop_assert_eq!(&whole[first.min(whole.len())..], part);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn shares_side_by_side_are_the_whole_batch(
+        count in 1usize..40, batch in 1usize..13, of in 1usize..6, keep: bool, batches in prop::option::of(1usize..5),
+    ) {
+        let data = numbered(count);
+        let last = if keep { Last::Keep } else { Last::Drop };
+        let settings = LoaderSettings { last, batches, ..training(batch) };
+        let whole = epoch(&loader(&data, settings.clone()), 3, 0);
+        let share = |number| LoaderSettings { share: Share { number, of }, ..settings.clone() };
+        let shares: Vec<_> = (0..of).map(|number| epoch(&loader(&data, share(number)), 3, 0)).collect();
+        for (at, whole) in whole.into_iter().enumerate() {
+            let parts: Vec<_> = shares.iter().map(|share| &share[at]).collect();
+            let sizes: Vec<_> = parts.iter().map(|part| part.labels.len()).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            let mut first = 0;
+            for (part, size) in parts.iter().zip(sizes) {
+                prop_assert_eq!(part.part, Part { first, of: whole.labels.len() });
+                first += size;
+            }
+            prop_assert_eq!(parts.iter().flat_map(|part| part.pixels.clone()).collect::<Vec<_>>(), whole.pixels);
+            prop_assert_eq!(parts.iter().flat_map(|part| part.samples.clone()).collect::<Vec<_>>(), whole.samples);
+            prop_assert_eq!(parts.iter().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(), whole.labels);
+        }
     }
 }
 

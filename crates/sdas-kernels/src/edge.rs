@@ -2,7 +2,7 @@
 
 use crate::expression::{Expression, Extent, Padding};
 use crate::weights::{Layout, layout, strided, volume};
-use crate::{Statistic, Weight, fused, portable};
+use crate::{Statistic, Together, Weight, fused, portable};
 use burn::tensor::Tensor;
 use std::cell::Cell;
 use std::ops::Range;
@@ -61,6 +61,8 @@ impl Epsilon {
 pub enum Mode {
     /// Those of the batch; the output reports them.
     Batch,
+    /// Those of a batch of which others compute a part, too; the output reports them. On the CPU and in single precision alone.
+    Together(Together),
     /// Running ones, flat, laid out as [`Edge::statistics`] says: evaluation.
     Running(Option<Tensor<1>>),
 }
@@ -70,7 +72,7 @@ pub enum Mode {
 pub struct Output {
     /// The activation, `[N, T', H', W', outputs]`.
     pub activation: Tensor<5>,
-    /// In [`Mode::Batch`], the batch's means and unbiased variances, flat, laid out as [`Edge::statistics`] says and
+    /// In [`Mode::Batch`] and [`Mode::Together`], the batch's means and unbiased variances, flat, laid out as [`Edge::statistics`] says and
     /// outside autodiff; `None` where the edge has no norms.
     pub statistics: Option<Tensor<1>>,
 }

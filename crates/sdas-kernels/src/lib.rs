@@ -19,6 +19,7 @@ mod peak;
 mod portable;
 mod recorded;
 mod registers;
+mod together;
 mod usage;
 mod weights;
 mod width;
@@ -31,6 +32,7 @@ pub use fused::{Descending, Descent, GradientNorm, approach, norm, release_memor
 pub use linear::linear;
 pub use peak::{peak_bandwidth, peak_operations};
 pub use recorded::{Recorded, Values};
+pub use together::{Others, Together};
 pub use usage::{device_memory, launches};
 pub use weights::{Statistic, Weight, WeightKind};
 pub use width::Width;

@@ -147,6 +147,9 @@ impl Body<'_> {
                 let variance = all.slice([at + channels..at + 2 * channels]);
                 batch_norm(y, scale, shift, mean, variance, epsilon)
             }
+            Mode::Together(_) => {
+                unreachable!("norms of several processes are the fused body's, which refuses nothing on the CPU")
+            }
             Mode::Batch => {
                 let normed = batch_norm_train(y, scale, shift, epsilon);
                 // Running variances are unbiased, the batch's own is not (as in PyTorch).

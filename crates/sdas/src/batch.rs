@@ -2,6 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use sdas_data::{Part, Share};
 use sdas_kernels::GradientNorm;
 
 /// Pictures or clips with their labels.
@@ -13,6 +14,8 @@ pub struct DeviceBatch {
     pub labels: Tensor<1, Int>,
     /// The labels on the host.
     pub host_labels: Vec<usize>,
+    /// Where these stand in the whole batch.
+    pub part: Part,
 }
 
 impl DeviceBatch {
@@ -24,7 +27,19 @@ impl DeviceBatch {
             input: Tensor::from_data(TensorData::new(batch.pixels, batch.shape), device),
             labels: Tensor::from_data(TensorData::new(batch.labels, [count]), device),
             host_labels,
+            part: batch.part,
         }
+    }
+
+    /// Its samples' share in the whole batch.
+    pub(crate) fn share(&self) -> f64 {
+        self.host_labels.len() as f64 / self.part.of as f64
+    }
+
+    /// What a mean over these samples is of the mean over the whole batch.
+    pub(crate) fn weighed(&self, mean: Tensor<1>) -> Tensor<1> {
+        // All of it: not even a multiplication.
+        if self.share() == 1.0 { mean } else { mean * self.share() }
     }
 
     /// Its samples and labels as flat numbers.
@@ -36,7 +51,7 @@ impl DeviceBatch {
     pub(crate) fn of_flat(&self, values: Vec<Tensor<1>>) -> Self {
         let [input, labels] = values.try_into().expect("these are samples and labels");
         let input = input.reshape(self.input.dims());
-        DeviceBatch { input, labels: labels.int(), host_labels: self.host_labels.clone() }
+        DeviceBatch { input, labels: labels.int(), host_labels: self.host_labels.clone(), part: self.part }
     }
 
     /// Flat logits of its samples as `[N, classes]`.
@@ -58,19 +73,23 @@ impl DeviceBatch {
         (read.into_iter().map(|data| Tensor::from_data(data, &host)).collect(), tally)
     }
 
-    /// The samples in so many parts, one after another, whose sizes differ by one at most.
-    pub(crate) fn parts(self, parts: usize) -> Vec<DeviceBatch> {
+    /// The samples in so many parts, one after another, whose sizes differ by one at most. They are parts of what all ranks, of
+    /// which this is the share of one, have in that place.
+    pub(crate) fn parts(self, parts: usize, share: Share) -> Vec<DeviceBatch> {
         if parts == 1 {
             return vec![self];
         }
-        let count = self.host_labels.len();
-        let parts = parts.min(count);
-        let border = |part: usize| part * count / parts;
-        let part = |part: usize| {
-            let range = border(part)..border(part + 1);
-            let host_labels = self.host_labels[range.clone()].to_vec();
-            let (input, labels) = (self.input.clone().slice([range.clone()]), self.labels.clone().slice([range]));
-            DeviceBatch { input, labels, host_labels }
+        let of_rank = |number: usize| Share { number, ..share }.range(self.part.of).len();
+        // As many on all ranks.
+        let parts = parts.min(self.part.of / share.of).max(1);
+        let part = |index: usize| {
+            let range = |count: usize| Share { number: index, of: parts }.range(count);
+            let own = range(self.host_labels.len());
+            let first = (0..share.number).map(|rank| range(of_rank(rank)).len()).sum();
+            let of = (0..share.of).map(|rank| range(of_rank(rank)).len()).sum();
+            let host_labels = self.host_labels[own.clone()].to_vec();
+            let (input, labels) = (self.input.clone().slice([own.clone()]), self.labels.clone().slice([own]));
+            DeviceBatch { input, labels, host_labels, part: Part { first, of } }
         };
         (0..parts).map(part).collect()
     }
@@ -87,11 +106,18 @@ pub(crate) struct Unread {
     norm: GradientNorm,
     /// `[N, classes]` of parts of the batch, with their labels.
     logits: Vec<(Tensor<2>, Vec<usize>)>,
+    /// What is known of other parts, or of all.
+    known: Tally,
 }
 
 impl Unread {
     pub(crate) fn new(norm: GradientNorm, logits: Vec<(Tensor<2>, Vec<usize>)>) -> Self {
-        Unread { norm, logits }
+        Unread { norm, logits, known: Tally::default() }
+    }
+
+    /// What of it is known already.
+    pub(crate) fn known(norm: GradientNorm, known: Tally) -> Self {
+        Unread { norm, logits: Vec::new(), known }
     }
 
     /// The gradient's norm and the account of the batch, with one wait for the device.
@@ -105,7 +131,7 @@ impl Unread {
                 (GradientNorm::of_squares(sums.iter::<f32>()), read)
             }
         };
-        let mut tally = Tally::default();
+        let mut tally = self.known;
         for (logits, labels) in logits.into_iter().zip(labels) {
             tally.add(Tally::of_values(logits, &labels));
         }

@@ -6,7 +6,7 @@ use crate::genotype::published;
 use crate::network::{Counts, Network, NetworkShape, Stem};
 use crate::optimizer::Sgd;
 use crate::recipe::{SearchSettings, TrainSettings};
-use crate::run::{Phase, RunError, StepSize, Work, peak_memory};
+use crate::run::{Phase, Ranks, RunError, StepSize, Work, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Candidates, Space};
 use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
@@ -184,8 +184,16 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
             let statistics = supernet.network.initial_statistics(device);
             let alpha = Alpha::new(&supernet.candidates, 1);
             let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-            let mut state =
-                SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() };
+            let mut state = SearchState {
+                sgd,
+                supernet,
+                weights,
+                statistics,
+                alpha,
+                mixing,
+                recorded: Recorded::default(),
+                ranks: Ranks::alone(),
+            };
             let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
             Box::new(move |_, halves| {
                 let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));
@@ -244,5 +252,6 @@ fn random_batch(count: usize, [t, h, w]: [usize; 3], at: [usize; 2]) -> sdas_dat
         shape,
         labels: (0..count).map(|_| random.random_range(0..CLASSES as i32)).collect(),
         samples: (0..count as u32).collect(),
+        part: sdas_data::Part::whole(count),
     }
 }

@@ -63,21 +63,31 @@ impl Place {
     ///
     /// If there is none of that name, or what it needs is missing.
     pub fn resolve(name: &str) -> Result<Place, DeviceError> {
-        Place::among(name, Interface::find)
+        Place::resolve_nth(name, 0)
     }
 
-    fn among(name: &str, find: impl Fn(Interface) -> Found) -> Result<Place, DeviceError> {
+    /// The same for one of several processes on this machine, by its number: where there are several cards as good as the best,
+    /// each takes another, and after the last the first again.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub fn resolve_nth(name: &str, number: usize) -> Result<Place, DeviceError> {
+        Place::among(name, number, Interface::find)
+    }
+
+    fn among(name: &str, number: usize, find: impl Fn(Interface) -> Found) -> Result<Place, DeviceError> {
         if let Some(interface) = Interface::ALL.into_iter().find(|interface| interface.name() == name) {
             let Found { cards, lack } = find(interface);
-            return match (lack, cards.into_iter().next()) {
+            return match (lack, nth(cards, number)) {
                 (None, Some(card)) => Ok(Place::Card(card)),
                 (lack, _) => Err(DeviceError::Lacking { name: interface.name(), lack: lack.unwrap_or(Lack::Adapter) }),
             };
         }
         match name {
             "cpu" => Ok(Place::Processor),
-            "gpu" => best(find).map(Place::Card).map_err(|lacks| DeviceError::NoCard { lacks }),
-            "auto" => Ok(best(find).map_or(Place::Processor, Place::Card)),
+            "gpu" => best(number, find).map(Place::Card).map_err(|lacks| DeviceError::NoCard { lacks }),
+            "auto" => Ok(best(number, find).map_or(Place::Processor, Place::Card)),
             other => Err(DeviceError::Unknown { name: other.to_owned() }),
         }
     }
@@ -101,12 +111,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// The best card that is one, of the first interface that has any; or what each lacks.
-fn best(find: impl Fn(Interface) -> Found) -> Result<Card, Vec<(Interface, Option<Lack>)>> {
+/// A card by number among those that are as the first, going round.
+fn nth(cards: Vec<Card>, number: usize) -> Option<Card> {
+    let kind = cards.first()?.kind;
+    let alike: Vec<Card> = cards.into_iter().filter(|card| card.kind == kind).collect();
+    let at = number % alike.len();
+    alike.into_iter().nth(at)
+}
+
+/// The best card that is one, of the first interface that has any, or another as good by number; or what each lacks.
+fn best(number: usize, find: impl Fn(Interface) -> Found) -> Result<Card, Vec<(Interface, Option<Lack>)>> {
     let mut lacks = Vec::new();
     for interface in Interface::ALL {
         let Found { cards, lack } = find(interface);
-        let card = cards.into_iter().find(|card| card.kind != CardKind::Software);
+        let card = nth(cards.into_iter().filter(|card| card.kind != CardKind::Software).collect(), number);
         match (card, lack) {
             (Some(card), None) => return Ok(card),
             (_, lack) => lacks.push((interface, lack)),
@@ -203,7 +221,7 @@ impl Listing {
             }));
             missing.extend(lack.map(|lack| Missing { device, lack }));
         }
-        let auto = best(find).map_or("cpu", |card| card.interface.name());
+        let auto = best(0, find).map_or("cpu", |card| card.interface.name());
         Listing { devices, missing, auto }
     }
 }
@@ -253,7 +271,7 @@ mod tests {
     }
 
     fn resolve(name: &str, find: fn(Interface) -> Found) -> String {
-        match Place::among(name, find) {
+        match Place::among(name, 0, find) {
             Ok(place) => place.to_string(),
             Err(error) => error.to_string(),
         }
@@ -264,10 +282,30 @@ mod tests {
         assert_eq!(resolve("auto", both), "cuda, A");
         assert_eq!(resolve("auto", no_compiler), "wgpu, A");
         for find in [software, not_built] {
-            assert_eq!(Place::among("auto", find).unwrap(), Place::Processor);
+            assert_eq!(Place::among("auto", 0, find).unwrap(), Place::Processor);
         }
         assert_eq!(Listing::among(both).auto, "cuda");
         assert_eq!(Listing::among(software).auto, "cpu");
+    }
+
+    #[test]
+    fn processes_side_by_side_take_a_card_each() {
+        let four = |interface| {
+            let one = |index| Card { index, ..card(interface, CardKind::Discrete, "A") };
+            let cards = (0..4).map(one).chain([card(interface, CardKind::Integrated, "B")]).collect();
+            Found { cards, lack: None }
+        };
+        let taken = |name: &str| -> Vec<usize> {
+            let index = |number| match Place::among(name, number, four).unwrap() {
+                Place::Card(card) if card.kind == CardKind::Discrete => card.index,
+                other => panic!("{other}"),
+            };
+            (0..6).map(index).collect()
+        };
+        for name in ["auto", "gpu", "cuda", "wgpu"] {
+            assert_eq!(taken(name), [0, 1, 2, 3, 0, 1], "{name}");
+        }
+        assert_eq!(Place::among("cpu", 3, four).unwrap(), Place::Processor);
     }
 
     #[test]

@@ -4,24 +4,24 @@ use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally, Unread, smoothed_cross_entropy};
 use crate::draw;
 use crate::network::{DropPath, Forward, NamedWeight, Noise, Pass};
-use crate::optimizer::Sgd;
+use crate::optimizer::{Ahead, Sgd};
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::report::tensorboard::Recorder;
 use crate::run::{
-    Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, RunData, RunError, Sizes, Standing,
-    StepSize, Work, extent, forget_peak_memory, load_data, loader, peak_memory,
+    self, Checkpoint, CheckpointError, Context, Ending, Estimate, Event, Folder, Phase, Ranks, RunData, RunError,
+    Sizes, Standing, StepSize, Wait, Work, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data,
+    loader, peak_memory,
 };
 use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
 use crate::weights::NamedTensors;
 use burn::tensor::{Device, Tensor};
 use sdas_data::random::stream;
-use sdas_data::{Loader, Views, split};
+use sdas_data::{Loader, LoaderSettings, Views, split};
 use sdas_kernels::{Extent, WeightKind};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 /// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
 const STATISTICS_SHARE: f64 = 0.1;
@@ -34,6 +34,8 @@ pub(crate) struct TrainState {
     pub(crate) statistics: Parameters,
     sgd: Sgd,
     average: Option<Average>,
+    /// Who has the other parts of the batches.
+    ranks: Ranks,
 }
 
 /// A step that is on its way.
@@ -67,29 +69,54 @@ impl Average {
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
 pub fn train(
+    recipe: Recipe,
+    architecture: &Architecture,
+    folder: &Path,
+    context: Context<'_>,
+) -> Result<Ending, RunError> {
+    train_among(&Ranks::alone(), recipe, architecture, folder, context)
+}
+
+/// The same as one of several ranks, of which the first alone writes into `folder` and should be given someone to tell.
+///
+/// # Errors
+///
+/// See [`RunError`]; what was complete on disk stays valid.
+pub fn train_among(
+    ranks: &Ranks,
     mut recipe: Recipe,
     architecture: &Architecture,
     folder: &Path,
     mut context: Context<'_>,
 ) -> Result<Ending, RunError> {
-    Folder::check_free(folder)?;
     let seed = recipe.train.seed;
-    architecture.check_stem(&recipe)?;
-    let data = load_data(&mut recipe, seed, context.observer)?;
-    let loaders = Loaders::new(&recipe, &data)?;
-    let extent = extent(&loaders.training);
-    architecture.fit(&mut recipe, Sizes::of(&data), extent)?;
-    let mut state = initial(&recipe, architecture, Sizes::of(&data), extent, &mut context)?;
-    check_auxiliary(&state.network, extent)?;
-    if let Some(path) = &recipe.train.initial {
-        state.begin_with(path, Sizes::of(&data), &mut context)?;
-    }
-    // Last: a run that cannot begin leaves no folder.
-    let drawing = architecture.genotype().map(|genotype| ("cell.svg", draw::cell_pair(genotype, &recipe.recipe)));
-    let files: Vec<_> = std::iter::once(architecture.file(extent)).chain(drawing).collect();
-    let folder = Folder::create(folder, &recipe, &files)?;
-    let progress = Progress::begin(Phase::Train, &recipe, &data);
-    Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context)?.run()
+    let data = ranks.in_turn(|| {
+        if ranks.is_first() {
+            Folder::check_free(folder)?;
+        }
+        architecture.check_stem(&recipe)?;
+        load_data(&mut recipe, seed, context.observer)
+    })?;
+    ranks.compare(&what_is_done(&recipe, architecture, &data))?;
+    let training = ranks.all(Wait::Loading, || {
+        let loaders = Loaders::new(&recipe, &data, ranks)?;
+        let extent = extent(&loaders.training);
+        architecture.fit(&mut recipe, Sizes::of(&data), extent)?;
+        let mut state = initial(&recipe, architecture, Sizes::of(&data), extent, ranks, &mut context)?;
+        check_auxiliary(&state.network, extent)?;
+        if let Some(path) = &recipe.train.initial {
+            state.begin_with(path, Sizes::of(&data), &mut context)?;
+        }
+        // Last: a run that cannot begin leaves no folder.
+        let drawing = architecture.genotype().map(|genotype| ("cell.svg", draw::cell_pair(genotype, &recipe.recipe)));
+        let files: Vec<_> = std::iter::once(architecture.file(extent)).chain(drawing).collect();
+        let folder =
+            if ranks.is_first() { Folder::create(folder, &recipe, &files)? } else { Folder::elsewhere(folder) };
+        let progress = Progress::begin(Phase::Train, &recipe, &data);
+        Training::new(recipe, architecture.clone(), loaders, folder, state, progress, context)
+    })?;
+    training.agree()?;
+    training.run()
 }
 
 /// Trains the network of `architecture` as `recipe` says from wherever that stands in `folder`: begins, goes on, or takes what
@@ -104,13 +131,31 @@ pub fn complete(
     folder: &Path,
     context: Context<'_>,
 ) -> Result<Ending, RunError> {
-    let standing = Folder::standing(folder, &recipe, Phase::Train)?;
-    if !matches!(standing, Standing::Absent) {
-        check_architecture(folder, architecture)?;
-    }
+    complete_among(&Ranks::alone(), recipe, architecture, folder, context)
+}
+
+/// The same as one of several ranks, all of which look at the folder.
+///
+/// # Errors
+///
+/// If there is a run of another recipe or another network, or the ranks do not see the same; see [`RunError`].
+pub fn complete_among(
+    ranks: &Ranks,
+    recipe: Recipe,
+    architecture: &Architecture,
+    folder: &Path,
+    context: Context<'_>,
+) -> Result<Ending, RunError> {
+    let standing = run::standing(ranks, || {
+        let standing = Folder::standing(folder, &recipe, Phase::Train)?;
+        if !matches!(standing, Standing::Absent) {
+            check_architecture(folder, architecture)?;
+        }
+        Ok(standing)
+    })?;
     match standing {
-        Standing::Absent => train(recipe, architecture, folder, context),
-        Standing::Begun => resume(folder, context),
+        Standing::Absent => train_among(ranks, recipe, architecture, folder, context),
+        Standing::Begun => resume_among(ranks, folder, context),
         Standing::Done(result) => Ok(Ending::Done(result)),
     }
 }
@@ -132,30 +177,56 @@ fn check_architecture(folder: &Path, architecture: &Architecture) -> Result<(), 
 /// # Errors
 ///
 /// If there is no training to go on with; see [`RunError`].
-pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
-    let (folder, last) = Folder::resume(folder, Phase::Train, context.observer)?;
-    let mut recipe = folder.recipe()?;
-    let (architecture, _) = Architecture::read(&folder)?;
-    let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
-    progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
-    let seed = recipe.train.seed;
-    let data = load_data(&mut recipe, seed, context.observer)?;
-    progress.iter().try_for_each(|progress| progress.check(&data))?;
-    let loaders = Loaders::new(&recipe, &data)?;
-    let (state, progress) = match last.zip(progress) {
-        Some(((path, checkpoint), progress)) => {
-            let (sizes, extent) = (Sizes::of(&data), extent(&loaders.training));
-            check_room(&recipe, &architecture, sizes, extent, &mut context)?;
-            let network = architecture.model(&recipe, sizes, extent)?;
-            (TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, progress)
-        }
-        None => {
-            let state = initial(&recipe, &architecture, Sizes::of(&data), extent(&loaders.training), &mut context)?;
-            (state, Progress::begin(Phase::Train, &recipe, &data))
-        }
-    };
-    folder.cut("metrics.jsonl", progress.epoch)?;
-    Training::new(recipe, architecture, loaders, folder, state, progress, context)?.run()
+pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    resume_among(&Ranks::alone(), folder, context)
+}
+
+/// The same as one of several ranks, however many it was before. All read the folder; the first alone writes into it.
+///
+/// # Errors
+///
+/// If there is no training to go on with; see [`RunError`].
+pub fn resume_among(ranks: &Ranks, folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
+    let (folder, last) = ranks.in_turn(|| Folder::resume_among(ranks, folder, Phase::Train, context.observer))?;
+    let (recipe, architecture, progress, data) = ranks.in_turn(|| {
+        let mut recipe = folder.recipe()?;
+        let (architecture, _) = Architecture::read(&folder)?;
+        let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
+        progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
+        let seed = recipe.train.seed;
+        let data = load_data(&mut recipe, seed, context.observer)?;
+        progress.iter().try_for_each(|progress| progress.check(&data))?;
+        Ok((recipe, architecture, progress, data))
+    })?;
+    ranks.compare(&what_is_done(&recipe, &architecture, &data))?;
+    let training = ranks.all(Wait::Loading, || {
+        let loaders = Loaders::new(&recipe, &data, ranks)?;
+        let (sizes, extent) = (Sizes::of(&data), extent(&loaders.training));
+        let (state, progress) = match last.zip(progress) {
+            Some(((path, checkpoint), progress)) => {
+                check_room(&recipe, &architecture, sizes, extent, ranks, &mut context)?;
+                let network = architecture.model(&recipe, sizes, extent)?;
+                check_norms(ranks, "train.sync_norm", recipe.train.sync_norm, &context.device)?;
+                let state = TrainState::restore(network, &recipe.train, (&path, checkpoint), ranks, &context.device)?;
+                (state, progress)
+            }
+            None => {
+                let state = initial(&recipe, &architecture, sizes, extent, ranks, &mut context)?;
+                (state, Progress::begin(Phase::Train, &recipe, &data))
+            }
+        };
+        folder.cut("metrics.jsonl", progress.epoch)?;
+        Training::new(recipe, architecture, loaders, folder, state, progress, context)
+    })?;
+    training.agree()?;
+    training.run()
+}
+
+/// What a rank is about to do, by name.
+fn what_is_done(recipe: &Recipe, architecture: &Architecture, data: &RunData) -> Vec<(String, String)> {
+    let mut all = run::what_is_done(recipe, data);
+    all.push(("the network".to_owned(), architecture.text()));
+    all
 }
 
 /// The state of a training's newest checkpoint, for measuring it, and the classes that it knows.
@@ -172,7 +243,7 @@ pub(crate) fn load_state(
     let classes = progress.data.classes;
     let sizes = Sizes { classes: classes.len(), inputs };
     let network = architecture.model(recipe, sizes, extent.unwrap_or_default())?;
-    Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &context.device)?, classes))
+    Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &Ranks::alone(), &context.device)?, classes))
 }
 
 /// The weights in a file, or those that another training has come to.
@@ -195,9 +266,11 @@ fn check_room(
     architecture: &Architecture,
     sizes: Sizes,
     extent: Extent,
+    ranks: &Ranks,
     context: &mut Context<'_>,
 ) -> Result<(), RunError> {
     let TrainSettings { channels, cells, batch, parts, .. } = recipe.train;
+    let batch = batch.div_ceil(ranks.count());
     let keys = ["train.channels", "train.cells", "train.batch", "data.clip.frames", "data.size"];
     let size =
         StepSize { work: Work::training(architecture), keys, channels, cells, batch: batch.div_ceil(parts), extent };
@@ -216,11 +289,14 @@ fn initial(
     architecture: &Architecture,
     sizes: Sizes,
     extent: Extent,
+    ranks: &Ranks,
     context: &mut Context<'_>,
 ) -> Result<TrainState, RunError> {
-    check_room(recipe, architecture, sizes, extent, context)?;
+    check_room(recipe, architecture, sizes, extent, ranks, context)?;
     let network = architecture.model(recipe, sizes, extent)?;
-    Ok(TrainState::new(network, &recipe.train, &context.device))
+    check_norms(ranks, "train.sync_norm", recipe.train.sync_norm, &context.device)?;
+    let ranks = ranks.clone().with_sync_norm(recipe.train.sync_norm);
+    Ok(TrainState { ranks, ..TrainState::new(network, &recipe.train, &context.device) })
 }
 
 /// Whether the auxiliary head, if there is one, has anything left to look at.
@@ -251,7 +327,7 @@ impl TrainState {
         let average =
             (settings.average > 0.0).then(|| Average { weights: weights.clone(), statistics: statistics.clone() });
         let sgd = Sgd { undecayed: undecayed(&network, settings), ..Sgd::new(&weights) };
-        TrainState { sgd, network, weights, statistics, average }
+        TrainState { sgd, network, weights, statistics, average, ranks: Ranks::alone() }
     }
 
     /// Begins with the weights of a file or of another training, and tells what of them is left to chance.
@@ -275,11 +351,12 @@ impl TrainState {
 
     /// Begins such a step. On a graphics card that is all the host has to do, until the step is ended.
     fn begin_step(&self, batch: DeviceBatch, position: &Position, settings: &TrainSettings) -> BegunStep {
-        let count = batch.host_labels.len();
+        let whole = batch.part.of;
+        let share = batch.share();
         let (mut logits, mut statistics) = (Vec::new(), self.statistics.clone());
         let mut sum: Option<Parameters> = None;
-        for (index, part) in batch.parts(settings.parts).into_iter().enumerate() {
-            let share = part.host_labels.len() as f64 / count as f64;
+        for (index, part) in batch.parts(settings.parts, self.ranks.share()).into_iter().enumerate() {
+            let share = part.part.of as f64 / whole as f64;
             let (gradients, forward) = self.gradients(&part, index, position, settings);
             logits.push((forward.logits.inner(), part.host_labels));
             statistics = statistics.approach(&forward.statistics, STATISTICS_SHARE);
@@ -291,13 +368,16 @@ impl TrainState {
             });
         }
         let gradients = sum.expect("a batch has samples");
-        let ahead = self.sgd.ahead(&self.weights, &gradients, position.rate, &settings.weights);
-        BegunStep {
-            unread: Unread::new(ahead.norm, logits),
-            weights: ahead.weights,
-            momentum: ahead.momentum,
-            statistics,
+        let ahead = |gradients: &Parameters| self.sgd.ahead(&self.weights, gradients, position.rate, &settings.weights);
+        if self.ranks.is_alone() {
+            let Ahead { weights, momentum, norm } = ahead(&gradients);
+            return BegunStep { unread: Unread::new(norm, logits), weights, momentum, statistics };
         }
+        let mut tally = Tally::default();
+        logits.into_iter().for_each(|(logits, labels)| tally.add(Tally::of(logits, &labels)));
+        let ([gradients, statistics], tally) = self.ranks.sum_step([gradients, statistics], share, tally);
+        let Ahead { weights, momentum, norm } = ahead(&gradients);
+        BegunStep { unread: Unread::known(norm, tally), weights, momentum, statistics }
     }
 
     /// Waits for what a step came to, and takes it over.
@@ -327,6 +407,8 @@ impl TrainState {
             drop_path: (drop > 0.0).then(|| DropPath { rate: drop, stream: stream(settings.seed, "drop_path", at) }),
             dropout: self.network.dropout(settings.dropout, stream(settings.seed, "dropout", at)),
             noise: Noise::fixed(settings.seed).at(position.step, index),
+            part: Some(part.part),
+            together: self.ranks.together(part.part),
             ..Pass::training(&tracked)
         };
         let forward = self.network.forward(pass, part.input.clone());
@@ -335,7 +417,7 @@ impl TrainState {
         if let Some(logits) = forward.auxiliary.clone() {
             total = total + loss(logits) * settings.auxiliary;
         }
-        (tracked.gradients(&mut total.backward()), forward)
+        (tracked.gradients(&mut part.weighed(total).backward()), forward)
     }
 
     /// What is measured, and what the training ends with: weights and running statistics.
@@ -351,6 +433,7 @@ impl TrainState {
         network: Model,
         settings: &TrainSettings,
         (path, mut checkpoint): (&Path, Checkpoint),
+        ranks: &Ranks,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let counts = [network.weight_counts(), network.statistic_counts()];
@@ -366,7 +449,8 @@ impl TrainState {
         };
         checkpoint.finish(path)?;
         let sgd = Sgd { momentum, undecayed: undecayed(&network, settings) };
-        Ok(TrainState { network, weights, statistics, sgd, average })
+        let ranks = ranks.clone().with_sync_norm(settings.sync_norm);
+        Ok(TrainState { network, weights, statistics, sgd, average, ranks })
     }
 
     /// Puts it into a checkpoint.
@@ -401,8 +485,9 @@ struct Loaders {
 }
 
 impl Loaders {
-    fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
-        let settings = &recipe.train;
+    fn new(recipe: &Recipe, data: &RunData, ranks: &Ranks) -> Result<Self, RunError> {
+        let (settings, share) = (&recipe.train, ranks.share());
+        check_batch(ranks, "train.batch", settings.batch)?;
         let count = (settings.holdout * data.indices.len() as f64).round() as usize;
         let held = split::held_out(&data.indices, data.train.labels(), data.train.sources(), count, settings.seed);
         let mut used = data.indices.clone();
@@ -413,7 +498,9 @@ impl Loaders {
         }
         let change = (&settings.cropping, settings.augment);
         let training = data.seen.training("train", settings.seed, settings.batch, change);
-        let held_out = || loader(&data.train, &held, data.seen.evaluation(settings.batch, Views::default()));
+        let training = LoaderSettings { share, ..training };
+        let evaluation = LoaderSettings { share, ..data.seen.evaluation(settings.batch, Views::default()) };
+        let held_out = || loader(&data.train, &held, evaluation);
         Ok(Loaders {
             training: loader(&data.train, &used, training)?,
             held_out: if held.is_empty() { None } else { Some(held_out()?) },
@@ -491,12 +578,13 @@ impl<'a> Training<'a> {
         let mut batches = batches.map(|batch| batch.map(|batch| DeviceBatch::new(batch, &device)));
         let mut moved = batches.next();
         while let Some(batch) = moved {
-            if self.context.stop.load(Ordering::SeqCst) {
+            if self.state.ranks.stops(self.context.stop) {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
             let position = Position { epoch, step: self.progress.step, rate };
             let begun = self.state.begin_step(batch?, &position, &settings);
+            self.state.ranks.check()?;
             // Copied to the device while it works.
             moved = batches.next();
             let done = self.state.end_step(begun, &position, &settings);
@@ -529,19 +617,42 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Sees to it that all ranks have come to the same, where rounding on other processors could lead them apart.
+    fn agree(&self) -> Result<(), RunError> {
+        let ranks = &self.state.ranks;
+        if ranks.is_alone() {
+            return Ok(());
+        }
+        let numbers = self.state.weights.to_host().into_iter().flatten().flatten();
+        let words = numbers.map(|number| u64::from(number.to_bits())).chain([self.progress.step as u64]);
+        let what = format!("the checksum of the weights after step {}", self.progress.step);
+        Ok(ranks.compare(&[(what, format!("{:016x}", checksum(words)))])?)
+    }
+
     /// Measures the held-out samples and closes the epoch; false if stopped before, all its steps done.
     fn end_epoch(&mut self, rate: f64) -> Result<bool, RunError> {
         let mut validation = Tally::default();
         for batch in self.loaders.held_out.iter().flat_map(|loader| loader.epoch(0, 0)) {
-            if self.context.stop.load(Ordering::SeqCst) {
+            if self.state.ranks.stops(self.context.stop) {
                 return Ok(false);
             }
-            let batch = DeviceBatch::new(batch?, &self.context.device);
+            let batch = batch?;
+            // Of a small last batch, not everyone has a part.
+            if batch.labels.is_empty() {
+                continue;
+            }
+            let batch = DeviceBatch::new(batch, &self.context.device);
             let [weights, statistics] = self.state.measured();
             let pass = Pass::evaluation(weights, statistics);
             let logits = self.state.network.forward(pass, batch.input).logits;
             validation.add(Tally::of(logits, &batch.host_labels));
         }
+        self.state.ranks.sum_tally(&mut validation);
+        self.state.ranks.check()?;
+        if self.state.ranks.stops(self.context.stop) && !self.state.ranks.is_alone() {
+            return Ok(false);
+        }
+        self.agree()?;
         let counts = self.state.network.counts(extent(&self.loaders.training));
         let record = self.progress.record(
             rate,
@@ -563,6 +674,9 @@ impl<'a> Training<'a> {
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {
+        if self.folder.is_elsewhere() {
+            return Ok(());
+        }
         self.progress.times = self.clock.times();
         let mut checkpoint = Checkpoint::new(&self.progress);
         self.state.save(&mut checkpoint);

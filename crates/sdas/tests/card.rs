@@ -9,6 +9,7 @@ use sdas::bench::{StepSettings, Width};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
 use sdas::run::Phase;
+use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, Space};
@@ -38,6 +39,7 @@ fn batch(step: u64, half: u64, device: &Device) -> DeviceBatch {
         shape,
         labels: (0..shape[0]).map(|_| random.random_range(0..CLASSES as i32)).collect(),
         samples: (0..shape[0] as u32).collect(),
+        part: sdas_data::Part::whole(shape[0]),
     };
     DeviceBatch::new(batch, device)
 }
@@ -67,7 +69,16 @@ impl Search {
         let statistics = supernet.network.initial_statistics(&device);
         let alpha = Alpha::new(&supernet.candidates, 1);
         let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-        let state = SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() };
+        let state = SearchState {
+            sgd,
+            supernet,
+            weights,
+            statistics,
+            alpha,
+            mixing,
+            recorded: Recorded::default(),
+            ranks: Ranks::alone(),
+        };
         Search { state, device, step: 0 }
     }
 

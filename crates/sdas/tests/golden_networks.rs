@@ -15,9 +15,11 @@ use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
+use sdas::run::Ranks;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
+use sdas_data::Part;
 use sdas_kernels::Recorded;
 
 /// Second-order gradients are differences of two nearly equal ones.
@@ -30,6 +32,7 @@ fn batch(case: &Case, input: &str, target: &str, numbers: &Numbers, device: &Dev
         input: numbers.activation(case, input, device),
         host_labels: labels.iter().map(|&label| label as usize).collect(),
         labels: Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), device),
+        part: Part::whole(count),
     }
 }
 
@@ -105,7 +108,16 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
     let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-    SearchState { sgd, supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() }
+    SearchState {
+        sgd,
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recorded::default(),
+        ranks: Ranks::alone(),
+    }
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

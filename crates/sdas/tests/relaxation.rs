@@ -8,6 +8,7 @@ use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::network::Pass;
 use sdas::optimizer::{Sgd, SgdSettings};
 use sdas::parameters::Parameters;
+use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
@@ -45,7 +46,16 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
-    SearchState { sgd: Sgd::new(&weights), supernet, weights, statistics, alpha, mixing, recorded: Recorded::default() }
+    SearchState {
+        sgd: Sgd::new(&weights),
+        supernet,
+        weights,
+        statistics,
+        alpha,
+        mixing,
+        recorded: Recorded::default(),
+        ranks: Ranks::alone(),
+    }
 }
 
 fn batch(dtype: DType) -> DeviceBatch {
@@ -61,6 +71,7 @@ fn batch_of([t, h, w]: [usize; 3], dtype: DType) -> DeviceBatch {
         input: Tensor::from_data(TensorData::new(pixels, shape), (&Device::flex(), dtype)),
         labels: Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [SAMPLES]), &Device::flex()),
         host_labels: labels.iter().map(|&label| label as usize).collect(),
+        part: sdas_data::Part::whole(SAMPLES),
     }
 }
 

@@ -215,6 +215,10 @@ pub(crate) struct RunArguments {
     /// Go on with the interrupted run in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
+    /// Of several ranks under mpirun, end all when one has not answered for so long; while data is loaded, for 24 times as long
+    #[cfg(feature = "mpi")]
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) rank_timeout: u64,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

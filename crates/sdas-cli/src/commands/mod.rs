@@ -23,15 +23,16 @@ mod watch;
 pub(crate) use data::tell;
 
 use crate::arguments::{BenchCommand, Command, DataCommand, DeviceName, RunArguments};
-use crate::display::note;
+use crate::display::{QUIET, note};
 use crate::format::{duration, memory, percent, thousands};
 use anyhow::Context as _;
 use sdas::device::{Device, Place};
 use sdas::recipe::BUILTIN;
-use sdas::run::{Ending, RunResult};
+use sdas::run::{Ending, Ranks, RunResult, Wait};
 use sdas::schedule::Spending;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +44,10 @@ pub(crate) enum Outcome {
 }
 
 /// Runs a command.
-pub(crate) fn dispatch(command: Command) -> anyhow::Result<Outcome> {
+pub(crate) fn dispatch(command: Command, ranks: &Ranks) -> anyhow::Result<Outcome> {
     match command {
-        Command::Search(arguments) => search::run(arguments),
-        Command::Train(arguments) => train::run(arguments),
+        Command::Search(arguments) => search::run(arguments, ranks),
+        Command::Train(arguments) => train::run(arguments, ranks),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(DataCommand::Prepare(arguments)) => data::prepare(&arguments),
@@ -76,15 +77,28 @@ fn recipes() -> anyhow::Result<Outcome> {
 
 /// The device of that name; which one it is is said unless it is the processor by its name.
 fn device(name: DeviceName) -> anyhow::Result<Device> {
-    let place = Place::resolve(name.name())?;
+    device_of(name, &Ranks::alone())
+}
+
+/// That of one of several ranks, of which each on a machine takes another card.
+fn device_of(name: DeviceName, ranks: &Ranks) -> anyhow::Result<Device> {
+    let place = Place::resolve_nth(name.name(), ranks.local_rank())?;
     if name != DeviceName::Cpu {
         note(&format!("computing on {place}"));
     }
     Ok(place.device())
 }
 
+/// Does what may fail before a run begins, on all its ranks; where it fails on any, all leave, and one of them says why.
+fn prepare<T>(ranks: &Ranks, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    ranks.all(Wait::Loading, make)
+}
+
 /// Writes to standard output; unlike `print!`, a closed pipe is an error and no panic.
 fn say(text: &str) -> io::Result<()> {
+    if QUIET.load(Ordering::SeqCst) {
+        return Ok(());
+    }
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes())?;
     output.flush()

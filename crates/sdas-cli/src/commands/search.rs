@@ -1,30 +1,34 @@
 //! `sdas search`.
 
-use super::{Outcome, conclude, device, free_folder, is_done, note, overrides, program, shell_word, summary};
+use super::{
+    Outcome, conclude, device_of, free_folder, is_done, note, overrides, prepare, program, shell_word, summary,
+};
 use crate::arguments::SearchArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
 use anyhow::Context as _;
 use sdas::draw::to_text;
 use sdas::recipe::Recipe;
-use sdas::run::{Context, RunResult};
+use sdas::run::{Context, Ranks, RunResult};
 use std::path::{Path, PathBuf};
 
 /// Searches, or goes on searching.
-pub(crate) fn run(arguments: SearchArguments) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: SearchArguments, ranks: &Ranks) -> anyhow::Result<Outcome> {
     let SearchArguments { recipe, run } = arguments;
     interrupt::catch()?;
-    let device = device(run.device)?;
+    let device = prepare(ranks, || device_of(run.device, ranks))?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
-        Some(folder) => (folder.clone(), sdas::search::resume(folder, context)?),
+        Some(folder) => (folder.clone(), sdas::search::resume_among(ranks, folder, context)?),
         None => {
-            let recipe = Recipe::resolve(recipe.as_deref().unwrap_or("shapes"), &overrides(&run, "search")?)?;
+            let recipe = prepare(ranks, || {
+                Ok(Recipe::resolve(recipe.as_deref().unwrap_or("shapes"), &overrides(&run, "search")?)?)
+            })?;
             let default = || free_folder(&PathBuf::from(format!("runs/{}-seed{}", recipe.recipe, recipe.search.seed)));
             let folder = run.out.clone().unwrap_or_else(default);
             let was_done = is_done(&folder);
-            let ending = sdas::search::complete(recipe, &folder, context)?;
+            let ending = sdas::search::complete_among(ranks, recipe, &folder, context)?;
             if was_done {
                 note(&format!("{} is done; this is what it came to", folder.display()));
             }

@@ -1,6 +1,8 @@
 //! `sdas train`.
 
-use super::{Outcome, conclude, device, free_folder, is_done, note, overrides, program, shell_word, summary};
+use super::{
+    Outcome, conclude, device_of, free_folder, is_done, note, overrides, prepare, program, shell_word, summary,
+};
 use crate::arguments::TrainArguments;
 use crate::display::Display;
 use crate::interrupt::{self, STOP};
@@ -8,27 +10,30 @@ use anyhow::Context as _;
 use sdas::architecture::Architecture;
 use sdas::genotype::PUBLISHED;
 use sdas::recipe::Recipe;
-use sdas::run::Context;
+use sdas::run::{Context, Ranks};
 use std::path::{Path, PathBuf};
 
 /// Trains, or goes on training.
-pub(crate) fn run(arguments: TrainArguments) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: TrainArguments, ranks: &Ranks) -> anyhow::Result<Outcome> {
     let TrainArguments { network, recipe, weights, run } = arguments;
     interrupt::catch()?;
-    let device = device(run.device)?;
+    let device = prepare(ranks, || device_of(run.device, ranks))?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };
     let (folder, ending) = match &run.resume {
-        Some(folder) => (folder.clone(), sdas::train::resume(folder, context)?),
+        Some(folder) => (folder.clone(), sdas::train::resume_among(ranks, folder, context)?),
         None => {
-            let name = network.context("which network? name a cell or a network that people made")?;
-            let architecture = Architecture::resolve(&name)?;
-            let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
-            let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
-            recipe.train.initial = weights.or(recipe.train.initial);
+            let (recipe, architecture) = prepare(ranks, || {
+                let name = network.context("which network? name a cell or a network that people made")?;
+                let architecture = Architecture::resolve(&name)?;
+                let recipe = recipe.unwrap_or_else(|| default_recipe(&name));
+                let mut recipe = Recipe::resolve(&recipe, &overrides(&run, "train")?)?;
+                recipe.train.initial = weights.or(recipe.train.initial);
+                Ok((recipe, architecture))
+            })?;
             let folder = run.out.clone().unwrap_or_else(|| free_folder(&default_folder(&recipe)));
             let was_done = is_done(&folder);
-            let ending = sdas::train::complete(recipe, &architecture, &folder, context)?;
+            let ending = sdas::train::complete_among(ranks, recipe, &architecture, &folder, context)?;
             if was_done {
                 note(&format!("{} is done; this is what it came to", folder.display()));
             }

@@ -1,5 +1,6 @@
 //! Datasets as epochs of batches, made ahead of time by background threads.
 
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -22,6 +23,44 @@ pub struct Batch {
     pub shape: [usize; 5],
     /// The number in the dataset of the sample that each row is a view of.
     pub samples: Vec<u32>,
+    /// Which rows of the whole batch these are.
+    pub part: Part,
+}
+
+/// Where rows stand in a whole batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first of them.
+    pub first: usize,
+    /// Rows of the whole batch.
+    pub of: usize,
+}
+
+impl Part {
+    /// All `count` rows of a batch.
+    pub fn whole(count: usize) -> Self {
+        Part { first: 0, of: count }
+    }
+}
+
+/// Which share of every batch a loader makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Shares in all.
+    pub of: usize,
+}
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Share = Share { number: 0, of: 1 };
+
+    /// Its items among `count`; shares follow one another, and their sizes differ by one at most.
+    pub fn range(self, count: usize) -> Range<usize> {
+        let border = |number: usize| number * count / self.of;
+        border(self.number)..border(self.number + 1)
+    }
 }
 
 /// In which order an epoch goes through the samples.
@@ -53,6 +92,8 @@ pub struct LoaderSettings {
     pub seed: u64,
     /// Rows per batch.
     pub batch: usize,
+    /// The share of these that is made here: the same rows, whoever makes the others.
+    pub share: Share,
     /// The order within an epoch.
     pub order: Order,
     /// The end of an epoch.
@@ -93,6 +134,7 @@ impl LoaderSettings {
             name: name.into(),
             seed,
             batch,
+            share: Share::WHOLE,
             order: Order::Shuffled,
             last: Last::Drop,
             batches: None,
@@ -273,6 +315,9 @@ impl Shared {
                 number * size..(number + 1) * size
             }
         };
+        let own = self.settings.share.range(rows.len());
+        let part = Part { first: own.start, of: rows.len() };
+        let rows = rows.start + own.start..rows.start + own.end;
         let [steps, height, width, channels] = self.shape;
         let shape = [rows.len(), steps, height, width, channels];
         let mut pixels = vec![0.0; shape.iter().product()];
@@ -282,7 +327,7 @@ impl Shared {
             viewer.write(sample, row % views, [epoch, row as u64], out)?;
         }
         let labels = samples.iter().map(|&sample| self.dataset.label(sample) as i32).collect();
-        Ok(Batch { pixels, labels, shape, samples: samples.iter().map(|&sample| sample as u32).collect() })
+        Ok(Batch { pixels, labels, shape, samples: samples.iter().map(|&sample| sample as u32).collect(), part })
     }
 }
 

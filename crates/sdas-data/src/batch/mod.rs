@@ -3,4 +3,4 @@
 mod loader;
 pub mod split;
 
-pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order};
+pub use loader::{Batch, Epoch, Last, Loader, LoaderSettings, Order, Part, Share};

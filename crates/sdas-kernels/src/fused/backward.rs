@@ -83,11 +83,12 @@ impl Backward<'_> {
         }
         let mut backs: Vec<Vec<Back>> = vec![plan.units.iter().map(|_| Back::default()).collect(); edges];
         for level in (0..plan.levels.max(1)).rev() {
-            for (edge, backs) in backs.iter_mut().enumerate() {
+            let of_norms = if self.batch { self.sums_of_norms(level, &sums) } else { vec![vec![]; edges] };
+            for (backs, (edge, of_norms)) in backs.iter_mut().zip(of_norms.iter().enumerate()) {
+                let mut of_norms = of_norms.iter();
                 for (index, unit) in plan.level(level) {
-                    let elements = (plan.samples * unit.pixels()) as f64;
-                    let sums = &sums[edge][index];
-                    let statistics = (self.batch && !sums.plain.is_empty()).then_some((sums, elements));
+                    let elements = (fan.samples() * unit.pixels()) as f64;
+                    let statistics = of_norms.next().filter(|sums| !sums.plain.is_empty()).map(|sums| (sums, elements));
                     let normal = &kept[edge].normals[index];
                     backs[index] =
                         normal.back((plan, unit), fan.edges[edge].weights, self.factor(edge, index), statistics);
@@ -111,6 +112,21 @@ impl Backward<'_> {
             });
         }
         gradients
+    }
+
+    /// By edge and unit of a level, the sums that the norms' coefficients are made of: over the samples that the norms go by.
+    /// Gradients of weights and mix are made of those over our own.
+    fn sums_of_norms(&self, level: usize, sums: &[Vec<GradientSums>]) -> Vec<Vec<GradientSums>> {
+        let plan = self.fan.plan;
+        let of_edge = |sums: &Vec<GradientSums>| plan.level(level).map(|(index, _)| sums[index].clone()).collect();
+        let mut own: Vec<Vec<GradientSums>> = sums.iter().map(of_edge).collect();
+        if let Some(together) = self.fan.together {
+            let normed = own.iter_mut().flat_map(|sums| {
+                sums.iter_mut().zip(plan.level(level)).filter(|(_, (_, unit))| unit.statistics.is_some())
+            });
+            together.sum(normed.flat_map(|(sums, _)| [&mut sums.plain, &mut sums.with_result]));
+        }
+        own
     }
 
     /// What the gradient of a unit's normed result is multiplied by: gradients that come from other units already have

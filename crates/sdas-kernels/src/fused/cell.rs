@@ -75,8 +75,12 @@ pub(crate) fn cell(
 ) -> CellOutput {
     let absent = Tensor::<1>::zeros([1], &inputs[0].device().inner());
     let absent = || absent.clone().into_dispatch();
-    let batch = links.iter().all(|link| matches!(link.mode, Mode::Batch));
-    let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, share, batch));
+    let batch = links.iter().all(|link| !matches!(link.mode, Mode::Running(_)));
+    let together = links.iter().find_map(|link| match &link.mode {
+        Mode::Together(together) => Some(together.clone()),
+        Mode::Batch | Mode::Running(_) => None,
+    });
+    let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, share, (batch, together)));
     let (mut weights, mut running) = (Vec::with_capacity(LINKS), Vec::new());
     for (link, place) in links.into_iter().zip(&call.places) {
         check_weights(&place.plan, link.weights.as_ref());

@@ -6,6 +6,7 @@ use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
 use super::plan::Plan;
+use crate::together::Together;
 use crate::weights::volume;
 use crate::width::Width;
 use crate::{Edge, Mode, Output};
@@ -55,13 +56,16 @@ pub(crate) fn forward(
     check_weights(&plan, weights.as_ref());
     let device = input.device().inner();
     let absent = || Tensor::<1>::zeros([1], &device);
-    let (batch, running) = match mode {
-        Mode::Batch => (true, None),
-        Mode::Running(running) => (false, running),
+    let (together, running) = match mode {
+        Mode::Batch => (None, None),
+        Mode::Together(together) => (Some(together), None),
+        Mode::Running(running) => (None, Some(running)),
     };
+    let batch = running.is_none();
+    let running = running.flatten();
     let statistics = plan.statistics;
     assert!(batch || statistics == 0 || running.is_some(), "an edge with norms needs running statistics");
-    let call = Arc::new(Call { plan, width: Width::current(), batch, mixed: mix.is_some() });
+    let call = Arc::new(Call { plan, width: Width::current(), batch, together, mixed: mix.is_some() });
     let forwarded = Dispatch::fused_edge(
         input.into_dispatch(),
         weights.unwrap_or_else(absent).into_dispatch(),
@@ -87,6 +91,7 @@ pub struct Call {
     pub(crate) plan: Arc<Plan>,
     width: Width,
     pub(crate) batch: bool,
+    together: Option<Together>,
     /// Whether there is a mix; the operations are summed as they are otherwise.
     pub(crate) mixed: bool,
 }
@@ -140,7 +145,13 @@ pub trait FusedEdge: Backend {
 impl Call {
     fn fan<'a>(&'a self, input: &'a [f32], weights: &'a [f32], mix: &FlexTensor) -> Fan<'a> {
         let mix = if self.mixed { values(&mix.to_contiguous()).to_vec() } else { vec![1.0; self.plan.operations] };
-        Fan { plan: &self.plan, width: self.width, input, edges: vec![Given { weights, mix }] }
+        Fan {
+            plan: &self.plan,
+            width: self.width,
+            together: self.together.as_ref(),
+            input,
+            edges: vec![Given { weights, mix }],
+        }
     }
 }
 

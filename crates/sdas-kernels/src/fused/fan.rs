@@ -7,6 +7,7 @@ use super::pack::{Packed, pack};
 use super::plan::{Body, Plan, Unit};
 use crate::crew::map;
 use crate::lanes::LANES;
+use crate::together::Together;
 use crate::weights::volume;
 use crate::width::Width;
 use std::fmt;
@@ -21,6 +22,8 @@ const PIXELS: usize = 128;
 pub(crate) struct Fan<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) width: Width,
+    /// Who has the other samples that the norms go by, where these are not all.
+    pub(crate) together: Option<&'a Together>,
     /// `[images, pixels, inputs]`.
     pub(crate) input: &'a [f32],
     pub(crate) edges: Vec<Given<'a>>,
@@ -74,6 +77,11 @@ impl Fan<'_> {
         self.plan.output_values()
     }
 
+    /// Samples that the norms go by.
+    pub(crate) fn samples(&self) -> usize {
+        self.together.map_or(self.plan.samples, |together| together.samples)
+    }
+
     /// Computes all units of every edge.
     pub(crate) fn units(&self, mut statistics: Statistics) -> Vec<Kept> {
         let plan = self.plan;
@@ -83,7 +91,12 @@ impl Fan<'_> {
         let normal = |unit: &Unit| if unit.statistics.is_some() { Normal::default() } else { Normal::absent(plan) };
         let mut normals: Vec<Vec<_>> = self.edges.iter().map(|_| plan.units.iter().map(normal).collect()).collect();
         for level in 0..plan.levels {
-            let sums = self.level(level, &packed, &normals, &mut results);
+            let mut sums = self.level(level, &packed, &normals, &mut results);
+            if let (Some(together), Statistics::Batch(_)) = (self.together, &statistics)
+                && plan.level(level).any(|(_, unit)| unit.statistics.is_some())
+            {
+                together.sum(sums.iter_mut().flatten().flatten());
+            }
             for (edge, normals) in normals.iter_mut().enumerate() {
                 let weights = self.edges[edge].weights;
                 let units = plan.level(level).enumerate();
@@ -92,7 +105,7 @@ impl Fan<'_> {
                     let of = if matches!(unit.body, Body::Pool(_)) { 0 } else { edge };
                     normals[index] = match &mut statistics {
                         Statistics::Batch(statistics) => {
-                            batch_normal(plan, unit, weights, &sums[of][place], &mut statistics[edge])
+                            batch_normal(self, unit, weights, &sums[of][place], &mut statistics[edge])
                         }
                         Statistics::Running(running) => running_normal(plan, unit, weights, running[edge]),
                     };
@@ -105,9 +118,9 @@ impl Fan<'_> {
 }
 
 /// The norm of a unit by the batch's statistics, which are written among the edge's.
-fn batch_normal(plan: &Plan, unit: &Unit, weights: &[f32], sums: &[Vec<f64>; 2], statistics: &mut [f32]) -> Normal {
-    let at = unit.statistics.expect("a unit with a norm");
-    let elements = (plan.samples * unit.pixels()) as f64;
+fn batch_normal(fan: &Fan, unit: &Unit, weights: &[f32], sums: &[Vec<f64>; 2], statistics: &mut [f32]) -> Normal {
+    let (plan, at) = (fan.plan, unit.statistics.expect("a unit with a norm"));
+    let elements = (fan.samples() * unit.pixels()) as f64;
     let mean: Vec<f64> = sums[0][..plan.outputs].iter().map(|sum| sum / elements).collect();
     let variance: Vec<f64> =
         sums[1].iter().zip(&mean).map(|(square, mean)| (square / elements - mean * mean).max(0.0)).collect();

@@ -5,6 +5,7 @@ use super::fan::{Fan, Given};
 use super::plan::Plan;
 use crate::Link;
 use crate::expression::Extent;
+use crate::together::Together;
 use crate::weights::volume;
 use crate::width::Width;
 use burn::tensor::Tensor;
@@ -46,6 +47,7 @@ pub(super) fn shapes(inputs: &[Tensor<5>], links: &[Link], share: usize) -> Opti
 pub struct Call {
     width: Width,
     pub(crate) batch: bool,
+    together: Option<Together>,
     pub(crate) samples: usize,
     /// Parts that the states' channels are in, of which the edges work on the first.
     pub(super) share: usize,
@@ -88,7 +90,7 @@ impl Call {
         mixes: Option<&Tensor<2>>,
         concat: &[usize],
         share: usize,
-        batch: bool,
+        (batch, together): (bool, Option<Together>),
     ) -> Self {
         let samples = inputs[0].dims()[0];
         let shapes =
@@ -118,6 +120,7 @@ impl Call {
         Call {
             width: Width::current(),
             batch,
+            together,
             samples,
             share,
             inputs: inputs.len(),
@@ -184,6 +187,12 @@ impl Call {
             };
             Given { weights: values(&weights[link]), mix }
         };
-        Fan { plan, width: self.width, input, edges: members.links.iter().map(given).collect() }
+        Fan {
+            plan,
+            width: self.width,
+            together: self.together.as_ref(),
+            input,
+            edges: members.links.iter().map(given).collect(),
+        }
     }
 }

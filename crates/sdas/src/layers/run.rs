@@ -7,8 +7,9 @@ use crate::network::{Dropout, Forward, Pass};
 use crate::parameters::Parameters;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
+use sdas_data::Part;
 use sdas_data::random::{Stream, stream};
-use sdas_kernels::{Edge, Epsilon, Expression, Mode, Norm, WeightKind};
+use sdas_kernels::{Edge, Epsilon, Expression, Mode, Norm, Together, WeightKind};
 
 impl Graph {
     /// Runs the network on pictures or clips `[N, T, H, W, C]`. Layers have dropout rates of their own: of the pass, they take
@@ -18,8 +19,8 @@ impl Graph {
     ///
     /// If the samples' size is one that [`shapes`](Self::shapes) refuses.
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
-        let Pass { weights, running, dropout, .. } = pass;
-        let mut run = Run { weights, running, dropout, statistics: Parameters::empty(self.slots) };
+        let Pass { weights, running, dropout, part, together, .. } = pass;
+        let mut run = Run { weights, running, dropout, part, together, statistics: Parameters::empty(self.slots) };
         let mut reads_left = vec![0usize; self.nodes.len()];
         self.nodes.iter().flat_map(|node| &node.reads).for_each(|read| reads_left[read.index()] += 1);
         reads_left[self.output.index()] += 1;
@@ -120,6 +121,8 @@ struct Run<'a> {
     weights: &'a Parameters,
     running: Option<&'a Parameters>,
     dropout: Option<Dropout>,
+    part: Option<Part>,
+    together: Option<Together>,
     /// By slot, the batch's statistics, in training.
     statistics: Parameters,
 }
@@ -150,6 +153,11 @@ impl Run<'_> {
         Some(slot.slice([from..from + count]))
     }
 
+    /// What norms go by in training.
+    fn by_the_batch(&self) -> Mode {
+        self.together.clone().map_or(Mode::Batch, Mode::Together)
+    }
+
     /// Notes the batch's statistics. The norms of a slot come in the order in which they lie there.
     fn report(&mut self, node: &Node, statistics: Option<Tensor<1>>) {
         let slot = node.place.slot;
@@ -165,7 +173,7 @@ impl Run<'_> {
         let mode = match (norm.filter(|_| self.running.is_some()), self.running) {
             (Some(norm), _) => Mode::Running(self.running(norm)),
             (None, Some(_)) => Mode::Running(None),
-            (None, None) => Mode::Batch,
+            (None, None) => self.by_the_batch(),
         };
         let output = edge.forward(x, Some(weights), None, mode);
         if let Some(norm) = norm {
@@ -196,7 +204,8 @@ impl Run<'_> {
                     epsilon: Epsilon::new(*epsilon),
                 };
                 let weights = affine.then(|| self.weights(node.place, node.layer.weight_count()));
-                let mode = self.running(node).map_or(Mode::Batch, |running| Mode::Running(Some(running)));
+                let mode =
+                    self.running(node).map_or_else(|| self.by_the_batch(), |running| Mode::Running(Some(running)));
                 let normed = edge.forward(read(), weights, None, mode);
                 self.report(node, normed.statistics);
                 normed.activation
@@ -238,7 +247,7 @@ impl Run<'_> {
                     Some(dropout) => {
                         let shape @ [n, t, h, w, c] = x.dims();
                         dropout.rate = *rate;
-                        dropout.apply(x.reshape([n, t * h * w * c])).reshape(shape)
+                        dropout.apply(x.reshape([n, t * h * w * c]), self.part).reshape(shape)
                     }
                     None => x,
                 }

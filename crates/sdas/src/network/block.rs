@@ -4,8 +4,9 @@ use super::Noise;
 use crate::parameters::Parameters;
 use burn::tensor::Tensor;
 use rand::Rng;
+use sdas_data::Part;
 use sdas_data::random::Stream;
-use sdas_kernels::{Edge, Expression, Mode, WeightKind};
+use sdas_kernels::{Edge, Expression, Mode, Together, WeightKind};
 
 /// An edge of a network with its place among the network's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Block {
     pub(super) fn mode(&self, pass: &BlockPass<'_>) -> Mode {
         match pass.running {
             Some(running) => Mode::Running(running.get(self.slot)),
-            None => Mode::Batch,
+            None => pass.together.clone().map_or(Mode::Batch, Mode::Together),
         }
     }
 
@@ -91,6 +92,10 @@ pub(super) struct BlockPass<'a> {
     pub(super) running: Option<&'a Parameters>,
     /// What operations that are nothing but noise give.
     pub(super) noise: Noise,
+    /// Where the samples stand in a batch of which others have a part.
+    pub(super) part: Option<Part>,
+    /// Who has the others, if norms go by all.
+    pub(super) together: Option<Together>,
     /// The batch's statistics, filled as the blocks run.
     pub(super) statistics: Parameters,
 }

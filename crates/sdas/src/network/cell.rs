@@ -1,7 +1,7 @@
 //! Cells: preprocessing, edges between states, the output.
 
 use super::block::{Block, BlockPass};
-use super::stochastic::{DropPath, Noise};
+use super::stochastic::{DropPath, Noise, Rows};
 use crate::space::CellKind;
 use burn::tensor::Tensor;
 use sdas_kernels::{Expression, Link};
@@ -52,8 +52,8 @@ impl Cell {
             true => inputs.collect(),
             false => inputs.zip(&self.preprocess).map(|(input, block)| block.forward(pass, input)).collect(),
         };
-        let samples = inputs[0].dims()[0];
-        let mut noises = self.noises(pass.noise, &inputs);
+        let rows = Rows::new(inputs[0].dims()[0], pass.part);
+        let mut noises = self.noises(pass.noise, rows, &inputs);
         let mut links = Vec::with_capacity(self.edges.len());
         for edge in (0..self.nodes()).flat_map(|node| self.edges.iter().filter(move |edge| edge.node == node)) {
             let drop_path = drop_path.as_mut().filter(|_| self.kind.is_some() && !edge.block.is_identity());
@@ -65,7 +65,7 @@ impl Cell {
                 mode: edge.block.mode(pass),
                 mixed: edge.mixed,
                 noise: noises.remove(&edge.block.slot),
-                factors: drop_path.map(|drop_path| drop_path.factors(samples)),
+                factors: drop_path.map(|drop_path| drop_path.factors(rows)),
             };
             links.push((&edge.block, link));
         }
@@ -78,17 +78,17 @@ impl Cell {
     }
 
     /// What its operations that are nothing but noise give, by the slot of their edge.
-    fn noises(&self, noise: Noise, inputs: &[Tensor<5>]) -> HashMap<usize, Tensor<5>> {
+    fn noises(&self, noise: Noise, rows: Rows, inputs: &[Tensor<5>]) -> HashMap<usize, Tensor<5>> {
         let is_noisy = |edge: &&CellEdge| edge.block.edge.operations.contains(&Expression::Noise);
         if !self.edges.iter().any(|edge| is_noisy(&edge)) {
             return HashMap::new();
         }
-        let [samples, t, h, w, _] = inputs[0].dims();
+        let [_, t, h, w, _] = inputs[0].dims();
         // All nodes of a cell that is searched have one size, which its first edge, from an input, gives.
         let size = self.edges[0].block.edge.output_extent([t, h, w]);
         let drawn = |edge: &CellEdge| {
             let Block { slot, edge, .. } = &edge.block;
-            noise.drawn(*slot, samples, size, edge.outputs, &inputs[0])
+            noise.drawn(*slot, rows, size, edge.outputs, &inputs[0])
         };
         self.edges.iter().filter(is_noisy).map(|edge| (edge.block.slot, drawn(edge))).collect()
     }

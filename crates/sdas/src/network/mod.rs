@@ -23,7 +23,9 @@ use crate::parameters::Parameters;
 use block::BlockPass;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use sdas_data::Part;
 use sdas_data::random::stream;
+use sdas_kernels::Together;
 
 /// The structure of a network; its numbers lie in [`Parameters`] beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +61,17 @@ pub struct Pass<'a> {
     pub drop_path: Option<DropPath>,
     /// Dropout before the classifier, in training.
     pub dropout: Option<Dropout>,
+    /// Where the samples stand in a batch of which others have a part; `None` where they are all of it.
+    pub part: Option<Part>,
+    /// Who has the others, if the norms of training go by all samples.
+    pub together: Option<Together>,
 }
 
 impl<'a> Pass<'a> {
     /// Training mode without anything random but noise, which is always the same.
     pub fn training(weights: &'a Parameters) -> Self {
-        Pass { weights, running: None, mixes: None, noise: Noise::fixed(0), drop_path: None, dropout: None }
+        let noise = Noise::fixed(0);
+        Pass { weights, running: None, mixes: None, noise, drop_path: None, dropout: None, part: None, together: None }
     }
 
     /// Evaluation mode.
@@ -90,8 +97,9 @@ impl Network {
     ///
     /// If the input's channels are not the stem's, or `pass` lacks the mixes that the cells need.
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
-        let Pass { weights, running, mixes, noise, mut drop_path, dropout } = pass;
-        let mut blocks = BlockPass { weights, running, noise, statistics: Parameters::empty(self.slots) };
+        let Pass { weights, running, mixes, noise, mut drop_path, dropout, part, together } = pass;
+        let statistics = Parameters::empty(self.slots);
+        let mut blocks = BlockPass { weights, running, noise, part, together, statistics };
         let mut before = self.stem.iter().fold(input, |x, block| block.forward(&mut blocks, x));
         let mut last = self.second_stem.iter().fold(before.clone(), |x, block| block.forward(&mut blocks, x));
         let mut auxiliary = None;
@@ -108,7 +116,7 @@ impl Network {
         }
         let mut features = average(last);
         if let Some(mut dropout) = dropout {
-            features = dropout.apply(features);
+            features = dropout.apply(features, part);
         }
         Forward { logits: self.classifier.forward(weights, features), auxiliary, statistics: blocks.statistics }
     }

@@ -79,10 +79,26 @@ impl Recipe {
         key.split('.').try_fold(&all, |value, part| value.get(part)).map(Value::to_string)
     }
 
+    /// Every key with its value as TOML.
+    pub(crate) fn values(&self) -> Vec<(String, String)> {
+        let mut values = Vec::new();
+        flatten("", &Value::try_from(self).expect("a recipe is TOML"), &mut values);
+        values
+    }
+
     /// The first key whose value differs, with both values as TOML.
     pub(crate) fn difference(&self, other: &Recipe) -> Option<(String, [String; 2])> {
         let [own, other] = [self, other].map(|recipe| Value::try_from(recipe).expect("a recipe is TOML"));
         first_difference("", Some(&own), Some(&other))
+    }
+}
+
+fn flatten(key: &str, value: &Value, to: &mut Vec<(String, String)>) {
+    match value {
+        Value::Table(table) => table.iter().for_each(|(name, value)| {
+            flatten(&if key.is_empty() { name.clone() } else { format!("{key}.{name}") }, value, to);
+        }),
+        value => to.push((key.to_owned(), value.to_string())),
     }
 }
 

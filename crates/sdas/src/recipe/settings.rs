@@ -169,6 +169,9 @@ pub struct SearchSettings {
     pub stem_stride: Extent,
     /// Samples a step, of each half.
     pub batch: usize,
+    /// Where several ranks share a batch, whether norms go by the samples of all of them, or of each by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sync_norm: bool,
     /// Epochs.
     pub epochs: usize,
     /// The seed of everything random.
@@ -212,6 +215,7 @@ impl Default for SearchSettings {
             cells: 8,
             stem_stride: [1, 1, 1],
             batch: 64,
+            sync_norm: false,
             epochs: 50,
             seed: 1,
             order: Order::First,
@@ -256,6 +260,9 @@ pub struct TrainSettings {
     /// Parts that a step's batch goes through the network in, one after another, their gradients taken together: memory
     /// is that of a part. Norms see a part.
     pub parts: usize,
+    /// Where several ranks share a batch, whether norms go by the samples of all of them, or of each by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sync_norm: bool,
     /// Epochs.
     pub epochs: usize,
     /// The seed of everything random.
@@ -294,6 +301,7 @@ impl Default for TrainSettings {
             initial: None,
             batch: 96,
             parts: 1,
+            sync_norm: false,
             epochs: 600,
             seed: 1,
             holdout: 0.0,

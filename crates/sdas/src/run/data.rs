@@ -1,6 +1,6 @@
 //! The samples of a run: pictures or clips.
 
-use super::{Event, Observer, RunError};
+use super::{Event, Observer, RunError, checksum};
 use crate::recipe::Recipe;
 use sdas_data::{
     Augmentation, Building, ClipSettings, Cropping, Dataset, Loader, LoaderSettings, Statistics, Views, load, split,
@@ -115,11 +115,8 @@ pub(crate) struct DataIdentity {
 
 impl RunData {
     pub(crate) fn identity(&self) -> DataIdentity {
-        // FNV-1a: the same on every machine, which the standard library's hashes do not promise.
         let words = self.indices.iter().flat_map(|&index| [index as u64, u64::from(self.train.labels()[index])]);
-        let pictures =
-            words.fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| (hash ^ word).wrapping_mul(0x0100_0000_01b3));
-        DataIdentity { classes: self.train.classes().to_vec(), pictures }
+        DataIdentity { classes: self.train.classes().to_vec(), pictures: checksum(words) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong in a run.
 
-use super::{CheckpointError, Phase};
+use super::{CheckpointError, Phase, RankError};
 use crate::genotype::GenotypeError;
 use crate::recipe::RecipeError;
 use crate::table::TableError;
@@ -212,6 +212,9 @@ pub enum RunError {
         /// How many there are in all.
         all: usize,
     },
+    /// Between the processes that share the run.
+    #[error(transparent)]
+    Rank(#[from] RankError),
     /// A part of a comparison that was computed by another process.
     #[error("{fault}\n  all of it: {}", log.display())]
     Part {

@@ -2,7 +2,7 @@
 //! checkpoint does not know of are cut off when the run goes on.
 
 use super::lock::{BEAT, Lock};
-use super::{Checkpoint, CheckpointError, Event, Observer, Phase, RunError, RunResult, Stage};
+use super::{Checkpoint, CheckpointError, Event, Observer, Phase, Ranks, RunError, RunResult, Stage};
 use crate::recipe::Recipe;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,8 @@ pub struct Folder {
     path: PathBuf,
     /// Held as long as this process works in the folder; absent of one that is only read.
     _lock: Option<Lock>,
+    /// Whether another process writes it, for this one, too: what is written here is dropped.
+    is_elsewhere: bool,
 }
 
 /// A checkpoint, and those after it, which are damaged, and how.
@@ -74,7 +76,7 @@ impl Folder {
     ///
     /// [`RunError::Occupied`] if it holds one, or what is left of one.
     pub(crate) fn check_free(path: &Path) -> Result<(), RunError> {
-        let folder = Folder { path: path.to_owned(), _lock: None };
+        let folder = Folder { path: path.to_owned(), _lock: None, is_elsewhere: false };
         let is_used = ["config.toml", "metrics.jsonl"].iter().any(|name| folder.file(name).exists());
         match is_used || !folder.checkpoints()?.is_empty() {
             true => Err(RunError::Occupied { path: path.to_owned() }),
@@ -114,6 +116,21 @@ impl Folder {
         Ok((folder, Some((path, checkpoint))))
     }
 
+    /// The same for one of several ranks. The first does it; the others, after it, read what it has left.
+    pub(crate) fn resume_among(
+        ranks: &Ranks,
+        path: &Path,
+        phase: Phase,
+        observer: &mut dyn Observer,
+    ) -> Result<(Folder, Option<(PathBuf, Checkpoint)>), RunError> {
+        if ranks.is_first() {
+            return Folder::resume(path, phase, observer);
+        }
+        let folder = Folder { is_elsewhere: true, ..Folder::open(path)? };
+        let last = folder.last(observer)?;
+        Ok((folder, last))
+    }
+
     /// Makes the folder of the checkpoints where it is not there, and sees that it can be written to, before anything is
     /// computed that could then not be kept.
     fn make_checkpoints(&self) -> Result<(), RunError> {
@@ -130,7 +147,7 @@ impl Folder {
     ///
     /// If it cannot be made, or another process works in it.
     pub(crate) fn claim(path: &Path) -> Result<Folder, RunError> {
-        let mut folder = Folder { path: path.to_owned(), _lock: None };
+        let mut folder = Folder { path: path.to_owned(), _lock: None, is_elsewhere: false };
         std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
         folder._lock = Some(Lock::take(path, BEAT)?);
         Ok(folder)
@@ -151,13 +168,23 @@ impl Folder {
         }
     }
 
+    /// The folder of a run that several processes share, for one of those that do not write it.
+    pub(crate) fn elsewhere(path: &Path) -> Folder {
+        Folder { is_elsewhere: true, ..Folder::at(path) }
+    }
+
+    /// Whether another process writes it.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
     /// Opens the folder of a run to read it.
     ///
     /// # Errors
     ///
     /// If it holds none.
     pub fn open(path: &Path) -> Result<Folder, RunError> {
-        let folder = Folder { path: path.to_owned(), _lock: None };
+        let folder = Folder { path: path.to_owned(), _lock: None, is_elsewhere: false };
         match folder.file("config.toml").exists() {
             true => Ok(folder),
             false => Err(RunError::NoRun { path: path.to_owned(), missing: "config.toml" }),
@@ -166,7 +193,7 @@ impl Folder {
 
     /// A folder to read from, whatever it holds.
     pub(crate) fn at(path: &Path) -> Folder {
-        Folder { path: path.to_owned(), _lock: None }
+        Folder { path: path.to_owned(), _lock: None, is_elsewhere: false }
     }
 
     /// Where it lies.
@@ -289,6 +316,9 @@ impl Folder {
     ///
     /// A full disk, missing rights and the like.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        if self.is_elsewhere {
+            return Ok(());
+        }
         let path = self.file(name);
         let beside = path.with_extension("tmp");
         let write = || -> std::io::Result<()> {
@@ -306,6 +336,9 @@ impl Folder {
 
     /// Appends a JSON line.
     pub(crate) fn append(&self, name: &str, line: &impl Serialize) -> Result<(), RunError> {
+        if self.is_elsewhere {
+            return Ok(());
+        }
         let path = self.file(name);
         let mut text = serde_json::to_string(line).expect("a record is JSON");
         text.push('\n');
@@ -316,7 +349,7 @@ impl Folder {
     /// Keeps the first `lines` lines of a file: those that the checkpoint knows of.
     pub(crate) fn cut(&self, name: &str, lines: usize) -> Result<(), RunError> {
         let path = self.file(name);
-        if lines == 0 && !path.exists() {
+        if self.is_elsewhere || lines == 0 && !path.exists() {
             return Ok(());
         }
         let bytes = std::fs::read(&path).map_err(self.fault("read", &path))?;
@@ -331,6 +364,9 @@ impl Folder {
     /// Writes the checkpoint after `step` steps and removes all but the newest two.
     pub(crate) fn save(&self, step: usize, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
         let name = format!("checkpoints/step-{step:09}.safetensors");
+        if self.is_elsewhere {
+            return Ok(self.file(&name));
+        }
         // Whatever has become of the folder since the run began.
         let folder = self.file("checkpoints");
         std::fs::create_dir_all(&folder).map_err(self.fault("make", &folder))?;

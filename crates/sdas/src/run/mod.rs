@@ -7,7 +7,9 @@ mod event;
 mod folder;
 mod lock;
 mod memory;
+mod ranks;
 mod room;
+mod sharing;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use data::{DataIdentity, Sizes, check_classes, extent, loader};
@@ -19,8 +21,10 @@ pub(crate) use folder::Standing;
 pub(crate) use lock::{busy, worker};
 pub use memory::peak_memory;
 pub(crate) use memory::{StepSize, forget_peak_memory, memory_limit};
+pub use ranks::{Link, RankError, Ranks, Wait};
 pub use room::Room;
 pub(crate) use room::Work;
+pub(crate) use sharing::{check_batch, check_norms, checksum, standing, what_is_done};
 
 use crate::genotype::Genotype;
 use crate::schedule::{CollapseRecord, Spending};

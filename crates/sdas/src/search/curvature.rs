@@ -118,10 +118,12 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::optimizer::Sgd;
+    use crate::run::Ranks;
     use crate::schedule::{EdgeState, Plan};
     use crate::space::{Candidates, S2};
     use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
     use burn::tensor::{DType, Device, Tensor, TensorData};
+    use sdas_data::Part;
     use sdas_data::random::stream;
     use sdas_kernels::{Recorded, portably};
 
@@ -159,6 +161,7 @@ mod tests {
             input: Tensor::from_data(TensorData::new(pixels, [6, 1, 8, 8, 3]), (&device, DType::F64)),
             labels: Tensor::from_data(TensorData::new(labels, [6]), &device),
             host_labels,
+            part: Part::whole(6),
         };
         (
             SearchState {
@@ -169,6 +172,7 @@ mod tests {
                 alpha,
                 mixing: Mixing::default(),
                 recorded: Recorded::default(),
+                ranks: Ranks::alone(),
             },
             batch,
         )

@@ -10,17 +10,18 @@ use crate::architecture::Architecture;
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
+use crate::parameters::Parameters;
 use crate::recipe::Recipe;
 use crate::report::tensorboard::Recorder;
 use crate::run::{
-    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, RunData, RunError,
-    RunResult, Sizes, Standing, extent, forget_peak_memory, load_data, loader, peak_memory,
+    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, Ranks, RunData, RunError,
+    RunResult, Sizes, Standing, Wait, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data,
+    loader, peak_memory, standing, what_is_done,
 };
 use crate::schedule::{Costs, Measure, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
 use sdas_data::{Augmentation, Batch, Cropping, Loader, LoaderSettings, Views, split};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 /// Epochs of q that `sgas2` remembers.
 const REMEMBERED: usize = 4;
@@ -30,18 +31,41 @@ const REMEMBERED: usize = 4;
 /// # Errors
 ///
 /// See [`RunError`]; what was complete on disk stays valid.
-pub fn search(mut recipe: Recipe, folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
-    Folder::check_free(folder)?;
+pub fn search(recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    search_among(&Ranks::alone(), recipe, folder, context)
+}
+
+/// The same as one of several ranks, of which the first alone writes into `folder` and should be given someone to tell.
+///
+/// # Errors
+///
+/// See [`RunError`]; what was complete on disk stays valid.
+pub fn search_among(
+    ranks: &Ranks,
+    mut recipe: Recipe,
+    folder: &Path,
+    mut context: Context<'_>,
+) -> Result<Ending, RunError> {
     let seed = recipe.search.seed;
-    let data = load_data(&mut recipe, seed, context.observer)?;
-    let loaders = Loaders::new(&recipe, &data)?;
-    let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
-    let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
-    let progress = Progress::begin(Phase::Search, &recipe, &data);
-    // Last: a run that cannot begin leaves no folder.
-    let folder = Folder::create(folder, &recipe, &[])?;
-    let (clock, recorder) = (Clock::new(Times::default()), Recorder::of(&recipe, &folder)?);
-    Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder }.run()
+    let data = ranks.in_turn(|| {
+        if ranks.is_first() {
+            Folder::check_free(folder)?;
+        }
+        load_data(&mut recipe, seed, context.observer)
+    })?;
+    ranks.compare(&what_is_done(&recipe, &data))?;
+    let search = ranks.all::<_, RunError>(Wait::Loading, || {
+        check_norms(ranks, "search.sync_norm", recipe.search.sync_norm, &context.device)?;
+        let loaders = Loaders::new(&recipe, &data, ranks)?;
+        let state = initial(&recipe, Sizes::of(&data), loaders.extent(), ranks, &mut context)?;
+        let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
+        let progress = Progress::begin(Phase::Search, &recipe, &data);
+        // Last: a run that cannot begin leaves no folder.
+        let folder = if ranks.is_first() { Folder::create(folder, &recipe, &[])? } else { Folder::elsewhere(folder) };
+        let (clock, recorder) = (Clock::new(Times::default()), Recorder::of(&recipe, &folder)?);
+        Ok(Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder })
+    })?;
+    search.run()
 }
 
 /// Searches a cell as `recipe` says from wherever that stands in `folder`: begins, goes on, or takes what is done.
@@ -50,9 +74,18 @@ pub fn search(mut recipe: Recipe, folder: &Path, mut context: Context<'_>) -> Re
 ///
 /// If there is a run of another recipe; see [`RunError`].
 pub fn complete(recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
-    match Folder::standing(folder, &recipe, Phase::Search)? {
-        Standing::Absent => search(recipe, folder, context),
-        Standing::Begun => resume(folder, context),
+    complete_among(&Ranks::alone(), recipe, folder, context)
+}
+
+/// The same as one of several ranks, all of which look at the folder.
+///
+/// # Errors
+///
+/// If there is a run of another recipe, or the ranks do not see the same; see [`RunError`].
+pub fn complete_among(ranks: &Ranks, recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    match standing(ranks, || Folder::standing(folder, &recipe, Phase::Search))? {
+        Standing::Absent => search_among(ranks, recipe, folder, context),
+        Standing::Begun => resume_among(ranks, folder, context),
         Standing::Done(result) => Ok(Ending::Done(result)),
     }
 }
@@ -62,36 +95,54 @@ pub fn complete(recipe: Recipe, folder: &Path, context: Context<'_>) -> Result<E
 /// # Errors
 ///
 /// If there is no search to go on with; see [`RunError`].
-pub fn resume(folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
-    let (folder, last) = Folder::resume(folder, Phase::Search, context.observer)?;
-    let mut recipe = folder.recipe()?;
-    let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
-    progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
-    let seed = recipe.search.seed;
-    let data = load_data(&mut recipe, seed, context.observer)?;
-    progress.iter().try_for_each(|progress| progress.check(&data))?;
-    let loaders = Loaders::new(&recipe, &data)?;
-    let (state, progress) = match last.zip(progress) {
-        Some(((path, checkpoint), progress)) => {
-            // What is decided needs less than is known of; it had room where it began.
-            if progress.decisions == 0 {
-                check_room(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
+pub fn resume(folder: &Path, context: Context<'_>) -> Result<Ending, RunError> {
+    resume_among(&Ranks::alone(), folder, context)
+}
+
+/// The same as one of several ranks, however many it was before. All read the folder; the first alone writes into it.
+///
+/// # Errors
+///
+/// If there is no search to go on with; see [`RunError`].
+pub fn resume_among(ranks: &Ranks, folder: &Path, mut context: Context<'_>) -> Result<Ending, RunError> {
+    let (folder, last) = ranks.in_turn(|| Folder::resume_among(ranks, folder, Phase::Search, context.observer))?;
+    let (recipe, progress, data) = ranks.in_turn(|| {
+        let mut recipe = folder.recipe()?;
+        let progress = last.as_ref().map(|(path, checkpoint)| checkpoint.state::<Progress>(path)).transpose()?;
+        progress.iter().try_for_each(|progress| progress.check_sizes(&recipe))?;
+        let seed = recipe.search.seed;
+        let data = load_data(&mut recipe, seed, context.observer)?;
+        progress.iter().try_for_each(|progress| progress.check(&data))?;
+        Ok((recipe, progress, data))
+    })?;
+    ranks.compare(&what_is_done(&recipe, &data))?;
+    let search = ranks.all::<_, RunError>(Wait::Loading, || {
+        check_norms(ranks, "search.sync_norm", recipe.search.sync_norm, &context.device)?;
+        let loaders = Loaders::new(&recipe, &data, ranks)?;
+        let (state, progress) = match last.zip(progress) {
+            Some(((path, checkpoint), progress)) => {
+                // What is decided needs less than is known of; it had room where it began.
+                if progress.decisions == 0 {
+                    check_room(&recipe, Sizes::of(&data), loaders.extent(), ranks, &mut context)?;
+                }
+                let state = restore(&recipe, Sizes::of(&data), &progress, (&path, checkpoint), ranks, &context)?;
+                (state, progress)
             }
-            let state = restore(&recipe, Sizes::of(&data), &progress, (&path, checkpoint), &context)?;
-            (state, progress)
-        }
-        // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
-        None => {
-            let state = initial(&recipe, Sizes::of(&data), loaders.extent(), &mut context)?;
-            (state, Progress::begin(Phase::Search, &recipe, &data))
-        }
-    };
-    let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
-    folder.cut("metrics.jsonl", progress.epoch)?;
-    folder.cut("cells.jsonl", cells_until(progress.epoch, &folder))?;
-    folder.cut("decisions.jsonl", progress.decisions)?;
-    let (clock, recorder) = (Clock::new(progress.times), Recorder::of(&recipe, &folder)?);
-    Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder }.run()
+            // Killed before the first checkpoint: the recipe is all there is, and all that is needed.
+            None => {
+                let state = initial(&recipe, Sizes::of(&data), loaders.extent(), ranks, &mut context)?;
+                (state, Progress::begin(Phase::Search, &recipe, &data))
+            }
+        };
+        let costs = costs(&recipe, Sizes::of(&data), loaders.extent(), &state.supernet.plans)?;
+        folder.cut("metrics.jsonl", progress.epoch)?;
+        folder.cut("cells.jsonl", cells_until(progress.epoch, &folder))?;
+        folder.cut("decisions.jsonl", progress.decisions)?;
+        let (clock, recorder) = (Clock::new(progress.times), Recorder::of(&recipe, &folder)?);
+        Ok(Search { recipe, folder, state, progress, context, loaders, costs, clock, recorder })
+    })?;
+    search.agree("weights")?;
+    search.run()
 }
 
 /// What each choice of a search of the recipe costs, where it has a budget.
@@ -129,9 +180,11 @@ struct Loaders {
 }
 
 impl Loaders {
-    fn new(recipe: &Recipe, data: &RunData) -> Result<Self, RunError> {
+    fn new(recipe: &Recipe, data: &RunData, ranks: &Ranks) -> Result<Self, RunError> {
         let settings = &recipe.search;
         let [first, second] = split::halves_of(&data.indices, data.train.labels(), data.train.sources(), settings.seed);
+        check_batch(ranks, "search.batch", settings.batch.min(second.len()))?;
+        let share = ranks.share();
         if first.len() < settings.batch || second.is_empty() {
             let message = format!("is {}, but half of the training set has {} samples", settings.batch, first.len());
             return Err(RunError::Setting { key: "search.batch", message });
@@ -139,15 +192,15 @@ impl Loaders {
         let batches = |name: &str, indices: &[usize], batches: Option<usize>| {
             let change = (&settings.cropping, settings.augment);
             let training = data.seen.training(name, settings.seed, settings.batch, change);
-            loader(&data.train, indices, LoaderSettings { batches, ..training })
+            loader(&data.train, indices, LoaderSettings { batches, share, ..training })
         };
         let training = batches("train", &first, None)?;
         let validation = batches("alpha", &second, Some(training.batches()))?;
-        let evaluation = data.seen.evaluation(settings.batch, Views::default());
+        let evaluation = LoaderSettings { share, ..data.seen.evaluation(settings.batch, Views::default()) };
         let curvature = || {
             let change = (&Cropping::default(), Augmentation::default());
             let one = data.seen.training("curvature", settings.seed, settings.batch, change);
-            loader(&data.train, &second, LoaderSettings { batches: Some(1), ..one })
+            loader(&data.train, &second, LoaderSettings { batches: Some(1), share, ..one })
         };
         Ok(Loaders {
             training,
@@ -198,7 +251,7 @@ impl Search<'_> {
             multiply_adds: counts.multiply_adds,
         });
         if self.progress.epoch < epochs {
-            self.estimate();
+            self.estimate()?;
         }
         self.clock.begin_epoch();
         while self.progress.epoch < epochs && !self.is_stopped() {
@@ -211,14 +264,19 @@ impl Search<'_> {
     }
 
     /// Times a few steps on a copy of the state, so that the search itself is the same with or without.
-    fn estimate(&mut self) {
+    fn estimate(&mut self) -> Result<(), RunError> {
         let mut copy = self.state.clone();
         let settings = self.recipe.search.weights.clone();
         let mut batches = self.loaders.training.epoch(0, 0).zip(self.loaders.validation.epoch(0, 0));
         let mut times = Vec::new();
         for _ in 0..4 {
-            // What cannot be read is told of when the search comes to it.
-            let Some((Ok(training), Ok(validation))) = batches.next() else { break };
+            let (training, validation) = match batches.next() {
+                Some((Ok(training), Ok(validation))) => (training, validation),
+                // Where the others would wait for us.
+                Some((Err(error), _) | (_, Err(error))) if !self.state.ranks.is_alone() => return Err(error.into()),
+                // What cannot be read is told of when the search comes to it.
+                _ => break,
+            };
             let (training, validation) =
                 (DeviceBatch::new(training, &self.context.device), DeviceBatch::new(validation, &self.context.device));
             let start = std::time::Instant::now();
@@ -228,8 +286,9 @@ impl Search<'_> {
             copy.weight_step(&training, 0.0, &settings);
             times.push(start.elapsed().as_secs_f64());
         }
+        self.state.ranks.check()?;
         if times.is_empty() {
-            return;
+            return Ok(());
         }
         // The first step also takes its memory from the system, and a graphics card records the second.
         let warm = &times[times.len() / 2..];
@@ -237,6 +296,7 @@ impl Search<'_> {
         self.clock.seconds_per_step = seconds;
         let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
         self.context.observer.notice(&Event::Estimate(estimate));
+        Ok(())
     }
 
     /// What is left, if mixed edges fall away evenly between the schedule's decisions.
@@ -280,7 +340,7 @@ impl Search<'_> {
         let mut batches = batches.zip(alphas).map(|(training, validation)| [training, validation]);
         let mut moved = self.move_next(&mut batches);
         while let Some((training, validation)) = moved {
-            if self.context.stop.load(Ordering::SeqCst) {
+            if self.state.ranks.stops(self.context.stop) {
                 return Ok(false);
             }
             let start = std::time::Instant::now();
@@ -290,16 +350,22 @@ impl Search<'_> {
                 let validation = validation.expect("α still moves")?;
                 let gradient =
                     self.state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights);
+                self.state.ranks.check()?;
                 self.check(gradient.tally.loss.is_finite(), "the loss of α", "search.alpha.rate")?;
                 self.state.alpha.update(&gradient.values, &self.state.supernet.plans, &settings.alpha);
             }
             let begun = self.state.begin_weight_step(&training, rate, &settings.weights);
+            self.state.ranks.check()?;
             moved = self.move_next(&mut batches);
             let done = self.state.end_weight_step(begun);
             self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
             self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
             self.progress.add(&done);
+            let decisions = self.progress.decisions;
             self.decide(self.moment())?;
+            if self.progress.decisions > decisions {
+                self.agree("decisions")?;
+            }
             self.clock.step(start.elapsed().as_secs_f64());
             let report = self.progress.report(self.seconds_left());
             self.context.observer.notice(&Event::Step(report));
@@ -313,6 +379,23 @@ impl Search<'_> {
     fn check(&self, finite: bool, what: &'static str, key: &'static str) -> Result<(), RunError> {
         let Progress { epoch, step, .. } = self.progress;
         if finite { Ok(()) } else { Err(RunError::NotFinite { what, epoch: epoch + 1, step, key }) }
+    }
+
+    /// Sees to it that all ranks have come to the same, where rounding on other processors could lead them apart.
+    fn agree(&self, what: &str) -> Result<(), RunError> {
+        let ranks = &self.state.ranks;
+        if ranks.is_alone() {
+            return Ok(());
+        }
+        let alpha = self.state.alpha.values.iter().flatten().flatten().map(|number| u64::from(number.to_bits()));
+        let numbers =
+            |parameters: &Parameters| parameters.to_host().into_iter().flatten().flatten().collect::<Vec<_>>();
+        let weights = if what == "weights" { numbers(&self.state.weights) } else { Vec::new() };
+        let words = alpha.chain(weights.iter().map(|number| u64::from(number.to_bits())));
+        let plans = serde_json::to_string(&self.state.supernet.plans).expect("plans are JSON");
+        let words = words.chain(plans.bytes().map(u64::from)).chain([self.progress.step as u64]);
+        let what = format!("the checksum of {what} after step {}", self.progress.step);
+        Ok(ranks.compare(&[(what, format!("{:016x}", checksum(words)))])?)
     }
 
     fn moment(&self) -> Moment {
@@ -332,13 +415,24 @@ impl Search<'_> {
     fn end_epoch(&mut self, rate: f64) -> Result<bool, RunError> {
         let mut validation = Tally::default();
         for batch in self.loaders.evaluation.epoch(0, 0) {
-            if self.context.stop.load(Ordering::SeqCst) {
+            if self.state.ranks.stops(self.context.stop) {
                 return Ok(false);
             }
-            let batch = DeviceBatch::new(batch?, &self.context.device);
+            let batch = batch?;
+            // Of a small last batch, not everyone has a part.
+            if batch.labels.is_empty() {
+                continue;
+            }
+            let batch = DeviceBatch::new(batch, &self.context.device);
             validation.add(Tally::of(self.state.evaluate(batch.input), &batch.host_labels));
         }
+        self.state.ranks.sum_tally(&mut validation);
+        self.state.ranks.check()?;
+        if self.state.ranks.stops(self.context.stop) && !self.state.ranks.is_alone() {
+            return Ok(false);
+        }
         let eigenvalue = self.watch(self.moment())?;
+        self.agree("weights")?;
         let size =
             (self.state.weights.count(), self.state.supernet.network.counts(self.loaders.extent()).multiply_adds);
         let leaning = self.leaning();
@@ -388,6 +482,9 @@ impl Search<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<(), RunError> {
+        if self.folder.is_elsewhere() {
+            return Ok(());
+        }
         self.progress.plans = self.state.supernet.plans.clone();
         self.progress.alpha_steps = self.state.alpha.steps;
         self.progress.times = self.clock.times();

@@ -7,7 +7,7 @@ use crate::genotype::Genotype;
 use crate::network::{Counts, Network, NetworkShape};
 use crate::optimizer::Sgd;
 use crate::recipe::{Recipe, SearchSettings};
-use crate::run::{Checkpoint, CheckpointError, Context, Event, Folder, Room, RunError, Sizes, StepSize, Work};
+use crate::run::{Checkpoint, CheckpointError, Context, Event, Folder, Ranks, Room, RunError, Sizes, StepSize, Work};
 use crate::schedule::{Costs, Plan};
 use crate::space::{Candidates, CellKind};
 use crate::supernet::{Alpha, Drawn, Mixing, Relaxation, Rows, Supernet, SupernetShape};
@@ -22,19 +22,26 @@ pub(super) fn check_room(
     recipe: &Recipe,
     sizes: Sizes,
     extent: Extent,
+    ranks: &Ranks,
     context: &mut Context<'_>,
 ) -> Result<(), RunError> {
-    if let Some(room) = room(recipe, sizes, extent, &context.device)? {
+    if let Some(room) = room(recipe, sizes, extent, ranks, &context.device)? {
         context.observer.notice(&Event::Room(room));
     }
     Ok(())
 }
 
-fn room(recipe: &Recipe, sizes: Sizes, extent: Extent, device: &Device) -> Result<Option<Room>, RunError> {
+fn room(
+    recipe: &Recipe,
+    sizes: Sizes,
+    extent: Extent,
+    ranks: &Ranks,
+    device: &Device,
+) -> Result<Option<Room>, RunError> {
     let (candidates, shape) = (candidates(recipe)?, shape(recipe, sizes));
     let SearchSettings { channels, cells, batch, .. } = recipe.search;
     let keys = ["search.channels", "search.cells", "search.batch", "data.clip.frames", "data.size"];
-    let work = Work::search(&recipe.search, candidates.space);
+    let (work, batch) = (Work::search(&recipe.search, candidates.space), batch.div_ceil(ranks.count()));
     StepSize { work, keys, channels, cells, batch, extent }.check(device, |channels, cells, extent| {
         step_counts(recipe.search.relaxation, &candidates, SupernetShape { channels, cells, ..shape }, extent)
     })
@@ -125,9 +132,11 @@ pub(super) fn initial(
     recipe: &Recipe,
     sizes: Sizes,
     extent: Extent,
+    ranks: &Ranks,
     context: &mut Context<'_>,
 ) -> Result<SearchState, RunError> {
-    check_room(recipe, sizes, extent, context)?;
+    check_room(recipe, sizes, extent, ranks, context)?;
+    let ranks = ranks.clone().with_sync_norm(recipe.search.sync_norm);
     let supernet = supernet(recipe, sizes)?;
     let weights = supernet.network.initial_weights(recipe.search.seed, &context.device);
     let statistics = supernet.network.initial_statistics(&context.device);
@@ -141,6 +150,7 @@ pub(super) fn initial(
         alpha,
         mixing,
         recorded: Recorded::default(),
+        ranks,
     })
 }
 
@@ -156,7 +166,8 @@ pub(crate) fn load_state(
     let classes = progress.data.classes.clone();
     progress.check_network(recipe)?;
     let sizes = Sizes { classes: classes.len(), inputs };
-    Ok((restore(recipe, sizes, &progress, (&path, checkpoint), context)?, classes))
+    let state = restore(recipe, sizes, &progress, (&path, checkpoint), &Ranks::alone(), context)?;
+    Ok((state, classes))
 }
 
 pub(super) fn restore(
@@ -164,6 +175,7 @@ pub(super) fn restore(
     sizes: Sizes,
     progress: &Progress,
     (path, mut checkpoint): (&Path, Checkpoint),
+    ranks: &Ranks,
     context: &Context<'_>,
 ) -> Result<SearchState, RunError> {
     let fresh = supernet(recipe, sizes)?;
@@ -201,6 +213,7 @@ pub(super) fn restore(
         alpha,
         mixing,
         recorded: Recorded::default(),
+        ranks: ranks.clone().with_sync_norm(recipe.search.sync_norm),
     })
 }
 

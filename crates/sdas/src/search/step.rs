@@ -5,6 +5,7 @@ use crate::batch::{DeviceBatch, Tally, Unread, cross_entropy};
 use crate::network::{Forward, Noise, Pass};
 use crate::optimizer::{Ahead, Sgd, SgdSettings};
 use crate::parameters::Parameters;
+use crate::run::Ranks;
 use crate::space::OperationKind;
 use crate::supernet::{Alpha, Half, Mixing, Relaxed, Rows, Supernet};
 use burn::tensor::{Gradients, Tensor};
@@ -39,6 +40,8 @@ pub struct SearchState {
     pub mixing: Mixing,
     /// What a graphics card has recorded of it.
     pub recorded: Recorded,
+    /// Who has the other parts of the batches.
+    pub ranks: Ranks,
 }
 
 /// What a pass of the weights' half gives.
@@ -77,7 +80,8 @@ pub(crate) struct BegunStep {
 const STATISTICS_SHARE: f64 = 0.1;
 
 impl SearchState {
-    /// α's gradient on `validation`; `training` and the weights' `rate` are used by [`Order::Second`] alone.
+    /// α's gradient on `validation`; `training` and the weights' `rate` are used by [`Order::Second`] alone. All ranks have
+    /// that of the whole batch.
     pub fn alpha_gradient(
         &self,
         order: Order,
@@ -92,6 +96,7 @@ impl SearchState {
             Order::First => self.alpha_gradient_at(&self.weights, validation, &relaxed, Half::Alpha),
             Order::Second => self.unrolled_alpha_gradient(training, validation, rate, settings, &relaxed),
         };
+        self.ranks.sum_alpha(gradient.values.iter_mut().flatten().flatten(), &mut gradient.tally);
         let decay = self.mixing.decay();
         if decay > 0.0 {
             let values = gradient.values.iter_mut().flatten().flatten();
@@ -112,13 +117,20 @@ impl SearchState {
         let relaxed = self.mixing.training(Half::Weights, &self.alpha, &self.supernet);
         let WeightGradients { gradients, statistics, logits } =
             self.weight_gradients(&self.weights, training, &relaxed, Half::Weights);
-        let Ahead { weights, momentum, norm } = self.sgd.ahead(&self.weights, &gradients, rate, settings);
         let statistics = match &relaxed.drawn {
             Some(drawn) => drawn.approach(&self.statistics, &statistics, STATISTICS_SHARE),
             None => self.statistics.approach(&statistics, STATISTICS_SHARE),
         };
-        let unread = Unread::new(norm, vec![(logits, training.host_labels.clone())]);
-        BegunStep { weights, momentum, statistics, unread }
+        let ahead = |gradients: &Parameters| self.sgd.ahead(&self.weights, gradients, rate, settings);
+        if self.ranks.is_alone() {
+            let Ahead { weights, momentum, norm } = ahead(&gradients);
+            let unread = Unread::new(norm, vec![(logits, training.host_labels.clone())]);
+            return BegunStep { weights, momentum, statistics, unread };
+        }
+        let tally = Tally::of(logits, &training.host_labels);
+        let ([gradients, statistics], tally) = self.ranks.sum_step([gradients, statistics], training.share(), tally);
+        let Ahead { weights, momentum, norm } = ahead(&gradients);
+        BegunStep { weights, momentum, statistics, unread: Unread::known(norm, tally) }
     }
 
     /// Waits for what a step came to, and takes it over.
@@ -168,6 +180,12 @@ impl SearchState {
         Noise::fixed(self.mixing.seed).at(self.mixing.step, half as usize)
     }
 
+    /// A pass of a half-step over a part of its batch.
+    fn training<'a>(&self, weights: &'a Parameters, batch: &DeviceBatch, half: Half) -> Pass<'a> {
+        let together = self.ranks.together(batch.part);
+        Pass { noise: self.noise(half), part: Some(batch.part), together, ..Pass::training(weights) }
+    }
+
     /// Through the whole network, or through what is drawn of it. No mixes stand for none.
     fn forward(&self, pass: Pass<'_>, mixes: Vec<Tensor<2>>, relaxed: &Relaxed, input: Tensor<5>) -> Forward {
         let pass = Pass { mixes: (!mixes.is_empty()).then_some(mixes), ..pass };
@@ -191,9 +209,9 @@ impl SearchState {
     ) -> WeightGradients {
         let pass = |weights: &Parameters, batch: &DeviceBatch, mixes: Vec<Tensor<2>>| {
             let tracked = weights.tracked();
-            let pass = Pass { noise: self.noise(half), ..Pass::training(&tracked) };
+            let pass = self.training(&tracked, batch, half);
             let Forward { logits, statistics, .. } = self.forward(pass, mixes, relaxed, batch.input.clone());
-            let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
+            let mut gradients = batch.weighed(cross_entropy(logits.clone(), batch.labels.clone())).backward();
             WeightGradients { gradients: tracked.gradients(&mut gradients), statistics, logits: logits.inner() }
         };
         let mixes = self.mixes(&batch.input, relaxed);
@@ -227,7 +245,7 @@ impl SearchState {
         let pass = |weights: &Parameters, batch: &DeviceBatch, mixes: Vec<Tensor<2>>| {
             let mixes: Vec<Tensor<2>> = mixes.into_iter().map(tracked).collect();
             let logits = self.logits_of(weights, batch, &mixes, relaxed, half);
-            let mut gradients = cross_entropy(logits.clone(), batch.labels.clone()).backward();
+            let mut gradients = batch.weighed(cross_entropy(logits.clone(), batch.labels.clone())).backward();
             (gradients_of(&mixes, &mut gradients), logits.inner())
         };
         let mixes = constants(&factors, batch);
@@ -267,7 +285,7 @@ impl SearchState {
         relaxed: &Relaxed,
         half: Half,
     ) -> Tensor<2> {
-        let pass = Pass { noise: self.noise(half), ..Pass::training(weights) };
+        let pass = self.training(weights, batch, half);
         let logits = self.forward(pass, mixes.to_vec(), relaxed, batch.input.clone()).logits;
         // Where `none` is drawn on every way through a network, its logits do not depend on α at all, and there would
         // be nothing to go back from.
@@ -287,7 +305,9 @@ impl SearchState {
     ) -> AlphaGradient {
         let WeightGradients { gradients, .. } = self.weight_gradients(&self.weights, training, relaxed, Half::Ahead);
         let (own, kept) = settings.shares();
-        let direction = gradients
+        let direction = self
+            .ranks
+            .sum_gradients(gradients)
             .zip(&self.weights, |g, w| g + w * settings.weight_decay)
             .zip(&self.sgd.momentum, |d, m| d * own + m * kept);
         let unrolled = self.weights.zip(&direction, |w, d| w - d * rate);
@@ -296,8 +316,8 @@ impl SearchState {
         let (alpha, factors) = self.tracked_alpha(validation, relaxed);
         let mixes: Vec<Tensor<2>> = constants(&factors, validation).into_iter().map(tracked).collect();
         let logits = self.logits_of(&ahead, validation, &mixes, relaxed, Half::Alpha);
-        let mut gradients = cross_entropy(logits.clone(), validation.labels.clone()).backward();
-        let v = ahead.gradients(&mut gradients);
+        let mut gradients = validation.weighed(cross_entropy(logits.clone(), validation.labels.clone())).backward();
+        let v = self.ranks.sum_gradients(ahead.gradients(&mut gradients));
         let (of_mixes, tally) = validation.read(gradients_of(&mixes, &mut gradients), logits.inner());
         let mut values = self.take_alpha(alpha, factors, of_mixes);
 

@@ -5,6 +5,7 @@ use crate::genotype::published;
 use crate::network::{Network, NetworkShape};
 use crate::optimizer::SgdSettings;
 use crate::space::Stem;
+use sdas_data::{Part, Share};
 
 fn settings() -> TrainSettings {
     TrainSettings { drop_path: 0.0, auxiliary: 0.0, epochs: 2, ..TrainSettings::default() }
@@ -22,7 +23,13 @@ fn batch(count: usize) -> DeviceBatch {
     let pixels = (0..count).flat_map(sample).collect();
     let labels = (0..count).map(|index| (index % 3) as i32).collect();
     DeviceBatch::new(
-        sdas_data::Batch { pixels, shape: [count, 1, 8, 8, 3], labels, samples: (0..count as u32).collect() },
+        sdas_data::Batch {
+            pixels,
+            shape: [count, 1, 8, 8, 3],
+            labels,
+            samples: (0..count as u32).collect(),
+            part: Part::whole(count),
+        },
         &Device::flex(),
     )
 }
@@ -53,7 +60,7 @@ fn parts_take_the_gradient_of_the_whole() {
     let off = distance(&values(&one.weights), &values(&four.weights));
     assert!(off < 1e-3 * moved, "{off} of {moved}");
     // Sizes that do not divide: 12 = 2 + 2 + 3 + 2 + 3, each with its share.
-    let sizes: Vec<usize> = batch(12).parts(5).iter().map(|part| part.host_labels.len()).collect();
+    let sizes: Vec<usize> = batch(12).parts(5, Share::WHOLE).iter().map(|part| part.host_labels.len()).collect();
     assert_eq!(sizes, [2, 2, 3, 2, 3]);
 }
 

@@ -98,7 +98,7 @@ fn runs_in(folder: &Path, depth: usize) -> Vec<PathBuf> {
 impl Recorder {
     /// Of a run that goes on in its folder, if its recipe wants it.
     pub(crate) fn of(recipe: &Recipe, folder: &Folder) -> Result<Option<Self>, RunError> {
-        match recipe.run.tensorboard {
+        match recipe.run.tensorboard && !folder.is_elsewhere() {
             false => Ok(None),
             true => {
                 let mut recorder = Recorder::begin(folder, &folder.file(PLACE))?;
