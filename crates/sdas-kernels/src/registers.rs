@@ -1,5 +1,8 @@
 //! Arithmetic on sixteen lanes in the registers of each instruction set. Written with the instruction set's own vectors:
 //! left to itself, the compiler sometimes takes the pixels, and not the lanes, for the elements of a vector.
+//!
+//! Every width gives the same bits: a multiply-add is rounded once in all of them, of equal numbers the larger is the second,
+//! and none of them adds lanes to one another.
 #![allow(unsafe_code)]
 
 use crate::lanes::Lanes;
@@ -12,11 +15,12 @@ pub(crate) trait Registers {
     fn splat(value: f32) -> Lanes;
     /// `lower` in the lower half of the lanes, `upper` in the other.
     fn splat_halves(lower: f32, upper: f32) -> Lanes;
-    /// `sum + a × b`.
+    /// `sum + a × b`, rounded once.
     fn add_product(sum: Lanes, a: Lanes, b: Lanes) -> Lanes;
     fn times(a: Lanes, b: Lanes) -> Lanes;
     fn plus(a: Lanes, b: Lanes) -> Lanes;
     fn minus(a: Lanes, b: Lanes) -> Lanes;
+    /// `a` where `a > b`, `b` elsewhere: where both are zeros, or one is no number.
     fn max(a: Lanes, b: Lanes) -> Lanes;
     /// `value` where `a > b`, zero elsewhere.
     fn where_greater(value: Lanes, a: Lanes, b: Lanes) -> Lanes;
@@ -202,10 +206,33 @@ mod x86 {
         [lower, lower, upper, upper]
     }
 
+    /// Rounded once, without an instruction for it: in double precision the product is exact. Where the sum is not, its last
+    /// bit is made to say so (rounding to odd), which the second rounding then respects (Boldo, Melquiond, 2008).
     #[inline]
     #[target_feature(enable = "sse2")]
     fn quarter_add_product(sum: __m128, a: __m128, b: __m128) -> __m128 {
-        _mm_add_ps(sum, _mm_mul_ps(a, b))
+        let upper = |v| _mm_movehl_ps(v, v);
+        let low = sum_to_odd(sum, a, b);
+        let high = sum_to_odd(upper(sum), upper(a), upper(b));
+        _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high))
+    }
+
+    /// `sum + a × b` of the lower two lanes, in double precision, rounded to odd.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn sum_to_odd(sum: __m128, a: __m128, b: __m128) -> __m128d {
+        let product = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b));
+        let sum = _mm_cvtps_pd(sum);
+        let whole = _mm_add_pd(product, sum);
+        // What the sum has lost (Knuth's TwoSum). Infinities and what is no number lose nothing.
+        let other = _mm_sub_pd(whole, product);
+        let lost = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(whole, other)), _mm_sub_pd(sum, other));
+        let inexact = _mm_and_pd(_mm_cmpneq_pd(lost, _mm_setzero_pd()), _mm_cmpord_pd(lost, lost));
+        // Towards zero: one back where the sum was rounded away from it, which is where what was lost has the other sign.
+        let signs = _mm_srai_epi32::<31>(_mm_castpd_si128(_mm_xor_pd(whole, lost)));
+        let back = _mm_and_si128(_mm_shuffle_epi32::<0b11_11_01_01>(signs), _mm_castpd_si128(inexact));
+        let odd = _mm_and_si128(_mm_set1_epi64x(1), _mm_castpd_si128(inexact));
+        _mm_castsi128_pd(_mm_or_si128(_mm_add_epi64(_mm_castpd_si128(whole), back), odd))
     }
 
     #[inline]
@@ -238,7 +265,7 @@ mod arm {
         times: vmulq_f32,
         plus: vaddq_f32,
         minus: vsubq_f32,
-        max: vmaxq_f32,
+        max: larger,
         where_greater: where_greater,
         where_equal: where_equal,
     }
@@ -248,6 +275,12 @@ mod arm {
     fn splat_halves(lower: f32, upper: f32) -> [float32x4_t; 4] {
         let (lower, upper) = (vdupq_n_f32(lower), vdupq_n_f32(upper));
         [lower, lower, upper, upper]
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn larger(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vbslq_f32(vcgtq_f32(a, b), a, b)
     }
 
     #[inline]
@@ -272,16 +305,89 @@ mod plain {
     use crate::lanes::HALF;
 
     registers! {
-        /// Whatever the target has. No fused multiply-add: where it is no instruction, it is a slow call.
+        /// Whatever the target has.
         Quarter, [f32; 16], accumulators: 2,
         splat: |value| value,
         splat_halves: |lower, upper| std::array::from_fn(|lane| if lane < HALF { lower } else { upper }),
-        add_product: |sum: f32, a: f32, b: f32| sum + a * b,
+        add_product: |sum: f32, a: f32, b: f32| a.mul_add(b, sum),
         times: |a: f32, b: f32| a * b,
         plus: |a: f32, b: f32| a + b,
         minus: |a: f32, b: f32| a - b,
         max: |a: f32, b: f32| if a > b { a } else { b },
         where_greater: |value: f32, a: f32, b: f32| if a > b { value } else { 0.0 },
         where_equal: |value: f32, a: f32, b: f32| if a == b { value } else { 0.0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::LANES;
+    use crate::width::{Task, Width, run};
+
+    /// What a width makes of three numbers a lane.
+    struct All<'a> {
+        of: [Lanes; 3],
+        to: &'a mut [Lanes; 7],
+    }
+
+    impl Task for All<'_> {
+        #[inline(always)]
+        fn run<R: Registers>(self) {
+            let [a, b, c] = self.of;
+            *self.to = [
+                R::add_product(a, b, c),
+                R::times(a, b),
+                R::plus(a, b),
+                R::minus(a, b),
+                R::max(a, b),
+                R::where_greater(a, b, c),
+                R::where_equal(a, b, c),
+            ];
+        }
+    }
+
+    fn expected([a, b, c]: [f32; 3]) -> [f32; 7] {
+        let larger = if a > b { a } else { b };
+        let [greater, equal] = [b > c, b == c].map(|holds| if holds { a } else { 0.0 });
+        [b.mul_add(c, a), a * b, a + b, a - b, larger, greater, equal]
+    }
+
+    /// Numbers of any exponent, and those whose products and sums lie at a rounding's border: few bits, far apart.
+    fn number(chance: &mut u64) -> f32 {
+        *chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let bits = (*chance >> 32) as u32;
+        let near = f32::from_bits(bits & 0x807f_ffff | (120 + (bits >> 23 & 15)) << 23);
+        match *chance >> 28 & 15 {
+            0 => {
+                [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::MIN_POSITIVE, f32::MAX, f32::from_bits(1)][bits as usize % 8]
+            }
+            1..6 => f32::from_bits(bits),
+            6..11 => f32::from_bits(near.to_bits() & 0xffff_e000),
+            11..14 => f32::from_bits(near.to_bits() & 0xff80_0001),
+            _ => near,
+        }
+    }
+
+    #[test]
+    fn every_width_rounds_alike() {
+        let mut chance = 1;
+        let mut checked = 0usize;
+        while checked < 2_000_000 {
+            let of: [Lanes; 3] = std::array::from_fn(|_| Lanes(std::array::from_fn(|_| number(&mut chance))));
+            for width in Width::available() {
+                let mut to = [Lanes::ZERO; 7];
+                run(width, All { of, to: &mut to });
+                for lane in 0..LANES {
+                    let of = of.map(|lanes| lanes.0[lane]);
+                    for (operation, (got, expected)) in to.iter().zip(expected(of)).enumerate() {
+                        let got = got.0[lane];
+                        let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
+                        assert!(same, "{width:?}, operation {operation} of {of:?}: {got:?} for {expected:?}");
+                    }
+                }
+            }
+            checked += LANES;
+        }
     }
 }

@@ -220,8 +220,7 @@ fn numbers_do_not_depend_on_the_threads_nor_on_the_run() {
 
 #[test]
 fn numbers_do_not_depend_on_the_width() {
-    // All but the plain width multiply and add with one rounding.
-    let widths: Vec<Width> = Width::available().into_iter().filter(|width| *width != Width::Plain).collect();
+    let widths = Width::available();
     for channels in [16, 8, 5] {
         let case = whole(channels, vec![Fate::Mixed; 14]);
         let outcomes: Vec<Outcome> = widths.iter().map(|width| width.within(|| case.run(DType::F32, false))).collect();

@@ -114,8 +114,7 @@ fn whole_cells_and_residual_blocks_are_the_portable_ones() {
 
 #[test]
 fn numbers_do_not_depend_on_the_threads_nor_on_the_width() {
-    // All but the plain width multiply and add with one rounding.
-    let widths: Vec<Width> = Width::available().into_iter().filter(|width| *width != Width::Plain).collect();
+    let widths = Width::available();
     for case in whole() {
         let first = on_cpu(&case, DType::F32, false);
         for threads in [1, 2, 3] {

@@ -8,7 +8,6 @@ use sdas::space::{Candidates, IMAGE, NB201, S2, SPACES, Space};
 use sdas_data::random::stream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Stops the run with the last step of an epoch, before what is held out of it is measured.
 struct StopsAtLastStep<'a> {
@@ -84,17 +83,12 @@ fn measuring_what_is_held_out_can_be_stopped() {
     }
 }
 
-/// One run at a time, as the program has it. Two that go on side by side in one process have been seen to differ in a last
-/// bit, once in forty times on a busy machine; why is not known yet.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// Runs to the end, and to the end with a stop after the first epoch's steps, in folders that begin with `name`.
 fn ends_alike(
     name: &Path,
     begin: impl Fn(&Path, Context<'_>) -> Ending,
     resume: impl Fn(&Path, Context<'_>) -> Ending,
 ) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = device::choose("cpu").unwrap();
     let [whole, stopped] = ["whole", "stopped"].map(|end| PathBuf::from(format!("{}-{end}", name.display())));
     let never = AtomicBool::new(false);

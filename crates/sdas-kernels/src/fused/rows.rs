@@ -116,7 +116,7 @@ pub(crate) fn gather<R: Registers>(rows: &Rows, place: Place, source: Pixels, to
                         let values = &source.values()[from * place.channels..][..*pitch];
                         for (column, &value) in (tap * pitch..).zip(values) {
                             let to = &mut to[column / LANES * place.pixels + pixel].0[column % LANES];
-                            *to = if *activated { value.max(0.0) } else { value };
+                            *to = if *activated && value < 0.0 { 0.0 } else { value };
                         }
                     }
                 }

@@ -76,11 +76,30 @@ pub(crate) struct Place {
     pub(crate) factors: Option<Vec<f32>>,
 }
 
-/// Links of one plan that read the same state and end in different nodes.
+/// Links of equal edges that read the same state and end in different nodes.
 #[derive(Debug)]
 pub(super) struct Members {
     pub(super) from: usize,
     pub(super) links: Vec<usize>,
+}
+
+/// The fans of a cell, in the order of the states that they read. By the edges themselves: the order in which gradients are
+/// added follows from it, and plans of equal edges are one only until somebody, elsewhere in the process, forgets them.
+fn fans(links: &[Link]) -> Vec<Members> {
+    let mut fans: Vec<Members> = Vec::new();
+    for (index, link) in links.iter().enumerate().filter(|(_, link)| link.edge.computes()) {
+        let fits = |members: &&mut Members| {
+            members.from == link.from
+                && links[members.links[0]].edge == link.edge
+                && members.links.iter().all(|&member| links[member].node != link.node)
+        };
+        match fans.iter_mut().find(fits) {
+            Some(members) => members.links.push(index),
+            None => fans.push(Members { from: link.from, links: vec![index] }),
+        }
+    }
+    fans.sort_by_key(|members| members.from);
+    fans
 }
 
 impl Call {
@@ -104,19 +123,7 @@ impl Call {
             factors: link.factors.clone(),
         };
         let places: Vec<_> = links.iter().map(place).collect();
-        let mut fans: Vec<Members> = Vec::new();
-        for (index, place) in places.iter().enumerate().filter(|(index, _)| links[*index].edge.computes()) {
-            let fits = |members: &&mut Members| {
-                members.from == place.from
-                    && Arc::ptr_eq(&places[members.links[0]].plan, &place.plan)
-                    && members.links.iter().all(|&member| places[member].node != place.node)
-            };
-            match fans.iter_mut().find(fits) {
-                Some(members) => members.links.push(index),
-                None => fans.push(Members { from: place.from, links: vec![index] }),
-            }
-        }
-        fans.sort_by_key(|members| members.from);
+        let fans = fans(links);
         Call {
             width: Width::current(),
             batch,
@@ -194,5 +201,45 @@ impl Call {
             input,
             edges: members.links.iter().map(given).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fused::plan::forget_plans;
+    use crate::{Edge, Expression, Mode, Norm};
+    use burn::tensor::Device;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Another run in the process forgets all plans whenever it decides.
+    #[test]
+    fn fans_do_not_depend_on_who_forgets_plans() {
+        let operations = vec![Expression::Skip, Expression::Normalise];
+        let edge = Edge { inputs: 3, outputs: 3, stride: [1; 3], operations, norm: Norm::Plain };
+        let link = |(from, node)| Link {
+            edge: &edge,
+            from,
+            node,
+            weights: None,
+            mode: Mode::Batch,
+            mixed: None,
+            noise: None,
+            factors: None,
+        };
+        let links: Vec<_> = (0..4).flat_map(|node| (0..2 + node).map(move |from| link((from, node)))).collect();
+        let inputs = vec![Tensor::zeros([2, 1, 4, 4, 3], &Device::flex()); 2];
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    forget_plans();
+                }
+            });
+            let of = |_| Call::new(&inputs, &links, None, &[2, 3, 4, 5], 1, true).fans.len();
+            let counts: Vec<usize> = (0..1000).map(of).collect();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(counts, vec![5; 1000]);
+        });
     }
 }
