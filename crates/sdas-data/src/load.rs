@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::error::DataError;
 use crate::keep::{
-    Building, Checked, ClipsCache, Dataset, Making, Prepared, Splits, Store, Undecoded, assemble, bytes_of, cache,
-    with_flow,
+    Building, Checked, ClipsCache, Dataset, Making, Pictures, Prepared, Splits, Store, Undecoded, assemble, bytes_of,
+    cache, with_flow,
 };
 use crate::remarks::{Listed, Remarks};
 use crate::source::{Found, FoundPictures, Input, Keep, Origin, Progress, Source};
@@ -17,9 +17,10 @@ use crate::source::{Found, FoundPictures, Input, Keep, Origin, Progress, Source}
 /// files for CIFAR, does not depend on that. A cache that is incomplete, damaged, or not of the
 /// files as they are now is made anew.
 ///
-/// Clips are always cached, and of them only those are decoded that the cache lacks. Their optical
+/// Clips in files are cached, and of them only those are decoded that the cache lacks. Their optical
 /// flow, where that is the [`Input`], has a cache of its own, which is made from the frames in the
-/// first; that of `motion` is computed anew each time.
+/// first; that of `motion` is computed anew each time. Where they are not to be kept ([`Keep::None`]), they are decoded
+/// once all the same, to know which can be, and how many frames they have; that alone is written down.
 ///
 /// `progress` is told how far it is, from one thread at a time; where optical flow is the input the
 /// count begins anew when all clips are decoded.
@@ -54,6 +55,7 @@ fn find(source: &Source) -> Result<Kept, DataError> {
         Found::Clips(found) => found,
     };
     let making = Making {
+        keep: source.kept(),
         form: source.form(),
         input: source.input,
         broken: source.broken,
@@ -182,7 +184,8 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
 fn undecoded(found: FoundPictures) -> Splits {
     let FoundPictures { settings, classes, test_name, places, labels: [train, test], passed_over, .. } = found;
     let dataset = |first, labels| {
-        Dataset::undecoded(Undecoded::new(places.clone(), first, settings.form), labels, classes.clone())
+        let pictures = Pictures::new(places.clone(), first, settings.form);
+        Dataset::undecoded(Undecoded::Pictures(pictures), labels, classes.clone())
     };
     let first_of_test = train.len();
     Splits {

@@ -362,7 +362,7 @@ fn what_does_not_go_with_keeping_is_named() {
     };
     fails(
         Source { keep: Some(Keep::None), ..Source::new(Kind::Shapes) },
-        ["`data.keep`", "`folder`, `shards` or `picture-list` can"],
+        ["`data.keep`", "`folder`, `shards`, `picture-list`, `list`, `clips`"],
     );
     fails(Source { keep: Some(Keep::Memory), ..Source::new(Kind::Ucf101) }, ["`data.keep`", "decoded once"]);
     fails(Source { cache: Some("x".into()), ..none.clone() }, ["`data.cache`", "leave `data.keep` out"]);

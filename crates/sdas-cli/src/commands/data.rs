@@ -71,16 +71,17 @@ fn report(Prepared { clips, bytes, seconds, found, cache, .. }: &Prepared) -> St
     let made = clips.saturating_sub(*found);
     let rate = made as f64 / seconds.max(1e-9);
     let speed = if made > 0 { format!(", {rate:.1} a second") } else { String::new() };
-    let each = bytes / (*clips).max(1) as u64;
+    let frames = match bytes / (*clips).max(1) as u64 {
+        0 => "not kept: they are decoded when they are looked at".into(),
+        each => format!("{} ({} bytes a sample)", memory(*bytes), thousands(each as usize)),
+    };
     let cache = cache.as_ref().map_or("none: samples are kept in memory".to_owned(), |path| path.display().to_string());
     format!(
-        "samples   {} ({} were there before)\ndecoded   {} in {}{speed}\nframes    {} ({} bytes a sample)\ncache     {cache}\n",
+        "samples   {} ({} were there before)\ndecoded   {} in {}{speed}\nframes    {frames}\ncache     {cache}\n",
         thousands(*clips),
         thousands(*found),
         thousands(made),
         duration(*seconds),
-        memory(*bytes),
-        thousands(each as usize),
     )
 }
 

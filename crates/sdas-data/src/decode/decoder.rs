@@ -7,6 +7,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -56,6 +57,11 @@ impl Form {
     /// As ffmpeg's filters. Scaling averages over the area where it shrinks, and is linear where it
     /// enlarges.
     pub(crate) fn filters(&self) -> String {
+        self.filters_of("")
+    }
+
+    /// Likewise, of frames that the filter `select` leaves, which ends with a comma.
+    pub(super) fn filters_of(&self, select: &str) -> String {
         let fps = self.fps.map(|fps| format!("fps={fps},")).unwrap_or_default();
         // Exact and the same on every processor.
         let flags = "flags=area+accurate_rnd+full_chroma_int+bitexact";
@@ -70,7 +76,7 @@ impl Form {
                 format!("scale=w={}:h={}:{flags},", side("iw", "ih"), side("ih", "iw"))
             }
         };
-        format!("{fps}{scale}format=rgb24")
+        format!("{fps}{select}{scale}format=rgb24")
     }
 }
 
@@ -109,6 +115,11 @@ impl Decoder {
     /// several sizes. Complaints alone do not make it broken: ffmpeg conceals small errors, as
     /// players do. But with complaints and fewer frames than the file shows, it is.
     pub(crate) fn decode(&self, path: &Path, form: &Form) -> Result<Frames, Failure> {
+        Ok(self.judge(path, form)?.0)
+    }
+
+    /// As [`decode`](Self::decode), and whether ffmpeg had nothing to complain about.
+    pub(super) fn judge(&self, path: &Path, form: &Form) -> Result<(Frames, bool), Failure> {
         // What is no file may have no end, or wait for somebody to write to it.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Failure::Broken("it is not a file".into()));
@@ -122,7 +133,7 @@ impl Decoder {
         if let Some(words) = heard.resized() {
             return Err(Failure::Broken(words));
         }
-        let Some(words) = heard.complaints() else { return Ok(frames) };
+        let Some(words) = heard.complaints() else { return Ok((frames, true)) };
         // With `fps` there may be more frames than were decoded, or fewer.
         let decoded = heard.decoded.filter(|_| form.fps.is_some()).unwrap_or(frames.count(CHANNELS));
         match twice(|| self.promised(path))? {
@@ -133,7 +144,7 @@ impl Decoder {
             Some(_) if ending == Ending::Unknown && twice(|| self.errs_at_its_end(path))? => Err(Failure::Broken(
                 format!("errors in the last of its {decoded} frames, as if it were cut off: {words}"),
             )),
-            Some(_) => Ok(frames),
+            Some(_) => Ok((frames, false)),
             None => Err(Failure::Broken(format!("errors after {decoded} frames: {words}"))),
         }
     }
@@ -150,7 +161,7 @@ impl Decoder {
         }
         let patient = Self { patience: Patience { total: Duration::MAX, ..self.patience }, ..self.clone() };
         let mut count = 0_usize;
-        let heard = patient.ffmpeg(path, &form.filters(), read_picture, |(size, pixels)| {
+        let heard = patient.ffmpeg(path, [&[], &[]], &form.filters(), read_picture, |(size, pixels)| {
             count += 1;
             take(size, pixels)
         })?;
@@ -163,28 +174,33 @@ impl Decoder {
 
     /// Frames a second that the file says it has, if it says so.
     pub(crate) fn rate(&self, path: &Path) -> Result<Option<f64>, Failure> {
-        let mut ffprobe = command(&self.ffprobe);
-        ffprobe
-            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json", "-show_entries", "stream=avg_frame_rate"])
-            .args(input(path));
-        let mut text = Vec::new();
-        let (outcome, _) = run(ffprobe, self.patience, read_some, |bytes| {
-            text.extend(bytes);
-            Ok(())
-        })
-        .map_err(Failure::Fatal)?;
-        let probe = outcome.ok().and_then(|()| serde_json::from_slice::<Probe>(&text).ok());
-        let rate = probe.and_then(|probe| {
-            let (over, under) = probe.streams.first()?.avg_frame_rate.as_ref()?.split_once('/')?;
-            Some(over.parse::<f64>().ok()? / under.parse::<f64>().ok()?)
-        });
+        let probe = self.probe(path, "stream=avg_frame_rate");
+        let probe = match probe {
+            Err(Failure::Passing(_)) => None,
+            probe => probe?,
+        };
+        let rate = probe.and_then(|probe| ratio(probe.streams.first()?.avg_frame_rate.as_ref()?));
         Ok(rate.filter(|rate| (0.01..=1000.0).contains(rate)))
     }
 
     /// The frames, and what ffmpeg said meanwhile.
     fn frames(&self, path: &Path, filters: &str) -> Result<(Frames, Heard), Failure> {
+        let (frames, heard) = self.frames_by(path, [&[], &[]], filters)?;
+        match frames.pixels.is_empty() {
+            true => Err(Failure::Broken(because("it has no frame".into(), &heard))),
+            false => Ok((frames, heard)),
+        }
+    }
+
+    /// Likewise, with options before the file and after it; there may be none.
+    pub(super) fn frames_by(
+        &self,
+        path: &Path,
+        options: [&[&str]; 2],
+        filters: &str,
+    ) -> Result<(Frames, Heard), Failure> {
         let mut frames = Frames { size: [0; 2], pixels: vec![] };
-        let heard = self.ffmpeg(path, filters, read_picture, |(size, pixels)| {
+        let heard = self.ffmpeg(path, options, filters, read_picture, |(size, pixels)| {
             if frames.pixels.is_empty() {
                 frames.size = size;
             }
@@ -198,16 +214,13 @@ impl Decoder {
             frames.pixels.extend_from_slice(&pixels);
             Ok(())
         })?;
-        match frames.pixels.is_empty() {
-            true => Err(Failure::Broken(because("it has no frame".into(), &heard))),
-            false => Ok((frames, heard)),
-        }
+        Ok((frames, heard))
     }
 
     /// Whether ffmpeg finds errors in the last frames.
     fn errs_at_its_end(&self, path: &Path) -> Result<bool, Failure> {
         let small = Form { size: Some(16), resize: Resize::Squash, fps: None }.filters();
-        let heard = self.ffmpeg(path, &format!("{small},showinfo"), read_some, |_| Ok(()))?;
+        let heard = self.ffmpeg(path, [&[], &[]], &format!("{small},showinfo"), read_some, |_| Ok(()))?;
         Ok(heard.before_last + TAIL.min(heard.shown / 2) >= heard.shown)
     }
 
@@ -215,6 +228,7 @@ impl Decoder {
     fn ffmpeg<T: Send + 'static>(
         &self,
         path: &Path,
+        [before, after]: [&[&str]; 2],
         filters: &str,
         next: impl FnMut(&mut BufReader<ChildStdout>) -> io::Result<Option<T>> + Send + 'static,
         take: impl FnMut(T) -> Result<(), String>,
@@ -223,9 +237,11 @@ impl Decoder {
         ffmpeg
             .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose"])
             .args(["-threads", "1", "-filter_threads", "1"])
+            .args(before)
             .args(input(path))
             .args(["-map", "0:V:0", "-vf", filters])
             .args(self.passthrough)
+            .args(after)
             .args(["-threads", "1", "-f", "image2pipe", "-c:v", "ppm", "pipe:1"]);
         let (outcome, heard) = run(ffmpeg, self.patience, next, take).map_err(Failure::Fatal)?;
         match (outcome, &heard.refused) {
@@ -245,10 +261,17 @@ impl Decoder {
     /// frame.
     /// None if ffprobe cannot tell.
     fn promised(&self, path: &Path) -> Result<Option<usize>, Failure> {
+        let Some(probe) = self.probe(path, "stream=nb_frames:packet=flags")? else { return Ok(None) };
+        let shown = probe.packets.iter().filter(|packet| !packet.flags.contains('D')).count();
+        let counts = probe.streams.first().is_some_and(|stream| stream.nb_frames.is_some());
+        Ok(Some(if counts { shown } else { (shown as f64 * KEPT) as usize }))
+    }
+
+    /// What ffprobe tells of the video's `entries`; none if it cannot tell.
+    pub(super) fn probe(&self, path: &Path, entries: &str) -> Result<Option<Probe>, Failure> {
         let mut ffprobe = command(&self.ffprobe);
         ffprobe
-            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json"])
-            .args(["-show_entries", "stream=nb_frames:packet=flags"])
+            .args(["-v", "quiet", "-select_streams", "V:0", "-of", "json", "-show_entries", entries])
             .args(input(path));
         let mut text = Vec::new();
         let (outcome, _) = run(ffprobe, self.patience, read_some, |bytes| {
@@ -260,15 +283,26 @@ impl Decoder {
             Err(Failure::Broken(_)) => return Ok(None),
             outcome => outcome?,
         }
-        let Ok(probe) = serde_json::from_slice::<Probe>(&text) else { return Ok(None) };
-        let shown = probe.packets.iter().filter(|packet| !packet.flags.contains('D')).count();
-        let counts = probe.streams.first().is_some_and(|stream| stream.nb_frames.is_some());
-        Ok(Some(if counts { shown } else { (shown as f64 * KEPT) as usize }))
+        Ok(serde_json::from_slice(&text).ok())
+    }
+}
+
+/// ffmpeg, looked for when something is to be decoded for the first time: what is kept needs none.
+#[derive(Debug, Default)]
+pub(crate) struct FoundDecoder(OnceLock<Decoder>);
+
+impl FoundDecoder {
+    pub(crate) fn get(&self) -> Result<&Decoder, Failure> {
+        if let Some(decoder) = self.0.get() {
+            return Ok(decoder);
+        }
+        let found = Decoder::find().map_err(Failure::Fatal)?;
+        Ok(self.0.get_or_init(|| found))
     }
 }
 
 /// Tries again what fails in passing.
-fn twice<T>(attempt: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn twice<T>(attempt: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
     match attempt() {
         Err(Failure::Passing(_)) => attempt(),
         outcome => outcome,
@@ -280,24 +314,35 @@ fn because(what: String, heard: &Heard) -> String {
     heard.complaints().map_or(what.clone(), |words| format!("{what}: {words}"))
 }
 
+/// What ffprobe tells, where it was asked for it.
 #[derive(Deserialize)]
-struct Probe {
+pub(super) struct Probe {
     #[serde(default)]
-    streams: Vec<Stream>,
+    pub(super) streams: Vec<Stream>,
     #[serde(default)]
-    packets: Vec<Packet>,
+    pub(super) packets: Vec<Packet>,
 }
 
 #[derive(Deserialize)]
-struct Stream {
+pub(super) struct Stream {
     nb_frames: Option<String>,
     avg_frame_rate: Option<String>,
+    /// Of the packets' times, in seconds.
+    pub(super) time_base: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Packet {
+pub(super) struct Packet {
     #[serde(default)]
-    flags: String,
+    pub(super) flags: String,
+    /// When it is shown.
+    pub(super) pts: Option<i64>,
+}
+
+/// The value of `30/1`.
+pub(super) fn ratio(text: &str) -> Option<f64> {
+    let (over, under) = text.split_once('/')?;
+    Some(over.parse::<f64>().ok()? / under.parse::<f64>().ok()?)
 }
 
 /// `-fps_mode` took `-vsync`'s place in 5.1; versions that are not numbers are from after that.

@@ -28,11 +28,21 @@ pub(crate) fn frame_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// The frames in `folder`. Nothing says how long each is shown, so that all are kept.
-pub(crate) fn decode_frames(folder: &Path, form: &Form, max_pixels: u64) -> Result<Frames, Failure> {
+/// The frames in `folder`, or those of these numbers. Nothing says how long each is shown, so that `fps` changes nothing.
+pub(crate) fn decode_frames(
+    folder: &Path,
+    form: &Form,
+    max_pixels: u64,
+    numbers: Option<&[usize]>,
+) -> Result<Frames, Failure> {
+    let files = frame_files(folder).map_err(Failure::Fatal)?;
+    let files = match numbers {
+        None => files,
+        Some(numbers) => numbers.iter().filter_map(|&number| files.get(number).cloned()).collect(),
+    };
     let mut frames = Frames { size: [0; 2], pixels: vec![] };
     let mut first = [0; 2];
-    for file in frame_files(folder).map_err(Failure::Fatal)? {
+    for file in files {
         let name = || file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let picture = decode(&file, max_pixels).map_err(|words| Failure::Broken(format!("{}: {words}", name())))?;
         if frames.pixels.is_empty() {

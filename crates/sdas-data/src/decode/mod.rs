@@ -1,5 +1,6 @@
 //! From files to 8-bit frames.
 
+mod chosen;
 mod container;
 mod decoder;
 mod frames;
@@ -9,7 +10,8 @@ mod process;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-pub(crate) use decoder::{Decoder, Form};
+pub(crate) use chosen::Entries;
+pub(crate) use decoder::{Decoder, Form, FoundDecoder};
 pub(crate) use frames::{decode_frames, frame_files};
 pub(crate) use picture::{EXTENSIONS, Encoded, Picture, decode, fit, is_picture, read, resize, scale, too_long};
 
@@ -30,6 +32,12 @@ pub(crate) struct Frames {
 impl Frames {
     pub(crate) fn count(&self, channels: usize) -> usize {
         self.pixels.len() / (self.size[0] * self.size[1] * channels)
+    }
+
+    /// Frame `t`.
+    pub(crate) fn frame(&self, t: usize, channels: usize) -> &[u8] {
+        let length = self.size[0] * self.size[1] * channels;
+        &self.pixels[t * length..][..length]
     }
 }
 

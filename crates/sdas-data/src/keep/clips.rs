@@ -1,25 +1,28 @@
-//! Clips, decoded once into a cache of frames, and their optical flow in another.
+//! Clips, decoded once into a cache of frames, and their optical flow in another; or only counted, to be decoded when they
+//! are looked at.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::ThreadPoolBuilder;
 
 use super::dataset::{Dataset, Sample};
-use super::packs::{Building, Header, Known, Packs, Place, build};
+use super::packs::{Building, Count, Header, Known, Made, Packs, build};
+use super::undecoded::{Clips, Undecoded};
 use super::{Checked, Prepared, Splits, bytes_of};
-use crate::decode::{CHANNELS, Decoder, Failure, Form, Frames, decode_frames};
+use crate::decode::{CHANNELS, Entries, Form, FoundDecoder, Frames, decode_frames};
 use crate::error::DataError;
 use crate::flow::{BOUND, TvL1};
 use crate::random::fnv1a;
 use crate::remarks::{Ledger, Listed, Remarks};
 use crate::source::clips::{FoundClips, Item};
-use crate::source::{Duplicates, Input, Unusable, duplicates};
+use crate::source::{Duplicates, Input, Keep, Paths, Unusable, duplicates};
 
 /// What is made of clips.
 pub(crate) struct Making {
+    pub(crate) keep: Keep,
     pub(crate) form: Form,
     pub(crate) input: Input,
     pub(crate) broken: Unusable,
@@ -33,7 +36,8 @@ pub(crate) struct Making {
 pub(crate) struct ClipsCache {
     found: FoundClips,
     making: Making,
-    /// The folder for their frames. That for their flow is called so too, but for the ending.
+    /// The folder for their frames, or for what is counted of them. That for their flow is called so too, but for the
+    /// ending.
     folder: PathBuf,
 }
 
@@ -47,7 +51,7 @@ impl Caches {
     /// What is known of `item`, as it is delivered.
     fn find(&self, item: &Item) -> Option<Known<'_>> {
         match (self.frames.find(item)?, &self.flow) {
-            (Known::Packed(_), Some(flow)) => flow.find(item),
+            (Known::Packed(_) | Known::Counted(_), Some(flow)) => flow.find(item),
             (known, _) => Some(known),
         }
     }
@@ -64,7 +68,8 @@ impl ClipsCache {
         let root = found.root.canonicalize().map_err(DataError::read(&found.root))?;
         let hash = fnv1a(format!("{root:?} {:?}", frames_header(&making.form)).as_bytes());
         let name = root.file_name().map_or("clips".into(), |name| name.to_string_lossy());
-        let folder = caches.join(format!("{name}-{hash:016x}.frames"));
+        let ending = if making.keep == Keep::None { "counts" } else { "frames" };
+        let folder = caches.join(format!("{name}-{hash:016x}.{ending}"));
         Ok(Self { found, making, folder })
     }
 
@@ -95,7 +100,7 @@ impl ClipsCache {
     fn compute_flow(&self, frames: &Packs, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
         let place_of = |item: &Item| match frames.find(item) {
             Some(Known::Packed(place)) => Some(*place),
-            Some(Known::Broken(_)) | None => None,
+            Some(Known::Counted(_) | Known::Broken(_)) | None => None,
         };
         let produce = |item: &Item| {
             let place = place_of(item).expect("only these are asked for");
@@ -110,26 +115,39 @@ impl ClipsCache {
         build(&self.flow_folder(), &flow_header(&self.making.form), &usable, false, &produce, &progress)
     }
 
-    /// Decodes what the cache of frames lacks, and opens it.
+    /// Decodes what the cache of frames lacks, and keeps or counts it, and opens the cache.
     fn decode(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Packs, DataError> {
         let again = self.making.broken == Unusable::Error;
-        let decoder = OnceLock::new();
+        let decoder = FoundDecoder::default();
         let produce = |item: &Item| {
             if item.path.is_dir() {
-                return decode_frames(&item.path, &self.making.form, self.making.max_pixels);
+                let frames = decode_frames(&item.path, &self.making.form, self.making.max_pixels, None)?;
+                return Ok(self.made(frames, None));
             }
-            // Looked for only where something is to be decoded: a whole cache needs no ffmpeg.
-            let decoder = match decoder.get() {
-                Some(decoder) => decoder,
-                None => {
-                    let found = Decoder::find().map_err(Failure::Fatal)?;
-                    decoder.get_or_init(|| found)
-                }
+            let decoder = decoder.get()?;
+            let (frames, entries) = match self.making.keep {
+                Keep::None => decoder.look(&item.path, &self.making.form)?,
+                Keep::Memory | Keep::Cache => (decoder.decode(&item.path, &self.making.form)?, None),
             };
-            decoder.decode(&item.path, &self.making.form)
+            Ok(self.made(frames, entries))
         };
         let progress = |building: &Building| progress(&Building { what: "clips", ..*building });
-        build(&self.folder, &frames_header(&self.making.form), &self.found.items, again, &produce, &progress)
+        build(&self.folder, &self.header(), &self.found.items, again, &produce, &progress)
+    }
+
+    /// What the cache has of these frames.
+    fn made(&self, frames: Frames, entries: Option<Entries>) -> Made {
+        match self.making.keep {
+            Keep::None => Made::Count(Count::of(&frames, entries)),
+            Keep::Memory | Keep::Cache => Made::Frames(frames),
+        }
+    }
+
+    fn header(&self) -> Header {
+        match self.making.keep {
+            Keep::None => Header::new("counts", self.making.form.filters(), CHANNELS),
+            Keep::Memory | Keep::Cache => frames_header(&self.making.form),
+        }
     }
 
     fn flow_folder(&self) -> PathBuf {
@@ -144,7 +162,7 @@ impl ClipsCache {
         let mut broken = vec![];
         for item in &self.found.items {
             let words = match caches.find(item) {
-                Some(Known::Packed(_)) => continue,
+                Some(Known::Packed(_) | Known::Counted(_)) => continue,
                 Some(Known::Broken(words)) => words,
                 // Changed or taken away since it was decoded.
                 None => "it was changed while it was decoded",
@@ -163,13 +181,18 @@ impl ClipsCache {
     /// # Errors
     /// If that is not allowed.
     fn remarks(&self, caches: &Caches) -> Result<Remarks, DataError> {
-        let place = |number: usize| match caches.frames.find(&self.found.items[number]) {
-            Some(Known::Packed(place)) => Some(place),
-            Some(Known::Broken(_)) | None => None,
+        let known = |number: usize| caches.frames.find(&self.found.items[number]);
+        let key = |number| match known(number)? {
+            Known::Packed(place) => Some(([place.frames, place.height, place.width], u64::from(place.crc))),
+            Known::Counted(count) => Some(([count.frames, count.height, count.width], count.hash)),
+            Known::Broken(_) => None,
         };
-        let key = |place: &Place| (place.frames, place.height, place.width, place.crc);
-        let keys = (0..self.found.items.len()).filter_map(|number| Some((number, key(place(number)?))));
-        let pixels = |number| place(number).map(|place| caches.frames.bytes(place));
+        let keys = (0..self.found.items.len()).filter_map(|number| Some((number, key(number)?)));
+        // Of what is not kept the hash alone, which is long enough.
+        let pixels = |number| match known(number) {
+            Some(Known::Packed(place)) => Some(caches.frames.bytes(place)),
+            Some(Known::Counted(_) | Known::Broken(_)) | None => None,
+        };
         let equal = duplicates::find(keys, |one, other| pixels(one) == pixels(other));
         let file = |number: usize| &*self.found.items[number].path;
         let [shared, repeated] = duplicates::tell(&equal, self.found.labels[0].len(), file);
@@ -186,36 +209,22 @@ impl ClipsCache {
 
     pub(crate) fn load(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Splits, DataError> {
         let caches = self.build(progress)?;
-        let mut splits = [vec![], vec![]];
         let remarks = self.remarks(&caches)?;
-        let mut stores = Vec::new();
-        let mut numbers = BTreeMap::new();
         let [train, test] = &self.found.labels;
         let labels = train.iter().map(|&label| (0, label)).chain(test.iter().map(|&label| (1, label)));
+        let mut splits = [vec![], vec![]];
         let mut train_sources = Vec::new();
         for (index, (item, (split, label))) in self.found.items.iter().zip(labels).enumerate() {
-            if let Some(Known::Packed(place)) = caches.find(item) {
-                let store = *numbers.entry(place.pack).or_insert_with(|| {
-                    stores.push(Arc::clone(caches.delivered().store(place.pack)));
-                    stores.len() as u32 - 1
-                });
+            if let Some(known @ (Known::Packed(_) | Known::Counted(_))) = caches.find(item) {
                 if split == 0 {
                     train_sources.extend(self.found.recordings.get(index));
                 }
-                splits[split].push(Sample {
-                    store,
-                    offset: place.offset,
-                    frames: place.frames as u32,
-                    size: [place.height as u32, place.width as u32],
-                    label,
-                });
+                splits[split].push((item, known, label));
             }
         }
-        self.found
-            .no_class_is_empty(&splits.each_ref().map(|samples| samples.iter().map(|sample| sample.label).collect()))?;
-        let channels = self.making.input.channels();
-        let [train, test] =
-            splits.map(|samples| Dataset::from_samples(stores.clone(), samples, self.found.classes.clone(), channels));
+        self.found.no_class_is_empty(&splits.each_ref().map(|clips| clips.iter().map(|clip| clip.2).collect()))?;
+        let decoder = Arc::default();
+        let [train, test] = splits.map(|clips| self.dataset(&caches, &decoder, &clips));
         let train = match self.found.recordings.is_empty() {
             true => train?,
             false => train?.with_sources(train_sources),
@@ -223,10 +232,47 @@ impl ClipsCache {
         Ok(Splits { train, test: test?, test_name: self.found.test_name.into(), remarks })
     }
 
+    /// The clips of a split, which are all kept or none.
+    fn dataset(
+        &self,
+        caches: &Caches,
+        decoder: &Arc<FoundDecoder>,
+        clips: &[(&Item, Known, u16)],
+    ) -> Result<Dataset, DataError> {
+        let classes = self.found.classes.clone();
+        let (mut stores, mut numbers, mut samples) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut paths, mut counts, mut labels) = (Paths::default(), Vec::new(), Vec::new());
+        for (item, known, label) in clips {
+            match known {
+                Known::Packed(place) => {
+                    let store = *numbers.entry(place.pack).or_insert_with(|| {
+                        stores.push(Arc::clone(caches.delivered().store(place.pack)));
+                        stores.len() as u32 - 1
+                    });
+                    let (frames, size) = (place.frames as u32, [place.height as u32, place.width as u32]);
+                    samples.push(Sample { store, offset: place.offset, frames, size, label: *label });
+                }
+                Known::Counted(count) => {
+                    paths.push(&item.path);
+                    counts.push((*count).clone());
+                    labels.push(*label);
+                }
+                Known::Broken(_) => {}
+            }
+        }
+        if self.making.keep == Keep::None {
+            let (form, max_pixels) = (self.making.form, self.making.max_pixels);
+            let clips = Clips::new(paths, counts, decoder.clone(), form, max_pixels);
+            return Ok(Dataset::undecoded(Undecoded::Clips(clips), labels, classes));
+        }
+        Dataset::from_samples(stores, samples, classes, self.making.input.channels())
+    }
+
     pub(crate) fn prepare(&self, progress: &(dyn Fn(&Building) + Sync)) -> Result<Prepared, DataError> {
         let begun = Instant::now();
         let before = self.open()?;
-        let found = self.found.items.iter().filter(|item| matches!(before.find(item), Some(Known::Packed(_)))).count();
+        let is_there = |item: &&Item| matches!(before.find(item), Some(Known::Packed(_) | Known::Counted(_)));
+        let found = self.found.items.iter().filter(is_there).count();
         drop(before);
         let splits = self.load(progress)?;
         Ok(Prepared {
@@ -245,7 +291,7 @@ impl ClipsCache {
     /// Opens the caches as they are.
     fn open(&self) -> Result<Caches, DataError> {
         Ok(Caches {
-            frames: Packs::open(&self.folder, &frames_header(&self.making.form))?,
+            frames: Packs::open(&self.folder, &self.header())?,
             flow: match self.making.input {
                 Input::Rgb => None,
                 Input::Flow => Some(Packs::open(&self.flow_folder(), &flow_header(&self.making.form))?),
@@ -281,6 +327,7 @@ impl ClipsCache {
                     checked.clips += 1;
                     checked.bytes += place.bytes(self.making.input.channels());
                 }
+                Some(Known::Counted(_)) => checked.clips += 1,
                 Some(Known::Broken(words)) => checked.remarks.broken.add(&item.path, words),
                 None => checked.absent += 1,
             }

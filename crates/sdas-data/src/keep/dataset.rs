@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::undecoded::Undecoded;
+use super::undecoded::{Undecoded, smallest};
 use crate::decode::CHANNELS;
 use crate::error::DataError;
 
@@ -35,7 +35,7 @@ struct Shared {
 enum Content {
     /// Where each lies, decoded.
     Kept { stores: Vec<Arc<Store>>, samples: Vec<Sample> },
-    /// Pictures that are decoded when they are looked at.
+    /// Those that are decoded when they are looked at.
     Undecoded(Undecoded),
 }
 
@@ -44,7 +44,17 @@ impl Content {
     fn sample(&self, i: usize) -> (&Sample, &Store) {
         match self {
             Content::Kept { stores, samples } => (&samples[i], &stores[samples[i].store as usize]),
-            Content::Undecoded(_) => panic!("picture {i} is not kept: it is decoded when a loader looks at it"),
+            Content::Undecoded(_) => panic!("sample {i} is not kept: it is decoded when a loader looks at it"),
+        }
+    }
+
+    /// Frames, height and width of sample `i`.
+    fn shape(&self, i: usize) -> [usize; 3] {
+        match self {
+            Content::Kept { samples, .. } => samples[i].shape(),
+            Content::Undecoded(samples) => samples
+                .shape(i)
+                .unwrap_or_else(|| panic!("picture {i} is not kept: its size is known when it is opened")),
         }
     }
 }
@@ -179,41 +189,30 @@ impl Dataset {
                 return Err(DataError::LabelOutOfRange { path, record, label, classes: classes.len() });
             }
         }
-        let sizes = || samples.iter().map(|sample| sample.size.map(|side| side as usize));
-        let size = [0, 1].map(|side| sizes().map(|size| size[side]).min().unwrap_or(0));
-        let same_size = sizes().all(|other| other == size);
+        let (size, same_size) = smallest(samples.iter().map(|sample| sample.size.map(|side| side as usize)));
         let labels = samples.iter().map(|sample| sample.label).collect();
         let content = Content::Kept { stores, samples };
         Ok(Self { shared: Arc::new(Shared { content, labels, sources: None, classes, channels, size, same_size }) })
     }
 
-    /// Pictures that are decoded when they are looked at, of these labels, each of which has a class.
-    pub(crate) fn undecoded(pictures: Undecoded, labels: Vec<u16>, classes: Vec<String>) -> Self {
-        let size = pictures.size();
-        let content = Content::Undecoded(pictures);
-        let shared = Shared {
-            content,
-            labels,
-            sources: None,
-            classes,
-            channels: CHANNELS,
-            size: size.unwrap_or([1; 2]),
-            same_size: size.is_some(),
-        };
-        Self { shared: Arc::new(shared) }
+    /// Samples that are decoded when they are looked at, of these labels, each of which has a class.
+    pub(crate) fn undecoded(samples: Undecoded, labels: Vec<u16>, classes: Vec<String>) -> Self {
+        let (size, same_size) = samples.size();
+        let (content, channels) = (Content::Undecoded(samples), CHANNELS);
+        Self { shared: Arc::new(Shared { content, labels, sources: None, classes, channels, size, same_size }) }
     }
 
-    /// The pictures, where they are decoded when they are looked at.
-    pub(crate) fn pictures(&self) -> Option<&Undecoded> {
+    /// The samples, where they are decoded when they are looked at.
+    pub(crate) fn not_kept(&self) -> Option<&Undecoded> {
         match &self.shared.content {
             Content::Kept { .. } => None,
-            Content::Undecoded(pictures) => Some(pictures),
+            Content::Undecoded(samples) => Some(samples),
         }
     }
 
     /// Whether samples are decoded when a loader looks at them, again in every epoch.
     pub fn is_undecoded(&self) -> bool {
-        self.pictures().is_some()
+        self.not_kept().is_some()
     }
 
     /// With the recording that each sample was cut from, by any number.
@@ -256,17 +255,18 @@ impl Dataset {
     /// Height and width of sample `i`.
     ///
     /// # Panics
-    /// If there is no such sample, or it is not [kept](Self::is_undecoded).
+    /// If there is no such sample, or it is a picture that is not [kept](Self::is_undecoded).
     pub fn size_of(&self, i: usize) -> [usize; 2] {
-        self.shared.content.sample(i).0.size.map(|side| side as usize)
+        let [_, size @ ..] = self.shared.content.shape(i);
+        size
     }
 
     /// Frames of sample `i`; 1 for a picture.
     ///
     /// # Panics
-    /// If there is no such sample, or it is not [kept](Self::is_undecoded).
+    /// If there is no such sample, or it is a picture that is not [kept](Self::is_undecoded).
     pub fn frames(&self, i: usize) -> usize {
-        self.shared.content.sample(i).0.frames as usize
+        self.shared.content.shape(i)[0]
     }
 
     /// Numbers per pixel: 3 for red, green and blue; 2 for optical flow, 8-bit, x then y.

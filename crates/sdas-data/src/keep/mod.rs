@@ -19,7 +19,7 @@ pub use dataset::Dataset;
 pub(crate) use dataset::{Sample, Store};
 pub(crate) use flow::with_flow;
 pub use packs::Building;
-pub(crate) use undecoded::{Opened, Undecoded};
+pub(crate) use undecoded::{Pictures, Undecoded};
 
 /// The two splits of a data set; both have the same classes, and pictures have the same size.
 #[derive(Clone, Debug)]
@@ -71,7 +71,10 @@ pub struct Checked {
 }
 
 pub(crate) fn bytes_of(splits: &Splits) -> u64 {
-    let bytes = |dataset: &Dataset| (0..dataset.len()).map(|i| dataset.pixels(i).len() as u64).sum::<u64>();
+    let bytes = |dataset: &Dataset| match dataset.is_undecoded() {
+        true => 0,
+        false => (0..dataset.len()).map(|i| dataset.pixels(i).len() as u64).sum::<u64>(),
+    };
     bytes(&splits.train) + bytes(&splits.test)
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::keep::Dataset;
 use rayon::prelude::*;
 
-/// How many clips, or pictures that are not kept, are looked at, and how many frames of a clip.
+/// How many clips, or samples that are not kept, are looked at, and how many frames of a clip.
 const SAMPLES: usize = 4096;
 const FRAMES: usize = 4;
 
@@ -67,17 +67,22 @@ impl Dataset {
     /// Of pictures every pixel counts. Of clips at most 4096, evenly spaced among the sorted
     /// `indices`, are looked at, and of each at most 4 frames, evenly spaced: enough for the third
     /// digit, and a data set of a terabyte is not read for it. So it is with pictures that are not
-    /// [kept](Self::is_undecoded), where those that cannot be decoded are passed over. The sums are exact integers, so the
-    /// order of `indices` has no influence.
+    /// [kept](Self::is_undecoded). What is not kept and cannot be decoded is passed over. The sums are exact integers, so
+    /// the order of `indices` has no influence.
     ///
     /// # Panics
     /// If an index has no sample.
     pub fn statistics(&self, indices: &[usize]) -> Statistics {
-        if let Some(pictures) = self.pictures() {
+        if let Some(samples) = self.not_kept() {
             let mut indices = indices.to_vec();
             indices.sort_unstable();
             let looked: Vec<_> = spaced(indices.len(), SAMPLES).map(|at| indices[at]).collect();
-            let of = |i: usize| Histograms::of([&*pictures.whole(i).ok()?.pixels], self.channels()).into();
+            let of = |i: usize| {
+                let opened = samples.open(i).ok()?;
+                let (numbers, size): (Vec<_>, _) = (spaced(opened.frames, FRAMES).collect(), opened.size);
+                let frames = samples.decode(i, opened, &numbers, size, size).ok()?;
+                Some(Histograms::of([&*frames.pixels], self.channels()))
+            };
             let all =
                 looked.into_par_iter().filter_map(of).reduce(|| Histograms::new(self.channels()), Histograms::with);
             return all.statistics();

@@ -8,8 +8,9 @@ use super::augment::{Augmentation, Change, Finish};
 use super::clip::{ClipSettings, Normalization};
 use super::crop::{Cropping, Views, Window};
 use super::statistics::Statistics;
+use crate::decode::Frames;
 use crate::error::DataError;
-use crate::keep::{Dataset, Opened, Undecoded};
+use crate::keep::Dataset;
 use crate::random::stream;
 
 /// What is seen of samples, and by which chance.
@@ -35,24 +36,33 @@ pub(crate) struct Viewer<'a> {
     /// Frames of the sample, and what each is brought to.
     needed: Vec<usize>,
     scaled: Vec<Vec<u8>>,
+    /// The clip that was decoded last, for other views of the same frames.
+    decoded: Option<Decoded>,
+}
+
+/// Frames of a sample that is not kept.
+struct Decoded {
+    sample: usize,
+    numbers: Vec<usize>,
+    frames: Frames,
 }
 
 impl<'a> Viewer<'a> {
     pub(crate) fn new(dataset: &'a Dataset, sight: Sight<'a>, shape: [usize; 4]) -> Self {
-        Self { dataset, sight, shape, resizer: Resizer::new(), needed: vec![], scaled: vec![] }
+        Self { dataset, sight, shape, resizer: Resizer::new(), needed: vec![], scaled: vec![], decoded: None }
     }
 
     /// Writes what is seen of `sample` in view number `view`, or by the chance at `at` if the
     /// settings have no views, to `out`.
     ///
     /// # Errors
-    /// If it is a picture that is decoded now, and cannot be.
+    /// If it is decoded now, and cannot be.
     pub(crate) fn write(&mut self, sample: usize, view: usize, at: [u64; 2], out: &mut [f32]) -> Result<(), DataError> {
         let (dataset, [steps, height, width, channels]) = (self.dataset, self.shape);
         let (sight, seen, clip) = (&self.sight, [height, width], self.sight.clip);
-        let opened = dataset.pictures().map(|pictures| pictures.open(sample)).transpose()?;
+        let opened = dataset.not_kept().map(|samples| Ok((samples, samples.open(sample)?))).transpose()?;
         let (count, size) = match &opened {
-            Some(opened) => (1, opened.size()),
+            Some((_, opened)) => (opened.frames, opened.size),
             None => (dataset.frames(sample), dataset.size_of(sample)),
         };
         // Each choice has its own stream: what is drawn for one shifts nothing for another.
@@ -72,31 +82,44 @@ impl<'a> Viewer<'a> {
         change.mirrored ^= mirrored;
         let jitter = sight.augmentation.colour.draw(&mut chance("colour"));
 
-        let decode = |(opened, pictures): (Opened, &Undecoded)| {
-            opened.decode(window.size, seen).map_err(|words| pictures.undecodable(sample, words))
-        };
-        let picture = opened.zip(dataset.pictures()).map(decode).transpose()?;
-        let stored = picture.as_ref().map_or(size, |picture| picture.size);
-        let frame = |t: usize| picture.as_ref().map_or_else(|| dataset.frame(sample, t), |picture| &picture.pixels);
-
         // Every frame once, however often it is seen.
         self.needed.clear();
         self.needed.extend((0..steps).flat_map(|step| (0..clip.stack).map(move |number| frame_at(step, number))));
         self.needed.sort_unstable();
         self.needed.dedup();
+        let needed = &self.needed;
+        let decoded = match opened {
+            None => None,
+            Some((samples, opened)) => {
+                let is_same = |last: &Decoded| opened.is_clip() && (last.sample, &last.numbers) == (sample, needed);
+                Some(match self.decoded.take().filter(is_same) {
+                    Some(last) => last,
+                    None => {
+                        let frames = samples.decode(sample, opened, needed, window.size, seen)?;
+                        Decoded { sample, numbers: needed.clone(), frames }
+                    }
+                })
+            }
+        };
+        let stored = decoded.as_ref().map_or(size, |decoded| decoded.frames.size);
+        // By its place among those that are needed.
+        let frame = |place: usize| match &decoded {
+            Some(decoded) => decoded.frames.frame(place, dataset.channels()),
+            None => dataset.frame(sample, needed[place]),
+        };
         let whole = Window { corner: [0; 2], size };
         let ready: Vec<&[u8]> = if window == whole && stored == seen && jitter.is_none() {
-            self.needed.iter().map(|&t| frame(t)).collect()
+            (0..needed.len()).map(frame).collect()
         } else {
-            self.scaled.resize_with(self.needed.len().max(self.scaled.len()), Vec::new);
-            for (&t, scaled) in self.needed.iter().zip(&mut self.scaled) {
-                let frame = Frame { pixels: frame(t), stored, size, channels: dataset.channels() };
+            self.scaled.resize_with(needed.len().max(self.scaled.len()), Vec::new);
+            for (place, scaled) in (0..needed.len()).zip(&mut self.scaled) {
+                let frame = Frame { pixels: frame(place), stored, size, channels: dataset.channels() };
                 scale(frame, window, seen, &mut self.resizer, scaled);
                 if let Some(jitter) = &jitter {
                     jitter.apply(scaled);
                 }
             }
-            self.scaled[..self.needed.len()].iter().map(Vec::as_slice).collect()
+            self.scaled[..needed.len()].iter().map(Vec::as_slice).collect()
         };
 
         let own;
@@ -117,11 +140,12 @@ impl<'a> Viewer<'a> {
         for (step, out) in out.chunks_exact_mut(height * width * channels).enumerate() {
             stack.clear();
             stack.extend((0..clip.stack).map(|number| {
-                let place = self.needed.binary_search(&frame_at(step, number)).expect("needed");
+                let place = needed.binary_search(&frame_at(step, number)).expect("needed");
                 ready[place]
             }));
             finish.step(&stack, out);
         }
+        self.decoded = decoded;
         Ok(())
     }
 }

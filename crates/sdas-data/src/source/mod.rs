@@ -30,6 +30,7 @@ pub use keep::Keep;
 pub use kind::Kind;
 pub use motion::Motion;
 pub(crate) use origin::{Decoded, Origin, Progress, Sink};
+pub(crate) use paths::Paths;
 pub(crate) use pictures::{FoundPictures, PictureForm};
 pub(crate) use places::Places;
 pub(crate) use settings::Found;

@@ -252,7 +252,8 @@ impl Source {
         if let Some(key) = self.said().into_iter().find(|key| !kind.uses(key)) {
             return Err(DataError::Unused { key, kind: kind.name(), kinds: Kind::that_use(key) });
         }
-        if self.cache.is_some() && self.kept() != Keep::Cache {
+        // What is known of clips that are not kept is.
+        if self.cache.is_some() && self.kept() != Keep::Cache && !(kind.is_video() && self.kept() == Keep::None) {
             return Err(DataError::setting(
                 "data.cache",
                 "set where nothing is kept in a cache",
@@ -270,7 +271,11 @@ impl Source {
                     format!("`cache`, or leave it out; {} can be decoded while they are used", Kind::that_use("keep"));
                 return Err(DataError::setting("data.keep", value, right));
             }
-            Some(Keep::None) if self.broken == Unusable::Skip => {
+            Some(Keep::None) if self.input == Input::Flow => {
+                let right = "`cache`, or leave it out; the flow of a clip takes far longer to compute than to read";
+                return Err(DataError::setting("data.keep", "`none` where optical flow is the input", right));
+            }
+            Some(Keep::None) if self.broken == Unusable::Skip && !kind.is_video() => {
                 let right = "`error`, or `data.keep` to `cache`; what is broken is only known once all is decoded, as `sdas data check` does";
                 return Err(DataError::setting("data.broken", "`skip` where `data.keep` is `none`", right));
             }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::index::{Header, Line, Outcome};
+use super::index::{Count, Header, Line, Outcome};
 use super::writer::Writer;
 use super::{Known, Packs};
 use crate::decode::{Failure, Frames};
@@ -35,6 +35,20 @@ pub struct Building {
     pub seconds: f64,
 }
 
+/// What is made of a clip.
+pub(crate) enum Made {
+    /// Frames to keep.
+    Frames(Frames),
+    /// What is known of frames that are not kept.
+    Count(Count),
+}
+
+impl From<Frames> for Made {
+    fn from(frames: Frames) -> Self {
+        Made::Frames(frames)
+    }
+}
+
 /// Opens the cache in `folder` after making what it lacks of `items`, in parallel, with `produce`.
 /// Broken items have their words in the cache; `again` tries those anew that an earlier build left.
 /// What failed in passing is broken for whoever has called, and unknown to the next.
@@ -43,29 +57,29 @@ pub struct Building {
 ///
 /// # Errors
 /// The first fatal failure, or why the cache cannot be written.
-pub(crate) fn build(
+pub(crate) fn build<M: Into<Made>>(
     folder: &Path,
     header: &Header,
     items: &[Item],
     again: bool,
-    produce: &(dyn Fn(&Item) -> Result<Frames, Failure> + Sync),
+    produce: &(dyn Fn(&Item) -> Result<M, Failure> + Sync),
     progress: &(dyn Fn(&Building) + Sync),
 ) -> Result<Packs, DataError> {
     build_packs(folder, header, items, again, produce, progress, FULL)
 }
 
 /// As [`build`], with packs of another length.
-pub(super) fn build_packs(
+pub(super) fn build_packs<M: Into<Made>>(
     folder: &Path,
     header: &Header,
     items: &[Item],
     again: bool,
-    produce: &(dyn Fn(&Item) -> Result<Frames, Failure> + Sync),
+    produce: &(dyn Fn(&Item) -> Result<M, Failure> + Sync),
     progress: &(dyn Fn(&Building) + Sync),
     full: u64,
 ) -> Result<Packs, DataError> {
     let lacks = |packs: &Packs, item: &Item| match packs.find(item) {
-        Some(Known::Packed(_)) => false,
+        Some(Known::Packed(_) | Known::Counted(_)) => false,
         Some(Known::Broken(_)) => again,
         None => true,
     };
@@ -92,14 +106,15 @@ pub(super) fn build_packs(
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let made = produce(item);
+            let made = produce(item).map(Into::into);
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let (writer, building, passing) = &mut *state;
             match made {
-                Ok(frames) => {
+                Ok(Made::Frames(frames)) => {
                     writer.pack(item, &frames)?;
                     building.bytes += frames.pixels.len() as u64;
                 }
+                Ok(Made::Count(count)) => writer.count(item, count)?,
                 Err(Failure::Broken(words)) => writer.give_up(item, &words)?,
                 Err(Failure::Passing(words)) => {
                     passing.push(Line { path: item.key.clone(), stamp: item.stamp, outcome: Outcome::Broken(words) });

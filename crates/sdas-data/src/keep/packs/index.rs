@@ -9,7 +9,9 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::decode::{CHANNELS, Entries, Frames};
 use crate::source::Stamp;
 
 /// Raised when the format, or what is decoded into it, changes.
@@ -50,6 +52,8 @@ pub(crate) struct Line {
 pub(crate) enum Outcome {
     /// Its frames are there.
     Packed(Place),
+    /// It was decoded, and its frames are not kept.
+    Counted(Count),
     /// It cannot be decoded, for this reason.
     Broken(String),
     /// Its frames were there, but did not have their checksum any more.
@@ -73,6 +77,27 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn bytes(&self, channels: usize) -> u64 {
         (self.frames * self.height * self.width * channels) as u64
+    }
+}
+
+/// What is known of a clip that was decoded, though its frames are not kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Count {
+    pub(crate) frames: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// Tells its frames from those of any other.
+    pub(crate) hash: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) entries: Option<Entries>,
+}
+
+impl Count {
+    /// Of these frames.
+    pub(crate) fn of(frames: &Frames, entries: Option<Entries>) -> Self {
+        let [height, width] = frames.size;
+        let hash = Sha256::digest(&frames.pixels).first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
+        Self { frames: frames.count(CHANNELS), height, width, hash, entries }
     }
 }
 
@@ -128,7 +153,9 @@ mod tests {
     fn lines_are_read_back_unless_a_byte_of_them_is_altered() {
         let place = Place { pack: 3, offset: 1 << 40, frames: 33, height: 64, width: 86, crc: 0xdead_beef };
         let stamp = Stamp { bytes: 12, changed: 1_700_000_000_123_456_789 };
-        for outcome in [Outcome::Packed(place), Outcome::Broken("moov atom\nnot \"found\"".into()), Outcome::Damaged] {
+        let count = Count { frames: 33, height: 64, width: 86, hash: u64::MAX - 1, entries: None };
+        let broken = Outcome::Broken("moov atom\nnot \"found\"".into());
+        for outcome in [Outcome::Packed(place), Outcome::Counted(count), broken, Outcome::Damaged] {
             let whole = Line { path: "Jump/ü 1.mp4".into(), stamp, outcome };
             let text = line(&whole);
             assert_eq!(parse(text.as_bytes()), Some(whole));

@@ -8,6 +8,8 @@
 //!
 //! Frames of clips that have changed since, or are not wanted any more, stay where they are until
 //! the folder is deleted.
+//!
+//! Of clips that are not kept there is the index alone: what was counted when they were decoded.
 
 mod build;
 mod index;
@@ -23,8 +25,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use build::Building;
-pub(crate) use build::build;
-pub(crate) use index::{Header, Place};
+pub(crate) use build::{Made, build};
+pub(crate) use index::{Count, Header, Place};
 use index::{Index, Line, Outcome};
 
 use super::cache::map;
@@ -45,6 +47,8 @@ pub(crate) struct Packs {
 pub(crate) enum Known<'a> {
     /// Where its frames are.
     Packed(&'a Place),
+    /// What its frames are, which are not kept.
+    Counted(&'a Count),
     /// Why there are none.
     Broken(&'a str),
 }
@@ -84,7 +88,7 @@ impl Packs {
             Outcome::Packed(place) => packs
                 .get(&place.pack)
                 .is_some_and(|pack| place.offset.checked_add(place.bytes(channels)) <= Some(pack.bytes().len() as u64)),
-            Outcome::Broken(_) | Outcome::Damaged => true,
+            Outcome::Counted(_) | Outcome::Broken(_) | Outcome::Damaged => true,
         });
         Ok(())
     }
@@ -92,7 +96,7 @@ impl Packs {
     fn places(&self) -> impl Iterator<Item = (&Line, &Place)> {
         self.lines.values().filter_map(|line| match &line.outcome {
             Outcome::Packed(place) => Some((line, place)),
-            Outcome::Broken(_) | Outcome::Damaged => None,
+            Outcome::Counted(_) | Outcome::Broken(_) | Outcome::Damaged => None,
         })
     }
 
@@ -101,6 +105,7 @@ impl Packs {
         let line = self.lines.get(&item.key).filter(|line| line.stamp == item.stamp)?;
         match &line.outcome {
             Outcome::Packed(place) => Some(Known::Packed(place)),
+            Outcome::Counted(count) => Some(Known::Counted(count)),
             Outcome::Broken(words) => Some(Known::Broken(words)),
             Outcome::Damaged => None,
         }
@@ -124,7 +129,7 @@ impl Packs {
             .par_iter()
             .filter(|item| match self.find(item) {
                 Some(Known::Packed(place)) => crc32fast::hash(self.bytes(place)) != place.crc,
-                Some(Known::Broken(_)) | None => false,
+                Some(Known::Counted(_) | Known::Broken(_)) | None => false,
             })
             .collect();
         if !damaged.is_empty() {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::index::{self, Header, Index, Line, Outcome, Place};
+use super::index::{self, Count, Header, Index, Line, Outcome, Place};
 use super::{INDEX, Packs, pack_name};
 use crate::decode::Frames;
 use crate::error::DataError;
@@ -118,7 +118,7 @@ impl Writer {
     fn go_on(&mut self, index: &Index) -> io::Result<()> {
         let ends = index.lines.iter().filter_map(|line| match &line.outcome {
             Outcome::Packed(place) => Some((place.pack, place.offset + place.bytes(self.channels))),
-            Outcome::Broken(_) | Outcome::Damaged => None,
+            Outcome::Counted(_) | Outcome::Broken(_) | Outcome::Damaged => None,
         });
         let Some((number, length)) = ends.max() else {
             return Ok(());
@@ -170,6 +170,11 @@ impl Writer {
         self.length = offset + bytes;
         self.waiting += bytes;
         self.note(item, Outcome::Packed(place))
+    }
+
+    /// Writes down what the frames of `item` are.
+    pub(super) fn count(&mut self, item: &Item, count: Count) -> Result<(), DataError> {
+        self.note(item, Outcome::Counted(count)).map_err(failed(&self.folder))
     }
 
     /// Writes down that `item` cannot be decoded.

@@ -22,13 +22,13 @@ use crate::remarks::{Ledger, PassedOver, Remarks};
 use lists::{EXTENSIONS, Named};
 
 /// The keys that clips in folders use.
-pub(super) const FOLDERS_KEYS: &[&str] = &["path", "resize", "classes", "fps", "broken", "duplicates"];
+pub(super) const FOLDERS_KEYS: &[&str] = &["path", "resize", "classes", "fps", "broken", "duplicates", "keep"];
 /// Those of Kinetics, which has lists, and of lists of one's own.
 pub(super) const LISTS_KEYS: &[&str] =
-    &["path", "resize", "classes", "fps", "broken", "duplicates", "lists", "missing"];
+    &["path", "resize", "classes", "fps", "broken", "duplicates", "keep", "lists", "missing"];
 /// Those of UCF101 and HMDB51, which have lists of several divisions.
 pub(super) const SPLITS_KEYS: &[&str] =
-    &["path", "resize", "classes", "fps", "broken", "duplicates", "lists", "missing", "split"];
+    &["path", "resize", "classes", "fps", "broken", "duplicates", "keep", "lists", "missing", "split"];
 
 const FOLDERS: Wanted = Wanted {
     kind: "clips",
