@@ -18,14 +18,14 @@ W and l are the network's: assumed.
 
 import argparse
 
-# Name: S, h, numbers of a message of the weights', B, samples of a half, epochs.
+# Name: S, h, numbers of a message of the weights (at first, when nothing is decided), B, samples of a half, epochs.
 SEARCHES = {
-    "pictures": (41.5e-3, 3e-3, PICTURES, 64, 25_000, 50),
-    "clips": (214.5e-3, 3e-3, CLIPS, 16, 4_768, 50),
+    "pictures (cifar10, C 16, 8 cells, 32x32)": (41.5e-3, 3e-3, 1_930_618 + 74_592 + 5, 64, 25_000, 50),
+    "clips (UCF101, C 8, 5 cells, 16x112x112)": (214.5e-3, 3e-3, 760_816 + 50_736 + 5, 16, 4_768, 50),
 }
-MESSAGE = 5e-6
+MESSAGE = 10e-6
 LATENCY = 30e-6
-BYTE = 3e-9
+BYTE = 1e-9
 
 
 def computing(search, batch):

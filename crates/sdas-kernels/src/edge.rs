@@ -72,8 +72,8 @@ pub enum Mode {
 pub struct Output {
     /// The activation, `[N, T', H', W', outputs]`.
     pub activation: Tensor<5>,
-    /// In [`Mode::Batch`] and [`Mode::Together`], the batch's means and unbiased variances, flat, laid out as [`Edge::statistics`] says and
-    /// outside autodiff; `None` where the edge has no norms.
+    /// In [`Mode::Batch`] and [`Mode::Together`], the batch's means and unbiased variances, flat, laid out as
+    /// [`Edge::statistics`] says and outside autodiff; `None` where the edge has no norms.
     pub statistics: Option<Tensor<1>>,
 }
 

@@ -144,10 +144,11 @@ impl Session {
     /// Leaves after an error: together with the others, if they know of it; otherwise they are ended.
     pub(crate) fn leave(self, error: &anyhow::Error, code: u8) -> ExitCode {
         #[cfg(feature = "mpi")]
-        if let Some(mpi) = &self.mpi {
-            if !self.ranks.are_told() && fault(error) != Some(Fault::Common) {
-                mpi.abort(code);
-            }
+        if let Some(mpi) = &self.mpi
+            && !self.ranks.are_told()
+            && fault(error) != Some(Fault::Common)
+        {
+            mpi.abort(code);
         }
         let _ = error;
         ExitCode::from(code)

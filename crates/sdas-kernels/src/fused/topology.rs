@@ -208,7 +208,7 @@ impl Call {
 mod tests {
     use super::*;
     use crate::fused::plan::forget_plans;
-    use crate::{Edge, Expression, Mode, Norm};
+    use crate::{Edge, Epsilon, Expression, Mode, Norm};
     use burn::tensor::Device;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn fans_do_not_depend_on_who_forgets_plans() {
         let operations = vec![Expression::Skip, Expression::Normalise];
-        let edge = Edge { inputs: 3, outputs: 3, stride: [1; 3], operations, norm: Norm::Plain };
+        let edge =
+            Edge { inputs: 3, outputs: 3, stride: [1; 3], operations, norm: Norm::Plain, epsilon: Epsilon::USUAL };
         let link = |(from, node)| Link {
             edge: &edge,
             from,
@@ -236,7 +237,7 @@ mod tests {
                     forget_plans();
                 }
             });
-            let of = |_| Call::new(&inputs, &links, None, &[2, 3, 4, 5], 1, true).fans.len();
+            let of = |_| Call::new(&inputs, &links, None, &[2, 3, 4, 5], 1, (true, None)).fans.len();
             let counts: Vec<usize> = (0..1000).map(of).collect();
             done.store(true, Ordering::Relaxed);
             assert_eq!(counts, vec![5; 1000]);

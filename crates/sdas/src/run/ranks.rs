@@ -238,7 +238,7 @@ impl Ranks {
         if self.is_alone() {
             return;
         }
-        let mut numbers = self.numbers_of(tally).map(|number| number as f64);
+        let mut numbers = self.numbers_of(tally);
         self.sum(&mut numbers);
         *tally = self.tally_of(numbers);
     }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::genotype::published;
-use crate::network::{Network, NetworkShape};
+use crate::network::{NamedWeight, Network, NetworkShape};
 use crate::optimizer::SgdSettings;
+use crate::parameters::Parameters;
 use crate::space::Stem;
 use sdas_data::{Part, Share};
 
@@ -62,6 +63,14 @@ fn parts_take_the_gradient_of_the_whole() {
     // Sizes that do not divide: 12 = 2 + 2 + 3 + 2 + 3, each with its share.
     let sizes: Vec<usize> = batch(12).parts(5, Share::WHOLE).iter().map(|part| part.host_labels.len()).collect();
     assert_eq!(sizes, [2, 2, 3, 2, 3]);
+    // Two ranks' shares, of 6 and 7, in parts: each part is of what both have in its place.
+    let of_rank = |number| {
+        let share = Share { number, of: 2 };
+        let (own, whole) = (share.range(13), Part { first: share.range(13).start, of: 13 });
+        let batch = DeviceBatch { part: whole, ..batch(own.len()) };
+        batch.parts(3, share).iter().map(|part| (part.part.first, part.part.of)).collect::<Vec<_>>()
+    };
+    assert_eq!([of_rank(0), of_rank(1)], [[(0, 4), (0, 4), (0, 5)], [(2, 4), (2, 4), (2, 5)]]);
 }
 
 #[test]
