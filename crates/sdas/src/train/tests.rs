@@ -6,6 +6,7 @@ use crate::network::{NamedWeight, Network, NetworkShape};
 use crate::optimizer::SgdSettings;
 use crate::parameters::Parameters;
 use crate::space::Stem;
+use burn::tensor::Device;
 use sdas_data::{Part, Share};
 
 fn settings() -> TrainSettings {
