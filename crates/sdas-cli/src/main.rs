@@ -10,7 +10,7 @@ use arguments::Arguments;
 use clap::Parser;
 use commands::Outcome;
 use sdas::architecture::ArchitectureError;
-use sdas::device::DeviceError;
+use sdas::device::{Allocator, DeviceError};
 use sdas::export::ExportError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
@@ -21,6 +21,9 @@ use sdas_data::fetch::FetchError;
 use std::io;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 /// Something went wrong on the way.
 const FAILED: u8 = 1;
 /// Wrong usage or configuration; clap uses the same code.
@@ -30,6 +33,11 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = rayon::ThreadPoolBuilder::new().build_global() {
+        let remedy = "set RAYON_NUM_THREADS to less, or raise the limit of memory or processes (ulimit -v, ulimit -u)";
+        display::note(&format!("error: cannot start the threads to compute with: {error}\n  remedy: {remedy}"));
+        return ExitCode::from(FAILED);
+    }
     // On a worker of the thread pool, so that starting parallel work never means waking another thread and waiting for it.
     match rayon::scope(|_| commands::dispatch(arguments.command)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

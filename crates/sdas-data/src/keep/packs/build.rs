@@ -33,6 +33,8 @@ pub struct Building {
     pub bytes: u64,
     /// Time since the first of them was begun.
     pub seconds: f64,
+    /// Whether another process makes them now, for which this one waits.
+    pub waits: bool,
 }
 
 /// Opens the cache in `folder` after making what it lacks of `items`, in parallel, with `produce`.
@@ -75,7 +77,8 @@ pub(super) fn build_packs(
         return Ok(packs);
     }
 
-    let (writer, packs) = Writer::resume(folder, header, full)?;
+    let waiting = || progress(&Building { total: items.len(), waits: true, ..Building::default() });
+    let (writer, packs) = Writer::resume(folder, header, full, waiting)?;
     let mut todo: Vec<_> = items.iter().filter(|item| lacks(&packs, item)).collect();
     let found = items.len() - todo.len();
     let mut seen = HashSet::new();
