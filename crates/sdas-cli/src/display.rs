@@ -103,7 +103,10 @@ impl Loading {
     }
 
     /// Shows it.
-    pub(crate) fn show(&mut self, &Building { what, done, total, found, seconds, .. }: &Building) {
+    pub(crate) fn show(&mut self, &Building { what, done, total, found, seconds, waits, .. }: &Building) {
+        if waits {
+            note(&format!("waiting for another process, which is making {what}"));
+        }
         let made = done.saturating_sub(found);
         if made == 0 || seconds < 0.5 {
             return;

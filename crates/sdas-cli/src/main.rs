@@ -12,7 +12,7 @@ use clap::Parser;
 use commands::Outcome;
 use ranks::Session;
 use sdas::architecture::ArchitectureError;
-use sdas::device::DeviceError;
+use sdas::device::{Allocator, DeviceError};
 use sdas::export::ExportError;
 use sdas::genotype::GenotypeError;
 use sdas::recipe::RecipeError;
@@ -22,6 +22,9 @@ use sdas_data::DataError;
 use sdas_data::fetch::FetchError;
 use std::io;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// Something went wrong on the way.
 pub(crate) const FAILED: u8 = 1;
@@ -44,6 +47,11 @@ fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
+    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(session.threads).build_global() {
+        let remedy = "set RAYON_NUM_THREADS to less, or raise the limit of memory or processes (ulimit -v, ulimit -u)";
+        display::note(&format!("error: cannot start the threads to compute with: {error}\n  remedy: {remedy}"));
+        return ExitCode::from(FAILED);
+    }
     // On a worker of the thread pool, so that starting parallel work never means waking another thread and waiting for it.
     match rayon::scope(|_| commands::dispatch(arguments.command, &session.ranks)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -502,6 +502,16 @@ pub enum DataError {
         right: String,
     },
 
+    /// The system starts no more threads.
+    #[error(
+        "cannot start a thread that makes batches: {source}\n  \
+         remedy: raise the limit of memory or processes (ulimit -v, ulimit -u)"
+    )]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+
     /// A sample that does not lie in the store it is said to lie in.
     #[error(
         "sample {record}, {shape:?} from byte {offset} on, does not lie within {bytes} bytes\n  \

@@ -96,6 +96,7 @@ pub mod random;
 mod remarks;
 mod seen;
 mod source;
+pub mod whole;
 mod windows;
 
 pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, Part, Share, split};

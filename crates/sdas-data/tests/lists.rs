@@ -82,6 +82,8 @@ fn pictures_are_in_the_order_of_their_list() {
 #[test]
 fn what_is_wrong_with_a_list_is_told_with_its_line() {
     let cases = [
+        ("my_train_list.txt", "2.png 0\n../3.png 1\n", "line 2: expected a path within `data.path`"),
+        ("my_val_list.txt", "/etc/passwd 1\n", "line 1: expected a path within `data.path`"),
         ("my_train_list.txt", "2.png\n", "line 1: expected `<path> <label>`, found `2.png`"),
         ("my_train_list.txt", "2.png 0\n\n3.png 2\n", "line 3: expected a label from 0 to 1, which there are"),
         ("my_train_list.txt", "2.png -1\n3.png 0\n4.png 1\n", "my_val_list.txt, line 1"),
@@ -95,6 +97,7 @@ fn what_is_wrong_with_a_list_is_told_with_its_line() {
         ("my_val_list.txt", "4.png 1\n3.png 1\n", "as in my_train_list.txt, line 4"),
         ("my_train_list.txt", "2.png 0\nx.mp4 1\n", "line 2: expected a picture; for clips `data.kind` is `list`"),
         ("my_val_list.txt", "\n", "line 1: expected a file and its label, found `the end of the list`"),
+        ("classes.txt", "\n", "classes.txt, line 1: expected the names of the classes"),
         ("classes.txt", "cat\n", "my_train_list.txt, line 1"),
         ("classes.txt", "a\nb\nc\n", "class `c` has no files to train on"),
         ("other_train.txt", "2.png 0\n", "found `my_train_list.txt`, `other_train.txt`"),
@@ -203,6 +206,11 @@ fn tables_name_a_folders_pictures() {
     assert_eq!((splits.train.classes(), splits.test.labels()), (&["cat".to_owned(), "dog".into()][..], &[1][..]));
 
     for (file, text, words) in [
+        (
+            "train/metadata.csv",
+            "file_name,label\nx/1.png,1\n../../2.png,0\n",
+            "metadata.csv, line 3: expected a path within `data.path`",
+        ),
         ("validation/metadata.jsonl", "{\"file_name\": \"3.png\"}\n", "metadata.jsonl, line 1: expected the columns"),
         (
             "train/metadata.csv",

@@ -297,3 +297,13 @@ fn what_is_no_file_is_not_waited_for() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert!(frames_of(&pipe).unwrap_err().contains("it is not a file"));
 }
+
+/// Its header claims it: 9000×8000 pixels, of which ffmpeg would make several at once.
+#[test]
+fn frames_that_are_too_large_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole =
+        make(&folder, "-f lavfi -i color=size=9000x8000:rate=5:duration=0.2 -c:v mjpeg -pix_fmt yuvj420p", "large.avi");
+    let words = frames_of(&whole).unwrap_err();
+    assert!(words.contains("exceeds specified max pixel count"), "{words}");
+}

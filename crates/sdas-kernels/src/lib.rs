@@ -5,6 +5,7 @@
 //! layers around the cells (preprocessing, stems) are edges of a single operation, so that a whole network is made of
 //! one kind of block whose parameters lie in one flat tensor.
 
+mod allocator;
 mod cards;
 mod cell;
 mod crew;
@@ -24,6 +25,7 @@ mod usage;
 mod weights;
 mod width;
 
+pub use allocator::Allocator;
 pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory, recordings_share_memory};
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Epsilon, Mode, Norm, Output, portably};

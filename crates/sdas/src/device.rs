@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 
 pub use burn::tensor::Device;
-pub use sdas_kernels::{Card, CardKind, CardMemory, Found, Interface, Lack};
+pub use sdas_kernels::{Allocator, Card, CardKind, CardMemory, Found, Interface, Lack};
 
 /// A device that cannot be had.
 #[derive(Debug, thiserror::Error)]

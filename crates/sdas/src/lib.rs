@@ -81,4 +81,3 @@ pub mod supernet;
 pub mod table;
 pub mod train;
 pub mod weights;
-mod whole;

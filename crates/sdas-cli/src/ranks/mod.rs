@@ -34,6 +34,8 @@ struct Launched {
 /// This process among those that share its run.
 pub(crate) struct Session {
     pub(crate) ranks: Ranks,
+    /// How many threads it is to have; 0: what there are cores for, or what `RAYON_NUM_THREADS` says.
+    pub(crate) threads: usize,
     #[cfg(feature = "mpi")]
     mpi: Option<mpi::Mpi>,
 }
@@ -95,6 +97,7 @@ impl Session {
     pub(crate) fn join(command: &Command) -> Result<Session, JoinError> {
         let alone = Session {
             ranks: Ranks::alone(),
+            threads: 0,
             #[cfg(feature = "mpi")]
             mpi: None,
         };
@@ -118,8 +121,8 @@ impl Session {
             if known != count {
                 return Err(JoinError::Other { count, variable, known });
             }
-            mpi.share_threads();
-            Ok(Session { ranks, mpi: Some(mpi) })
+            let threads = if std::env::var_os("RAYON_NUM_THREADS").is_some() { 0 } else { mpi.threads() };
+            Ok(Session { ranks, threads, mpi: Some(mpi) })
         }
     }
 

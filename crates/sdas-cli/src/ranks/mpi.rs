@@ -59,12 +59,12 @@ impl Mpi {
         Ranks::new(Arc::new(World { rank, count, local_rank: self.local.rank() as usize, patience }))
     }
 
-    /// Takes no more threads than are this rank's share of the machine's.
-    pub(crate) fn share_threads(&self) {
+    /// How many threads are this rank's share of the machine's.
+    pub(crate) fn threads(&self) -> usize {
         let own = threads::allowed();
         let mut all = vec![0u8; own.len() * self.local.size() as usize];
         self.local.all_gather_into(&own[..], &mut all[..]);
-        threads::take(threads::share(&own, &all));
+        threads::share(&own, &all)
     }
 
     /// Ends all ranks at once.

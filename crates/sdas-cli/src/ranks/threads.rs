@@ -41,14 +41,6 @@ pub(super) fn share(own: &[u8], all: &[u8]) -> usize {
     (bound + 1e-6).floor().max(1.0) as usize
 }
 
-/// Takes so many threads, unless whoever started us says how many.
-pub(super) fn take(count: usize) {
-    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        // It fails where there are threads already; then their number stays.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{JoinHandle, spawn};
+use std::thread::{Builder, JoinHandle};
 
 use crate::decode::CHANNELS;
 use crate::error::DataError;
@@ -271,7 +271,13 @@ impl Loader {
                 let (shared, order) = (shared.clone(), order.clone());
                 // Every thread makes every so-many-th batch: in order without any coordination.
                 let batches = (first + thread..end).step_by(threads);
-                (receiver, spawn(move || shared.work(epoch, batches, &order, &queue)))
+                let failing = queue.clone();
+                let worker = Builder::new().spawn(move || shared.work(epoch, batches, &order, &queue));
+                let worker = worker.map_err(|source| {
+                    // There is room for it, since nobody else sends.
+                    let _ = failing.send(Err(DataError::Thread { source }));
+                });
+                (receiver, worker.ok())
             })
             .unzip();
         Epoch { queues, workers, first, next: first, end }
@@ -339,7 +345,8 @@ type Made = Result<Batch, DataError>;
 pub struct Epoch {
     /// One queue per thread; the batches come from them in turn.
     queues: Vec<Receiver<Made>>,
-    workers: Vec<JoinHandle<()>>,
+    /// Absent where none could be started.
+    workers: Vec<Option<JoinHandle<()>>>,
     first: usize,
     next: usize,
     end: usize,
@@ -363,7 +370,8 @@ impl Iterator for Epoch {
             }
             Err(_) => {
                 // The thread has died of a panic; it goes on here.
-                let panic = self.workers.swap_remove(thread).join().expect_err("its work was not done");
+                let worker = self.workers[thread].take().expect("it was there");
+                let panic = worker.join().expect_err("its work was not done");
                 resume_unwind(panic)
             }
         }
@@ -381,7 +389,7 @@ impl Drop for Epoch {
     fn drop(&mut self) {
         // Without receivers the threads stop at their next batch.
         self.queues.clear();
-        for worker in self.workers.drain(..) {
+        for worker in self.workers.drain(..).flatten() {
             let _ = worker.join();
         }
     }

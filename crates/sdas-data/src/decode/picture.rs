@@ -53,7 +53,7 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// The most bytes of the file of a picture that may have `most` pixels.
     pub(crate) fn most_bytes(most: u64) -> u64 {
-        PIXEL * most + BESIDES
+        PIXEL.saturating_mul(most).saturating_add(BESIDES)
     }
 
     /// Reads what these bytes say of the picture. One that says that it has more than `most` pixels is refused before

@@ -27,6 +27,9 @@ const COMPLAINTS: usize = 3;
 const CONTAINERS: &str = "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,gif,apng,h261,h263,h264,hevc,m4v,vc1,\
     mjpeg,obu,av1,ivf,dv,mxf,nut,rm,wtv,yuv4mpegpipe";
 
+/// The most pixels of a frame, twice those of 8K: it bounds the memory that ffmpeg takes for a file that says it is larger.
+const PIXELS: &str = "67108864";
+
 /// How long a program may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -51,11 +54,12 @@ pub(super) fn command(program: &Path) -> Command {
 
 /// The options that have this file read, and no other; without `file:` a colon in its name would
 /// mean a protocol.
-pub(super) fn input(path: &Path) -> [OsString; 6] {
+pub(super) fn input(path: &Path) -> [OsString; 8] {
     let mut input = OsString::from("file:");
     input.push(path);
-    let [protocols, containers] = ["-protocol_whitelist", "-format_whitelist"].map(OsString::from);
-    [protocols, "file".into(), containers, CONTAINERS.into(), "-i".into(), input]
+    let [protocols, containers, pixels] =
+        ["-protocol_whitelist", "-format_whitelist", "-max_pixels"].map(OsString::from);
+    [protocols, "file".into(), containers, CONTAINERS.into(), pixels, PIXELS.into(), "-i".into(), input]
 }
 
 /// A clock that stands still while this process does: stopped, or on a machine that sleeps.

@@ -19,6 +19,7 @@ use super::dataset::Store;
 use crate::decode::CHANNELS;
 use crate::error::DataError;
 use crate::source::{Decoded, Origin, Progress, Sink};
+use crate::whole;
 
 /// Ends every complete file; its last digits are the version of the format and of the decoding.
 const MAGIC: &[u8; 8] = b"sdaspx02";
@@ -83,7 +84,7 @@ pub(crate) fn verify(
 /// Decodes everything into a file beside `path` and then gives it that name.
 fn make(path: &Path, fingerprint: u64, origin: &dyn Origin, progress: Progress) -> Result<(), DataError> {
     let folder = path.parent().expect("a file in the cache folder");
-    fs::create_dir_all(folder).map_err(DataError::write(folder))?;
+    whole::make_folder(folder).map_err(DataError::write(folder))?;
     remove_abandoned(folder);
     // Removed when dropped, unless it gets its name. Not the builder's own opening, which keeps
     // others from reading.
@@ -98,7 +99,9 @@ fn make(path: &Path, fingerprint: u64, origin: &dyn Origin, progress: Progress) 
     let decoded = origin.decode(&mut writer, progress)?;
     let index = serde_json::to_vec(&Index { fingerprint, decoded }).expect("numbers and strings");
     writer.finish(&index).map_err(DataError::write(path))?;
-    file.persist(path).map_err(|error| DataError::write(path)(error.error))?;
+    whole::rename(file.path(), path).map_err(DataError::write(path))?;
+    // It has another name now, under which it stays.
+    let _ = file.into_temp_path().keep();
     Ok(())
 }
 
@@ -172,8 +175,10 @@ fn open(path: &PathBuf, fingerprint: u64) -> Option<Cached> {
     }
     let index: Index = serde_json::from_slice(&index).ok()?;
     let count = index.decoded.labels.iter().map(Vec::len).sum::<usize>() as u64;
-    let picture = (index.decoded.frames * index.decoded.size[0] * index.decoded.size[1] * CHANNELS) as u64;
-    if index.fingerprint != fingerprint || pixels != count * picture {
+    let [height, width] = index.decoded.size;
+    let sides = [index.decoded.frames, height, width, CHANNELS];
+    let expected = sides.iter().try_fold(count, |bytes, &side| bytes.checked_mul(side as u64));
+    if index.fingerprint != fingerprint || expected != Some(pixels) {
         return None;
     }
 

@@ -10,6 +10,8 @@ mod undecoded;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use memmap2::MmapMut;
+
 use crate::decode::CHANNELS;
 use crate::error::DataError;
 use crate::remarks::{Listed, Remarks};
@@ -80,7 +82,12 @@ pub(crate) fn bytes_of(splits: &Splits) -> u64 {
 
 impl Sink for Vec<u8> {
     fn reserve(&mut self, bytes: usize) -> Result<(), DataError> {
-        self.try_reserve_exact(bytes).map_err(|_| DataError::Memory { bytes })
+        // Asked of the system, since an allocator may end the process instead of refusing.
+        if bytes > 0 {
+            MmapMut::map_anon(bytes).map_err(|_| DataError::Memory { bytes })?;
+        }
+        self.reserve_exact(bytes);
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), DataError> {

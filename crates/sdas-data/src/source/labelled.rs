@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::clips::is_named_as_clip;
 use super::duplicates::Duplicates;
 use super::listing::visible;
+use super::paths::within;
 use super::unusable::Unusable;
 use crate::decode::{EXTENSIONS, frame_files};
 use crate::error::{DataError, found_at};
@@ -69,7 +70,7 @@ impl List {
 }
 
 /// By two lists, in `lists` or else in `root`: those whose names end in `.txt` and have `train` in them, and `test` or `val`.
-/// Paths in them are below `root`, unless they begin at the system's.
+/// Paths in them are below `root`, also where they begin at the system's.
 pub(super) fn by_lists(
     kind: &'static str,
     root: &Path,
@@ -122,7 +123,7 @@ pub(super) fn by_tables(root: &Path, allowed: Allowed) -> Result<Option<Labelled
                      folders by class",
         });
     };
-    let lists = [read_table(train)?, read_table(test)?];
+    let lists = [read_table(root, train)?, read_table(root, test)?];
     Labelled::new(lists, test_name, &root.join(CLASSES), allowed).map(Some)
 }
 
@@ -156,9 +157,17 @@ fn parse(root: &Path, list: &Path, number: usize, line: &str, what: What) -> Res
         && let Ok(frames) = frames.parse()
         && !root.join(&path).exists()
     {
-        return Ok(Line { number, path: root.join(folder), frames: Some(frames), label });
+        let folder = within(root, root, &folder).ok_or_else(|| elsewhere(list, number, &folder))?;
+        return Ok(Line { number, path: folder, frames: Some(frames), label });
     }
-    Ok(Line { number, path: root.join(path), frames: None, label })
+    let path = within(root, root, &path).ok_or_else(|| elsewhere(list, number, &path))?;
+    Ok(Line { number, path, frames: None, label })
+}
+
+/// A path that leads out of the data set's folder.
+fn elsewhere(list: &Path, line: usize, found: &str) -> DataError {
+    let expected = "a path within `data.path`, which may be a folder further up".into();
+    DataError::List { path: list.into(), line, expected, found: found.into() }
 }
 
 /// A table's row as JSON; what else it says is passed over.
@@ -178,7 +187,7 @@ enum Label {
 /// The columns of a table.
 const COLUMNS: [&str; 2] = ["file_name", "label"];
 
-fn read_table(path: PathBuf) -> Result<List, DataError> {
+fn read_table(root: &Path, path: PathBuf) -> Result<List, DataError> {
     let folder = path.parent().unwrap_or(&path);
     let odd = |line: usize, found: String| DataError::List {
         path: path.clone(),
@@ -186,7 +195,10 @@ fn read_table(path: PathBuf) -> Result<List, DataError> {
         expected: format!("the columns `{}` and `{}`", COLUMNS[0], COLUMNS[1]),
         found,
     };
-    let line = |number, file: &str, label| Line { number, path: folder.join(file), frames: None, label };
+    let line = |number, file: &str, label| {
+        let file = within(root, folder, file).ok_or_else(|| elsewhere(&path, number, file))?;
+        Ok(Line { number, path: file, frames: None, label })
+    };
     let mut all = vec![];
     if path.extension().is_some_and(|ending| ending == "jsonl") {
         for (number, text) in lines(&path)? {
@@ -195,7 +207,7 @@ fn read_table(path: PathBuf) -> Result<List, DataError> {
                 Label::Number(label) => label.to_string(),
                 Label::Name(label) => label,
             };
-            all.push(line(number, &file_name, label));
+            all.push(line(number, &file_name, label)?);
         }
     } else {
         let text = fs::read_to_string(&path).map_err(DataError::read(&path))?;
@@ -209,7 +221,7 @@ fn read_table(path: PathBuf) -> Result<List, DataError> {
         for record in rows.records() {
             let record = record.map_err(|error| odd(at(&error), error.to_string()))?;
             let number = record.position().map_or(1, |position| position.line() as usize);
-            all.push(line(number, &record[file], record[label].trim().to_owned()));
+            all.push(line(number, &record[file], record[label].trim().to_owned())?);
         }
     }
     Ok(List { path, lines: all })
@@ -318,6 +330,10 @@ fn classes(train: &List, names: &Path) -> Result<(Vec<String>, HashMap<String, u
         (false, true) => (0..known.len()).map(|number| number.to_string()).collect(),
         (false, false) => known.into_iter().cloned().collect(),
     };
+    if classes.is_empty() {
+        let (expected, found) = ("the names of the classes, a line each".into(), "the end of the list".into());
+        return Err(DataError::List { path: names.into(), line: 1, expected, found });
+    }
     if classes.len() > usize::from(u16::MAX) {
         return Err(DataError::TooManyClasses { path: train.path.clone(), classes: classes.len() });
     }

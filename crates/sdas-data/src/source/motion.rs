@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Decoded, Origin, Progress, Sink};
+use super::shapes::MOST_SAMPLES;
 use crate::decode::{CHANNELS, MOST};
 use crate::error::DataError;
 use crate::random::{Stream, bell, between, direction, fnv1a, stream};
@@ -109,6 +110,10 @@ impl Mover {
             ));
         }
         for (split, count) in [("train", motion.train), ("test", motion.test)] {
+            if count > MOST_SAMPLES {
+                let key = if split == "train" { "data.motion.train" } else { "data.motion.test" };
+                return Err(DataError::setting(key, count, format!("at most {MOST_SAMPLES}")));
+            }
             if count < CLASSES.len() {
                 return Err(DataError::TooFew { split, count, classes: CLASSES.len() });
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Paths in an order in which files of one folder mostly follow each other: little more than the bytes
 /// of their names, which matters where there are millions.
@@ -58,9 +58,55 @@ impl Extend<PathBuf> for Paths {
     }
 }
 
+/// What a list from elsewhere names lies in the data set's folder, or the list is refused: `named`, from `folder` on, which
+/// is `root` or in it. Links are followed: they are there because somebody has put them there.
+pub(crate) fn within(root: &Path, folder: &Path, named: impl AsRef<Path>) -> Option<PathBuf> {
+    let path = folder.join(named);
+    let absolute = std::path::absolute(root).ok();
+    let own = [Some(root), absolute.as_deref()].into_iter().flatten().find_map(|root| path.strip_prefix(root).ok())?;
+    let mut depth = 0usize;
+    for part in own.components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir => depth = depth.checked_sub(1)?,
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_elsewhere_is_not_within() {
+        let within = |root: &str, named: &str| within(root.as_ref(), root.as_ref(), named).is_some();
+        for (root, named) in [
+            ("/data/set", "a/b.png"),
+            ("/data/set", "./a/../b.png"),
+            ("/data/set", "/data/set/b.png"),
+            ("/data/set", "..b.png"),
+            ("set", "a.png"),
+            ("/", "/anywhere/b.png"),
+        ] {
+            assert!(within(root, named), "{root} {named}");
+        }
+        let here = std::env::current_dir().unwrap();
+        assert!(within("set", here.join("set/a.png").to_str().unwrap()));
+        for (root, named) in [
+            ("/data/set", "../b.png"),
+            ("/data/set", "a/../../b.png"),
+            ("/data/set", "/data/settled/b.png"),
+            ("/data/set", "/data/set/../b.png"),
+            ("/data/set", "/etc/passwd"),
+            ("set", "/etc/passwd"),
+            ("set", "../set/a.png"),
+        ] {
+            assert!(!within(root, named), "{root} {named}");
+        }
+    }
 
     #[test]
     fn paths_are_given_back() {

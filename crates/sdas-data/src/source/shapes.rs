@@ -51,6 +51,9 @@ impl Default for Shapes {
     }
 }
 
+/// More than anybody has, so that bytes can be counted.
+pub(super) const MOST_SAMPLES: usize = 1_000_000_000;
+
 /// Paints the pictures.
 pub(crate) struct Painter {
     shapes: Shapes,
@@ -66,6 +69,10 @@ impl Painter {
             return Err(DataError::Size { size: side, least: LEAST, most: MOST });
         }
         for (split, count) in [("train", shapes.train), ("test", shapes.test)] {
+            if count > MOST_SAMPLES {
+                let key = if split == "train" { "data.shapes.train" } else { "data.shapes.test" };
+                return Err(DataError::setting(key, count, format!("at most {MOST_SAMPLES}")));
+            }
             if count < FIGURES.len() {
                 return Err(DataError::TooFew { split, count, classes: FIGURES.len() });
             }

@@ -36,6 +36,9 @@ const EVALUATION: &str = "evaluation.json";
 /// Cells that are drawn at most for one that keeps a budget.
 const DRAWS: usize = 100_000;
 
+/// More than anybody runs, so that parts can be counted.
+const MOST_SEEDS: u64 = 10_000;
+
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -95,6 +98,9 @@ impl Comparison {
         }
         if seeds == 0 {
             return fault("seeds", "must be at least 1".to_owned());
+        }
+        if seeds > MOST_SEEDS {
+            return fault("seeds", format!("must be at most {MOST_SEEDS}"));
         }
         Ok(Comparison { recipe, methods, seeds })
     }

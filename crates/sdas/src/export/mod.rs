@@ -16,11 +16,10 @@ use crate::architecture::Architecture;
 use crate::genotype::Genotype;
 use crate::handmade::{Named, Sizes};
 use crate::layers::{Graph, LowerError, ShapeError};
-use crate::network::{Network, NetworkShape};
+use crate::network::{Counts, Network, NetworkShape};
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
-use crate::run::{Context, Folder, Phase, RunError, Seen};
-use crate::whole::write_whole;
+use crate::run::{Context, Folder, Phase, RunError, Seen, memory_limit};
 use crate::{architecture, search, train};
 use burn::tensor::Device;
 use sdas_kernels::Extent;
@@ -56,6 +55,17 @@ pub enum ExportError {
     /// Samples that the network cannot read.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// More numbers than there is memory for.
+    #[error(
+        "the network would have {parameters} learnt numbers, for which this process has no memory\n  remedy: make it smaller"
+    )]
+    TooLarge {
+        /// How many; the largest number that there is where they are more.
+        parameters: usize,
+    },
+    /// Layers that are none of a network of layers yet.
+    #[error(transparent)]
+    Layers(#[from] LowerError),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -128,9 +138,12 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// If it cannot be one of layers.
-    pub fn of_cell(genotype: &Genotype, shape: NetworkShape, extent: Extent, seed: u64) -> Result<Self, LowerError> {
+    /// If it cannot be one of layers, or there is no room for it.
+    pub fn of_cell(genotype: &Genotype, shape: NetworkShape, extent: Extent, seed: u64) -> Result<Self, ExportError> {
         let shape = NetworkShape { auxiliary: false, ..shape };
+        check_room(Counts::of(shape.cells, extent, |cells| {
+            Network::derived(genotype, NetworkShape { cells, ..shape })
+        }))?;
         let (network, device) = (Network::derived(genotype, shape), Device::flex());
         Ok(Subject {
             graph: Graph::lower(&network)?,
@@ -151,10 +164,11 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// If it cannot read samples of that size.
-    pub fn of_network(network: Named, sizes: &Sizes, seed: u64) -> Result<Self, ShapeError> {
+    /// If it cannot read samples of that size, or there is no room for it.
+    pub fn of_network(network: Named, sizes: &Sizes, seed: u64) -> Result<Self, ExportError> {
         let (graph, device) = (network.build(sizes), Device::flex());
         graph.shapes(sizes.extent)?;
+        check_room(graph.counts(sizes.extent)?)?;
         Ok(Subject {
             weights: graph.initial_weights(seed, &device),
             statistics: graph.initial_statistics(&device),
@@ -178,6 +192,15 @@ impl Subject {
     /// The cell or the network in short: DARTS' or NAS-Bench-201's text, or a name.
     pub fn text(&self) -> String {
         self.architecture.text()
+    }
+}
+
+/// Says that there is room for a network's numbers and for the bytes of a file of them, before there are any.
+fn check_room(counts: Counts) -> Result<(), ExportError> {
+    let Counts { parameters, .. } = counts;
+    match memory_limit() {
+        Some(limit) if 8.0 * parameters as f64 > limit as f64 => Err(ExportError::TooLarge { parameters }),
+        _ => Ok(()),
     }
 }
 
@@ -268,7 +291,7 @@ impl Written {
     ///
     /// What the system refuses.
     pub fn whole(path: &Path, bytes: &[u8]) -> Result<Written, ExportError> {
-        let written = write_whole(path, bytes);
+        let written = sdas_data::whole::write_whole(path, bytes);
         written.map_err(|source| ExportError::Write { path: path.to_owned(), source })?;
         Ok(Written { path: path.to_owned(), bytes: bytes.len() })
     }

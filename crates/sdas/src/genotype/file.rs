@@ -2,7 +2,6 @@
 
 use super::{Draft, Gene, Genes, Genotype, GenotypeError, Origin, published};
 use crate::space::{CellKind, Space};
-use crate::whole::write_whole;
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 use std::fs;
@@ -118,7 +117,7 @@ impl Genotype {
     /// What the system refuses.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), GenotypeError> {
         let path = path.as_ref();
-        write_whole(path, self.to_json().as_bytes())
+        sdas_data::whole::write_whole(path, self.to_json().as_bytes())
             .map_err(|error| GenotypeError::Write { path: path.to_owned(), error })
     }
 

@@ -10,6 +10,9 @@ use sdas_data::{DataError, Kind};
 use std::path::Path;
 use toml::{Table, Value};
 
+/// More epochs than anybody lives to see, so that steps can be counted.
+const MOST_EPOCHS: usize = 1_000_000;
+
 /// What is wrong with a recipe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
@@ -139,6 +142,11 @@ impl Recipe {
             true => Ok(()),
             false => fault(key, format!("must be at least {low} and below {high}, not {value}")),
         };
+        for (key, epochs) in [("search.epochs", self.search.epochs), ("train.epochs", self.train.epochs)] {
+            if epochs > MOST_EPOCHS {
+                return fault(key, format!("must be at most {MOST_EPOCHS}, not {epochs}"));
+            }
+        }
         let search = &self.search;
         least("search.channels", search.channels, 1)?;
         least("search.cells", search.cells, 3)?;

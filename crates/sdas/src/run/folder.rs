@@ -4,6 +4,7 @@
 use super::lock::{BEAT, Lock};
 use super::{Checkpoint, CheckpointError, Event, Observer, Phase, Ranks, RunError, RunResult, Stage};
 use crate::recipe::Recipe;
+use sdas_data::whole;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
@@ -110,7 +111,7 @@ impl Folder {
             let mut aside = damaged.clone().into_os_string();
             aside.push(".damaged");
             let aside = PathBuf::from(aside);
-            std::fs::rename(damaged, &aside).map_err(folder.fault("rename", damaged))?;
+            whole::rename(damaged, &aside).map_err(folder.fault("rename", damaged))?;
             observer.notice(&Event::FellBack { fault, instead: &path, aside: Some(&aside) });
         }
         Ok((folder, Some((path, checkpoint))))
@@ -135,7 +136,7 @@ impl Folder {
     /// computed that could then not be kept.
     fn make_checkpoints(&self) -> Result<(), RunError> {
         let checkpoints = self.file("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(self.fault("make", &checkpoints))?;
+        whole::make_folder(&checkpoints).map_err(self.fault("make", &checkpoints))?;
         let probe = checkpoints.join("probe.tmp");
         let probed = File::create(&probe).and_then(|_| std::fs::remove_file(&probe));
         probed.map_err(self.fault("write into", &checkpoints))
@@ -148,7 +149,7 @@ impl Folder {
     /// If it cannot be made, or another process works in it.
     pub(crate) fn claim(path: &Path) -> Result<Folder, RunError> {
         let mut folder = Folder { path: path.to_owned(), _lock: None, is_elsewhere: false };
-        std::fs::create_dir_all(path).map_err(folder.fault("make", path))?;
+        whole::make_folder(path).map_err(folder.fault("make", path))?;
         folder._lock = Some(Lock::take(path, BEAT)?);
         Ok(folder)
     }
@@ -320,18 +321,7 @@ impl Folder {
             return Ok(());
         }
         let path = self.file(name);
-        let beside = path.with_extension("tmp");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&beside)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &path)
-        };
-        write().map_err(|source| {
-            // Nothing is lost if this fails too: the next write replaces what is left.
-            let _ = std::fs::remove_file(&beside);
-            RunError::File { what: "write", path: path.clone(), source }
-        })
+        whole::write_through(&path.with_extension("tmp"), &path, bytes).map_err(self.fault("write", &path))
     }
 
     /// Appends a JSON line.
@@ -342,8 +332,12 @@ impl Folder {
         let path = self.file(name);
         let mut text = serde_json::to_string(line).expect("a record is JSON");
         text.push('\n');
+        let is_new = !path.exists();
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(self.fault("open", &path))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(self.fault("append to", &path))
+        let appended = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        // The checkpoint that counts this line must not outlast the file.
+        let appended = appended.and_then(|()| if is_new { whole::sync_names(&self.path) } else { Ok(()) });
+        appended.map_err(self.fault("append to", &path))
     }
 
     /// Keeps the first `lines` lines of a file: those that the checkpoint knows of.
@@ -369,7 +363,7 @@ impl Folder {
         }
         // Whatever has become of the folder since the run began.
         let folder = self.file("checkpoints");
-        std::fs::create_dir_all(&folder).map_err(self.fault("make", &folder))?;
+        whole::make_folder(&folder).map_err(self.fault("make", &folder))?;
         self.write(&name, &checkpoint.to_bytes())?;
         let all = self.checkpoints()?;
         for old in &all[..all.len().saturating_sub(CHECKPOINTS_KEPT)] {

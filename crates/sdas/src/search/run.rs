@@ -23,6 +23,9 @@ use crate::space::{CellKind, OperationKind, Space};
 use sdas_data::{Augmentation, Batch, Cropping, Loader, LoaderSettings, Views, split};
 use std::path::Path;
 
+/// Steps that are looked at for an estimate of all that are left.
+const LOOKED_AT: usize = 500;
+
 /// Epochs of q that `sgas2` remembers.
 const REMEMBERED: usize = 4;
 
@@ -309,8 +312,12 @@ impl Search<'_> {
             1.0 - 0.9 * due as f64 / decisions as f64
         };
         let now = mixed_at(self.progress.step).max(0.1);
-        let left = self.progress.step..steps * epochs;
-        let share: f64 = left.map(|step| mixed_at(step) / now).sum();
+        let left = (steps * epochs).saturating_sub(self.progress.step);
+        // It is asked at every step, of which there may be a million.
+        let looked_at = left.min(LOOKED_AT);
+        let at = |number: usize| self.progress.step + (left as f64 * number as f64 / looked_at as f64) as usize;
+        let share = (0..looked_at).map(|number| mixed_at(at(number)) / now).sum::<f64>() / looked_at.max(1) as f64;
+        let share = share * left as f64;
         // Measuring the held-out pictures goes forward once, where a step goes forward twice and back twice.
         1.2 * share * self.clock.seconds_per_step
     }

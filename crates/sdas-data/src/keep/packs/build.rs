@@ -33,6 +33,8 @@ pub struct Building {
     pub bytes: u64,
     /// Time since the first of them was begun.
     pub seconds: f64,
+    /// Whether another process makes them now, for which this one waits.
+    pub waits: bool,
 }
 
 /// What is made of a clip.
@@ -89,7 +91,8 @@ pub(super) fn build_packs<M: Into<Made>>(
         return Ok(packs);
     }
 
-    let (writer, packs) = Writer::resume(folder, header, full)?;
+    let waiting = || progress(&Building { total: items.len(), waits: true, ..Building::default() });
+    let (writer, packs) = Writer::resume(folder, header, full, waiting)?;
     let mut todo: Vec<_> = items.iter().filter(|item| lacks(&packs, item)).collect();
     let found = items.len() - todo.len();
     let mut seen = HashSet::new();

@@ -75,8 +75,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// How many there are, of a place that lies within its pack.
     pub(crate) fn bytes(&self, channels: usize) -> u64 {
         (self.frames * self.height * self.width * channels) as u64
+    }
+
+    /// The byte after the last, if there are any and that is a number: an index says what it likes.
+    pub(crate) fn end(&self, channels: usize) -> Option<u64> {
+        let sides = [self.frames, self.height, self.width, channels];
+        let bytes = sides.iter().try_fold(1u64, |bytes, &side| bytes.checked_mul(side as u64))?;
+        self.offset.checked_add(bytes).filter(|_| bytes > 0)
     }
 }
 

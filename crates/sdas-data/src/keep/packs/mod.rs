@@ -87,7 +87,7 @@ impl Packs {
         self.lines.retain(|_, line| match &line.outcome {
             Outcome::Packed(place) => packs
                 .get(&place.pack)
-                .is_some_and(|pack| place.offset.checked_add(place.bytes(channels)) <= Some(pack.bytes().len() as u64)),
+                .is_some_and(|pack| place.end(channels).is_some_and(|end| end <= pack.bytes().len() as u64)),
             Outcome::Counted(_) | Outcome::Broken(_) | Outcome::Damaged => true,
         });
         Ok(())

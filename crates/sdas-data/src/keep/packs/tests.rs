@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
@@ -149,12 +150,14 @@ fn what_fails_in_passing_is_tried_again_another_time() {
 fn only_one_may_write() {
     let folder = tempfile::tempdir().unwrap();
     let lock = Lock::take(folder.path()).unwrap();
-    let outcome = build(folder.path(), &header(), &items(3), false, &produce, &|_| {});
-    let error = outcome.err().unwrap().to_string();
+    let error = Lock::take(folder.path()).err().unwrap().to_string();
     assert!(error.contains(&format!("is being written by process {}", std::process::id())), "{error}");
     assert!(error.contains("remedy: wait"), "{error}");
-    drop(lock);
-    let (packs, _) = make(folder.path(), &items(3));
+    // Who builds waits, and says so.
+    let lock = Mutex::new(Some(lock));
+    let told = |building: &Building| drop(building.waits.then(|| lock.lock().unwrap().take()));
+    let packs = build(folder.path(), &header(), &items(3), false, &produce, &told).unwrap();
+    assert!(lock.lock().unwrap().is_none() && is_whole(&packs, &items(3)));
     // Reading needs no lock.
     let _lock = Lock::take(folder.path()).unwrap();
     assert_eq!(make(folder.path(), &items(3)).1, 0);
@@ -162,18 +165,24 @@ fn only_one_may_write() {
 }
 
 #[test]
-fn two_at_once_do_not_harm_each_other() {
+fn several_at_once_share_the_work_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let items = items(40);
+    let made = AtomicUsize::new(0);
+    let counting = |item: &Item| {
+        made.fetch_add(1, Ordering::SeqCst);
+        produce(item)
+    };
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| match build_packs(folder.path(), &header(), &items, false, &produce, &|_| {}, 100) {
-                Ok(packs) => assert!(is_whole(&packs, &items)),
-                Err(error) => assert!(matches!(error, DataError::Locked { .. }), "{error}"),
+            scope.spawn(|| {
+                let packs = build_packs(folder.path(), &header(), &items, false, &counting, &|_| {}, 100).unwrap();
+                assert!(is_whole(&packs, &items));
             });
         }
     });
     assert!(is_whole(&make(folder.path(), &items).0, &items));
+    assert_eq!(made.into_inner(), 40, "what one has made, the others have");
 }
 
 #[test]

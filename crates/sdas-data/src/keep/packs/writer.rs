@@ -10,10 +10,15 @@ use super::{INDEX, Packs, pack_name};
 use crate::decode::Frames;
 use crate::error::DataError;
 use crate::source::clips::Item;
+use crate::whole::{make_folder, sync_names};
 
 /// Bytes of frames, and time, between two waits for the disk: no more than what is made meanwhile is
 /// made again after a kill.
 const COMMIT: (u64, Duration) = (1 << 26, Duration::from_secs(1));
+
+const LOCK: &str = "lock";
+/// Who has it: beside it, because some systems keep others from reading a locked file.
+const HOLDER: &str = "holder";
 
 /// The right to write to a cache, until dropped or until the process ends, however it does.
 pub(super) struct Lock {
@@ -30,15 +35,11 @@ impl Drop for Lock {
 
 impl Lock {
     pub(super) fn take(folder: &Path) -> Result<Self, DataError> {
-        let path = folder.join("lock");
-        // Beside the lock, because some systems keep others from reading a locked file.
-        let holder = folder.join("holder");
+        let path = folder.join(LOCK);
+        let holder = folder.join(HOLDER);
         let file = File::options().create(true).append(true).open(&path).map_err(failed(folder))?;
         match file.try_lock() {
-            Ok(()) => {
-                fs::write(&holder, format!("process {}", std::process::id())).map_err(failed(folder))?;
-                Ok(Self { file })
-            }
+            Ok(()) => Self::hold(file, folder),
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&holder).unwrap_or_default();
                 let holder = if holder.is_empty() { "another process".into() } else { holder };
@@ -46,6 +47,25 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => Err(failed(folder)(error)),
         }
+    }
+
+    /// As [`take`](Self::take), but waits for who has it, after telling `waiting`.
+    fn wait(folder: &Path, waiting: impl FnOnce()) -> Result<Self, DataError> {
+        match Self::take(folder) {
+            Err(DataError::Locked { .. }) => {
+                waiting();
+                let file = File::options().append(true).open(folder.join(LOCK)).map_err(failed(folder))?;
+                file.lock().map_err(failed(folder))?;
+                Self::hold(file, folder)
+            }
+            taken => taken,
+        }
+    }
+
+    fn hold(file: File, folder: &Path) -> Result<Self, DataError> {
+        let lock = Self { file };
+        fs::write(folder.join(HOLDER), format!("process {}", std::process::id())).map_err(failed(folder))?;
+        Ok(lock)
     }
 }
 
@@ -75,10 +95,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Goes on after whatever an earlier build left in `folder`, which may have been killed at any
-    /// moment; returns what it finished too. `full` is the length of a pack in bytes.
-    pub(super) fn resume(folder: &Path, header: &Header, full: u64) -> Result<(Self, Packs), DataError> {
-        fs::create_dir_all(folder).map_err(failed(folder))?;
-        let lock = Lock::take(folder)?;
+    /// moment; returns what it finished too. `full` is the length of a pack in bytes. Where another process is at it, this
+    /// waits after telling `waiting`, and has what that has made.
+    pub(super) fn resume(
+        folder: &Path,
+        header: &Header,
+        full: u64,
+        waiting: impl FnOnce(),
+    ) -> Result<(Self, Packs), DataError> {
+        make_folder(folder).map_err(failed(folder))?;
+        let lock = Lock::wait(folder, waiting)?;
         Self::open(folder, header, full, lock)
     }
 
@@ -117,7 +143,7 @@ impl Writer {
     /// Finds the end of the frames that have lines, and cuts off any after it.
     fn go_on(&mut self, index: &Index) -> io::Result<()> {
         let ends = index.lines.iter().filter_map(|line| match &line.outcome {
-            Outcome::Packed(place) => Some((place.pack, place.offset + place.bytes(self.channels))),
+            Outcome::Packed(place) => Some((place.pack, place.end(self.channels)?)),
             Outcome::Counted(_) | Outcome::Broken(_) | Outcome::Damaged => None,
         });
         let Some((number, length)) = ends.max() else {
@@ -130,7 +156,7 @@ impl Writer {
                 (self.pack, self.number, self.length) = (Some(pack), number, length);
             }
             // Which bytes in it are whose cannot be told for certain: leave it as it is.
-            _ => self.number = number + 1,
+            _ => self.number = number.saturating_add(1),
         }
         Ok(())
     }
@@ -196,12 +222,17 @@ impl Writer {
     fn commit(&mut self) -> io::Result<()> {
         if let (Some(pack), 1..) = (&self.pack, self.waiting) {
             pack.sync_data()?;
+            // Its name, too, before a line leads to it.
+            sync_names(&self.folder)?;
         }
         if let Err(error) = self.index.write_all(self.pending.as_bytes()) {
             self.index.set_len(self.end)?;
             return Err(error);
         }
         self.index.sync_data()?;
+        if self.end == 0 {
+            sync_names(&self.folder)?;
+        }
         self.end += self.pending.len() as u64;
         self.pending.clear();
         self.waiting = 0;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::paths::within;
 use super::lists::{Named, folder_of_clips, folder_of_lists, lines, odd_line};
 use crate::error::DataError;
 use crate::source::listing::visible;
@@ -45,6 +46,9 @@ fn read(folder: &Path, split: usize) -> Result<Named, DataError> {
                 Some((_, "0")) => continue,
                 _ => return Err(odd_line(&list, number, "`<file> 1`, `<file> 2` or `<file> 0`", &line)),
             };
+            if within(Path::new(&class), Path::new(&class), file).is_none() {
+                return Err(odd_line(&list, number, "a file in the class's folder", &line));
+            }
             chosen.push((Path::new(&class).join(file), classes.len()));
         }
         classes.push(class);

@@ -92,7 +92,8 @@ pub(super) fn find(path: &Path, lists: Option<&Path>) -> Result<Named, DataError
     };
     let clips: [Vec<_>; 2] = rows.each_ref().map(|rows| {
         let clips = rows.iter().map(|row| {
-            let file = file(row).unwrap_or_else(|| path.join(&row.label).join(row.name() + ".mp4"));
+            // What is not there, as it is named where it is told of.
+            let file = file(row).unwrap_or_else(|| path.join(plain(&row.label)).join(plain(&row.name()) + ".mp4"));
             (file, numbers[&folded(&row.label)])
         });
         clips.collect()
@@ -107,6 +108,11 @@ pub(super) fn find(path: &Path, lists: Option<&Path>) -> Result<Named, DataError
         others().count()
     );
     Ok(Named { classes, at: train, test_name: "val", clips, sought })
+}
+
+/// A name in which nothing leads elsewhere.
+fn plain(name: &str) -> String {
+    if name.chars().all(|letter| letter == '.') { "_".into() } else { name.replace(['/', '\\'], "_") }
 }
 
 /// The list in `folder` that is called by one of `names`: `val.csv`, or `kinetics-400_val.csv`.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::super::paths::within;
 use super::lists::{Named, folder_of_clips, folder_of_lists, lines, odd_line};
 use crate::error::DataError;
 
@@ -41,6 +42,9 @@ fn read(lists: &Path, split: usize) -> Result<Named, DataError> {
             // Where there is a label, the two must agree.
             if label.is_some_and(|label| label.parse() != Ok(class + 1)) {
                 return Err(odd_line(list, number, format!("the label {}", class + 1), &line));
+            }
+            if within(Path::new(""), Path::new(""), file).is_none() {
+                return Err(odd_line(list, number, "a path within the folder of the clips", &line));
             }
             clips.push((PathBuf::from(file), class));
         }

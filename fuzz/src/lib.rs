@@ -1,0 +1,83 @@
+//! Everything that reads a file of a stranger's, as functions of bytes that a fuzzer may choose.
+//!
+//! Of whatever bytes there are: no panic, no abort, no more than a second, and no more memory than [`most`] allows. What a
+//! fuzzer has found lies in `corpus/TARGET/`, and is tried by `tests/short.rs` in every test run, with what is made of seeds
+//! by chance; `fuzz/run` lets libFuzzer choose, for as long as one likes.
+
+pub mod allocator;
+mod cells;
+mod change;
+mod data;
+mod runs;
+
+pub use change::{Chance, changed};
+
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
+
+/// Something that reads bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also that of its corpus's folder.
+    pub name: &'static str,
+    /// Inputs that it takes.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Reads these bytes.
+    pub read: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 18] = [
+    Target { name: "genotype_json", seeds: cells::json_seeds, read: cells::json },
+    Target { name: "genotype_text", seeds: cells::text_seeds, read: cells::text },
+    Target { name: "benchmark_text", seeds: cells::benchmark_seeds, read: cells::benchmark },
+    Target { name: "table", seeds: cells::table_seeds, read: cells::table },
+    Target { name: "recipe", seeds: runs::recipe_seeds, read: runs::recipe },
+    Target { name: "override", seeds: runs::override_seeds, read: runs::overrides },
+    Target { name: "checkpoint", seeds: runs::checkpoint_seeds, read: runs::checkpoint },
+    Target { name: "run_folder", seeds: runs::folder_seeds, read: runs::folder_of_run },
+    Target { name: "comparison", seeds: runs::comparison_seeds, read: runs::comparison },
+    Target { name: "safetensors", seeds: runs::safetensors_seeds, read: runs::safetensors },
+    Target { name: "pth", seeds: runs::pth_seeds, read: runs::pth },
+    Target { name: "cifar", seeds: data::cifar_seeds, read: data::cifar },
+    Target { name: "picture", seeds: data::picture_seeds, read: data::picture },
+    Target { name: "lists", seeds: data::list_seeds, read: data::lists },
+    Target { name: "metadata", seeds: data::metadata_seeds, read: data::metadata },
+    Target { name: "shard", seeds: data::shard_seeds, read: data::shard },
+    Target { name: "cache", seeds: data::cache_seeds, read: data::cache },
+    Target { name: "packs", seeds: data::packs_seeds, read: data::packs },
+];
+
+/// How long reading may take.
+const LONG: Duration = Duration::from_secs(1);
+
+/// The most memory that an input of so many bytes may take: what is read of a file is held a few times over, as bytes, as
+/// text and as what it means; a table has a number for each of its space's 15,625 cells in every column; decoders of pictures
+/// have tables of their own, and pictures here may have a million pixels.
+pub fn most(bytes: usize) -> usize {
+    (48 << 20) + 256 * bytes
+}
+
+impl Target {
+    /// The target of this name.
+    pub fn named(name: &str) -> Option<Target> {
+        TARGETS.into_iter().find(|target| target.name == name)
+    }
+
+    /// Reads these bytes and sees that it took neither too long nor too much.
+    ///
+    /// # Panics
+    /// If it did, or reading panics.
+    pub fn check(&self, bytes: &[u8]) {
+        let time = || {
+            let begun = Instant::now();
+            let peak = allocator::peak(|| (self.read)(bytes));
+            assert!(peak <= most(bytes.len()), "{} takes {peak} bytes of memory for {}", self.name, bytes.len());
+            begun.elapsed()
+        };
+        // Another process may have had the processor meanwhile.
+        assert!((0..4).any(|_| time() < LONG), "{} takes more than {LONG:?} for {} bytes", self.name, bytes.len());
+    }
+}
