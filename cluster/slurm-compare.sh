@@ -3,8 +3,8 @@
 #
 #     sbatch cluster/slurm-compare.sh
 #
-# Numbers to change. The array has the parts that `sdas compare … --list` prints, from 0: methods × seeds. After % stands how
-# many run at a time.
+# Numbers to change. The array has the parts that `sdas compare … --list` prints, from 0: methods × seeds. After % stands
+# how many run at a time.
 #SBATCH --array=0-14%8
 #SBATCH --cpus-per-task=8
 # With one # this would ask for a graphics card each.

@@ -17,8 +17,8 @@ import kubernetes_validate
 import yaml
 
 ROOT = Path(__file__).parents[2]
-# The first that has all of the manifest for good, and one of those before.
-VERSIONS = ["1.33", "1.31"]
+# The first in which nothing of the manifest is a beta any more, and the first that has all of it.
+VERSIONS = ["1.33", "1.29"]
 TINY = """data.shapes.train=80 data.shapes.test=30 data.size=16 search.epochs=2 search.channels=2 search.cells=3
     search.batch=10 search.alpha_warmup=0 train.epochs=1 train.channels=2 train.cells=3 train.batch=10""".split()
 

@@ -31,12 +31,22 @@ pub(crate) struct Display {
     last_line: Instant,
     /// While samples are decoded.
     loading: Option<Loading>,
+    /// Of a comparison, the part and the stage that it last came to.
+    part: Option<String>,
 }
 
 impl Display {
     /// A bar if standard error is a terminal.
     pub(crate) fn new() -> Self {
-        Display { bar: bar(), length: (0, 0), decided: None, decisions: 0, last_line: Instant::now(), loading: None }
+        Display {
+            bar: bar(),
+            length: (0, 0),
+            decided: None,
+            decisions: 0,
+            last_line: Instant::now(),
+            loading: None,
+            part: None,
+        }
     }
 
     fn line(&mut self, text: &str) {
@@ -322,9 +332,16 @@ impl Observer for Display {
             Event::Collapse(record) => self.line(&format!("warning: {}", collapse_text(record))),
             Event::Part { method, seed, stage, part: [number, all] } => {
                 STEPPING.store(false, Ordering::SeqCst);
-                self.line(&format!("{number}/{all} {method}, seed {seed}: {stage}"));
+                let text = format!("{number}/{all} {method}, seed {seed}: {stage}");
+                // Tried again, since what it needs was not there.
+                if self.part.as_ref() != Some(&text) {
+                    self.line(&text);
+                    self.part = Some(text);
+                }
             }
-            Event::Waiting { fault } => self.line(&format!("waiting until the samples are decoded: {fault}")),
+            Event::Waiting { cache, holder } => {
+                self.line(&format!("waiting until {holder} has written the cache {}", cache.display()));
+            }
             Event::Passed { method, seed, fault: RunError::Busy { by, .. } } => {
                 self.line(&format!("{method}, seed {seed}, is left to {by}\n"));
             }

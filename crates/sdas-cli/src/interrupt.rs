@@ -26,15 +26,14 @@ const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// Who asks, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "only Ctrl-C is caught there"))]
 enum Asking {
     /// Somebody at the terminal, by Ctrl-C.
     Person,
     /// Whoever ends the process, by SIGTERM.
-    #[cfg(unix)]
     End,
     /// The system, since the terminal is gone, or a scheduler, that time is running out. Either may ask several times for one
     /// reason: both kernel and shell tell of a closed terminal.
-    #[cfg(unix)]
     Notice,
 }
 
@@ -52,9 +51,7 @@ impl Requests {
         let is_first = !std::mem::replace(&mut self.is_asked, true);
         match asking {
             Asking::Person => !is_first,
-            #[cfg(unix)]
             Asking::End => at.duration_since(*self.end.get_or_insert(at)) >= ONE_REQUEST,
-            #[cfg(unix)]
             Asking::Notice => false,
         }
     }

@@ -168,9 +168,9 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
         let mut is_told = false;
         loop {
             match self.account.compute(part, context) {
-                Err(RunError::Data(fault @ DataError::Locked { .. })) => {
+                Err(RunError::Data(DataError::Locked { path, holder })) => {
                     if !std::mem::replace(&mut is_told, true) {
-                        context.observer.notice(&Event::Waiting { fault: &fault });
+                        context.observer.notice(&Event::Waiting { cache: &path, holder: &holder });
                     }
                     if !wait(context) {
                         return Ok(false);
@@ -414,7 +414,7 @@ mod tests {
     impl Observer for Told {
         fn notice(&mut self, event: &Event<'_>) {
             match event {
-                Event::Waiting { fault } => self.0.push(format!("waiting: {fault}")),
+                Event::Waiting { cache, holder } => self.0.push(format!("{holder} writes {}", cache.display())),
                 Event::Passed { method, seed, fault } => self.0.push(format!("{method}:{seed}: {fault}")),
                 _ => {}
             }
@@ -443,7 +443,7 @@ mod tests {
         let Err(RunError::Parts { failed, all: 4 }) = ended else { panic!("{ended:?}") };
         assert_eq!(failed.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>(), ["das:2"]);
         assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[0].starts_with("das:1: process ") && told[1].starts_with("waiting: the cache cache is being"));
+        assert!(told[0].starts_with("das:1: process ") && told[1] == "process 7 writes cache", "{told:?}");
         assert!(told[2].starts_with("das:2: das: cannot be"), "{told:?}");
         assert_eq!(std::fs::read_to_string(place.path().join("count")).unwrap(), "2");
 

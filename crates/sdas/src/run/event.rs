@@ -6,7 +6,6 @@ use crate::draw::Picture;
 use crate::schedule::{CollapseRecord, Decision};
 use crate::space::CellKind;
 use crate::weights::Mismatch;
-use sdas_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -140,8 +139,10 @@ pub enum Event<'a> {
     },
     /// Somebody else decodes the samples, and that is waited for.
     Waiting {
-        /// Who says so, and who it is.
-        fault: &'a DataError,
+        /// Where they are put.
+        cache: &'a Path,
+        /// Who does so.
+        holder: &'a str,
     },
     /// A part of a comparison is passed over: another process does it, or it failed.
     Passed {
