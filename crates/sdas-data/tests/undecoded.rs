@@ -178,7 +178,9 @@ fn a_shard_cut_off_anywhere_names_itself_a_member_and_a_place() {
     for cut in (0..end).step_by(97).chain([511, 512, 513, end - 1, end]) {
         fs::write(&path, &whole[..cut]).unwrap();
         let text = load(&source, &|_| {}).unwrap_err().to_string();
-        assert!(text.contains("train-000001.tar, member `") && text.contains(" at byte "), "{cut}: {text}");
+        // Without a whole header there is no member to name.
+        let place = if cut < 512 { "train-000001.tar: " } else { "train-000001.tar, member `" };
+        assert!(text.contains(place) && (cut < 512 || text.contains(" at byte ")), "{cut}: {text}");
     }
     fs::write(&path, &whole[..1000]).unwrap();
     let text = load(&source, &|_| {}).unwrap_err().to_string();
@@ -186,6 +188,9 @@ fn a_shard_cut_off_anywhere_names_itself_a_member_and_a_place() {
         text.contains("member `n1_2.jpg` at byte 0: it should go on to byte ") && text.contains("ends at 1000"),
         "{text}"
     );
+    fs::write(&path, b"\x1f\x8b\x08 and so on").unwrap();
+    let text = load(&source, &|_| {}).unwrap_err().to_string();
+    assert!(text.contains("train-000001.tar: it is compressed; unpack it"), "{text}");
     // One block of zeros is an end.
     fs::write(&path, &whole[..end + 512]).unwrap();
     load(&source, &|_| {}).unwrap();
