@@ -244,13 +244,14 @@ pub enum DataError {
 
     /// A shard that is cut off, or not of the form that it should have.
     #[error(
-        "{}, member `{member}` at byte {offset}: {words}\n  \
-         remedy: get this shard again; if that does not help, it was not written as WebDataset does", path.display()
+        "{}{}: {words}\n  \
+         remedy: get this shard again; if that does not help, it was not written as WebDataset does", path.display(),
+        if member.is_empty() { String::new() } else { format!(", member `{member}` at byte {offset}") }
     )]
     Shard {
         /// The shard.
         path: PathBuf,
-        /// The member, or the sample's name.
+        /// The member, or the sample's name; nothing where it is the shard as a whole.
         member: String,
         /// Where it begins, or where something should follow it.
         offset: u64,

@@ -91,6 +91,7 @@ pub mod fetch;
 mod files;
 pub mod flow;
 mod keep;
+mod lines;
 mod load;
 pub mod random;
 mod remarks;

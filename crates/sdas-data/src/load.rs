@@ -7,7 +7,7 @@ use crate::keep::{
     Building, Checked, ClipsCache, Dataset, Making, Pictures, Prepared, Splits, Store, Undecoded, assemble, bytes_of,
     cache, with_flow,
 };
-use crate::remarks::{Listed, Remarks};
+use crate::remarks::Listed;
 use crate::source::{Found, FoundPictures, Input, Keep, Origin, Progress, Source};
 
 /// Finds, decodes and checks all pictures or clips of `source`, or opens the cache that an earlier
@@ -182,18 +182,13 @@ pub fn check(source: &Source) -> Result<Checked, DataError> {
 
 /// Pictures that are decoded when they are looked at.
 fn undecoded(found: FoundPictures) -> Splits {
-    let FoundPictures { settings, classes, test_name, places, labels: [train, test], passed_over, .. } = found;
+    let FoundPictures { settings, classes, test_name, places, labels: [train, test], remarks, .. } = found;
     let dataset = |first, labels| {
         let pictures = Pictures::new(places.clone(), first, settings.form);
         Dataset::undecoded(Undecoded::Pictures(pictures), labels, classes.clone())
     };
     let first_of_test = train.len();
-    Splits {
-        train: dataset(0, train),
-        test: dataset(first_of_test, test),
-        test_name: test_name.into(),
-        remarks: Remarks { passed_over, ..Remarks::default() },
-    }
+    Splits { train: dataset(0, train), test: dataset(first_of_test, test), test_name: test_name.into(), remarks }
 }
 
 /// Decodes all of them, which nothing else does.

@@ -11,8 +11,8 @@ use crate::random::fnv1a;
 /// How many files a message names.
 const NAMED: usize = 10;
 
-/// Where lists of files are written that are too long for a message: among the caches, by the name of
-/// what they are about.
+/// Where lists of files are written that are too long for a message, and what was found in shards: among the caches, by
+/// the name of what they are about.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     folder: PathBuf,
@@ -27,9 +27,14 @@ impl Ledger {
         Self { folder, name }
     }
 
+    /// The file for what is known of it, by its ending.
+    pub(crate) fn file(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", self.name))
+    }
+
     /// These files, which are `what`.
     pub(crate) fn listed(&self, what: &str, files: Vec<(PathBuf, String)>) -> Listed {
-        Listed::of(files, &self.folder.join(format!("{}.{what}.txt", self.name)))
+        Listed::of(files, &self.file(&format!("{what}.txt")))
     }
 }
 
@@ -146,6 +151,8 @@ pub struct Remarks {
     pub shared: Listed,
     /// Samples that are in one set more than once. What a list names twice is taken once.
     pub repeated: Listed,
+    /// Files for what was found that could not be written: it will be found again at every start.
+    pub unwritten: Listed,
 }
 
 impl Remarks {
@@ -157,6 +164,7 @@ impl Remarks {
             self.passed_over.remark(),
             self.shared.remark("of the test set also in the training set"),
             self.repeated.remark("in one set more than once"),
+            self.unwritten.remark("of the lists that spare the next start its search not written"),
         ];
         remarks.into_iter().flatten()
     }

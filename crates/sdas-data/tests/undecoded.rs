@@ -74,7 +74,9 @@ fn append(shard: &mut tar::Builder<File>, name: &str, bytes: &[u8]) {
 }
 
 fn source(kind: Kind, path: &Path) -> Source {
-    Source { path: Some(path.into()), keep: Some(Keep::None), ..Source::new(kind) }
+    // Hidden, and so no part of the data.
+    let cache = (kind == Kind::Shards).then(|| path.join(".cache"));
+    Source { path: Some(path.into()), keep: Some(Keep::None), cache, ..Source::new(kind) }
 }
 
 fn open(source: &Source) -> Splits {
@@ -176,7 +178,9 @@ fn a_shard_cut_off_anywhere_names_itself_a_member_and_a_place() {
     for cut in (0..end).step_by(97).chain([511, 512, 513, end - 1, end]) {
         fs::write(&path, &whole[..cut]).unwrap();
         let text = load(&source, &|_| {}).unwrap_err().to_string();
-        assert!(text.contains("train-000001.tar, member `") && text.contains(" at byte "), "{cut}: {text}");
+        // Without a whole header there is no member to name.
+        let place = if cut < 512 { "train-000001.tar: " } else { "train-000001.tar, member `" };
+        assert!(text.contains(place) && (cut < 512 || text.contains(" at byte ")), "{cut}: {text}");
     }
     fs::write(&path, &whole[..1000]).unwrap();
     let text = load(&source, &|_| {}).unwrap_err().to_string();
@@ -184,6 +188,9 @@ fn a_shard_cut_off_anywhere_names_itself_a_member_and_a_place() {
         text.contains("member `n1_2.jpg` at byte 0: it should go on to byte ") && text.contains("ends at 1000"),
         "{text}"
     );
+    fs::write(&path, b"\x1f\x8b\x08 and so on").unwrap();
+    let text = load(&source, &|_| {}).unwrap_err().to_string();
+    assert!(text.contains("train-000001.tar: it is compressed; unpack it"), "{text}");
     // One block of zeros is an end.
     fs::write(&path, &whole[..end + 512]).unwrap();
     load(&source, &|_| {}).unwrap();
@@ -192,6 +199,70 @@ fn a_shard_cut_off_anywhere_names_itself_a_member_and_a_place() {
     fs::copy(shards.path().join("train-000000.tar"), shards.path().join("train-000003.tar")).unwrap();
     let text = load(&source, &|_| {}).unwrap_err().to_string();
     assert!(text.contains("train-000001.tar is not there, but"), "{text}");
+}
+
+#[test]
+fn shards_are_walked_through_once() {
+    let folder = folder();
+    let shards = shards(folder.path());
+    let source = source(Kind::Shards, shards.path());
+    let labels = || {
+        let Splits { train, test, remarks, .. } = open(&source);
+        assert_eq!(remarks.all().count(), 0);
+        (train.labels().to_vec(), test.labels().to_vec())
+    };
+    let before = labels();
+    let index = source.cache.as_ref().unwrap().read_dir().unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&index).unwrap();
+
+    // Another class at the same place: as long as the shard has its length and its time, nobody looks.
+    let path = shards.path().join("train-000001.tar");
+    let changed = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.chunks(512).position(|block| block.starts_with(b"n3_4.cls")).unwrap() + 1;
+    assert_eq!(bytes[512 * place], b'2');
+    bytes[512 * place] = b'0';
+    fs::write(&path, &bytes).unwrap();
+    let touch = |time| File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+    touch(changed);
+    assert_eq!(labels(), before);
+    assert!(fs::read(&index).unwrap() == whole);
+    touch(changed + std::time::Duration::from_secs(1));
+    let mut after = before.clone();
+    *after.0.last_mut().unwrap() = 0;
+    assert_eq!(labels(), after);
+
+    // An index that is altered, cut off or not there is made anew where it has to be.
+    let whole = fs::read(&index).unwrap();
+    for damage in [
+        &|bytes: &mut Vec<u8>| bytes[whole.len() / 2] ^= 1,
+        &|bytes| bytes[0] ^= 1,
+        &|bytes| bytes.truncate(whole.len() - 5),
+        &|bytes| bytes.clear(),
+    ] as [&dyn Fn(&mut Vec<u8>); 4]
+    {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        fs::write(&index, bytes).unwrap();
+        assert_eq!(labels(), after);
+        assert!(fs::read(&index).unwrap() == whole);
+    }
+
+    // A shard that is none is an error every time, and the others are not walked through again.
+    fs::remove_file(&index).unwrap();
+    fs::write(&path, &bytes[..900]).unwrap();
+    for _ in 0..2 {
+        load(&source, &|_| {}).unwrap_err();
+        assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 3);
+    }
+
+    // Where nothing can be written, it is only said.
+    fs::write(&path, &bytes).unwrap();
+    let nowhere = Source { cache: Some(index.join("x")), ..source };
+    let Splits { train, remarks, .. } = open(&nowhere);
+    assert_eq!((train.labels(), remarks.unwritten.count), (&*after.0, 1));
+    let told: Vec<_> = remarks.all().map(|remark| remark.which).collect();
+    assert!(told.len() == 1 && told[0].contains("x/"), "{told:?}");
 }
 
 #[test]

@@ -168,21 +168,22 @@ impl Judge {
         inputs: usize,
         context: &mut Context<'_>,
     ) -> Result<Self, RunError> {
-        let replaced = |names, numbers: [&Parameters; 2], context: &mut Context<'_>| match weights {
+        let replaced = |names, numbers: [&Parameters; 2], classes: &[String], context: &mut Context<'_>| match weights {
             None => Ok(numbers.map(Parameters::clone)),
-            Some(path) => numbers_of(path, names, numbers, inputs, context),
+            Some(path) => numbers_of(path, names, numbers, (inputs, classes), context),
         };
         let folder = Folder::open(folder)?;
         Ok(match folder.phase()? {
             Phase::Search => {
                 let (mut state, classes) = search::load_state(recipe, inputs, &folder, context)?;
                 let names = (state.supernet.network.weights(), state.supernet.network.statistics());
-                [state.weights, state.statistics] = replaced(names, [&state.weights, &state.statistics], context)?;
+                [state.weights, state.statistics] =
+                    replaced(names, [&state.weights, &state.statistics], &classes, context)?;
                 Judge { forward: Box::new(move |input| state.evaluate(input)), classes, batch: recipe.search.batch }
             }
             Phase::Train => {
                 let (state, classes) = train::load_state(recipe, inputs, &folder, context)?;
-                let numbers = replaced(state.network.names(), state.measured(), context)?;
+                let numbers = replaced(state.network.names(), state.measured(), &classes, context)?;
                 Judge { forward: forward(state.network, numbers), classes, batch: recipe.train.batch }
             }
         })
@@ -203,8 +204,8 @@ impl Judge {
         architecture.fit(recipe, sizes, extent)?;
         let network = architecture.model(recipe, sizes, extent)?;
         let fresh = [network.initial_weights(0, &context.device), network.initial_statistics(&context.device)];
-        let numbers = numbers_of(weights, network.names(), fresh.each_ref(), sizes.inputs, context)?;
         let classes = data.train.classes().to_vec();
+        let numbers = numbers_of(weights, network.names(), fresh.each_ref(), (sizes.inputs, &classes), context)?;
         Ok(Judge { forward: forward(network, numbers), classes, batch: recipe.train.batch })
     }
 
@@ -245,16 +246,18 @@ fn forward(network: Model, numbers: [Parameters; 2]) -> Network {
     })
 }
 
-/// The numbers that a file, or another training, has for a network with these names: all of them.
+/// The numbers that a file, or another training, has for a network with these names, of so many inputs and these classes:
+/// all of them.
 fn numbers_of(
     path: &Path,
     names: (Vec<NamedWeight>, Vec<NamedStatistic>),
     numbers: [&Parameters; 2],
-    inputs: usize,
+    (inputs, classes): (usize, &[String]),
     context: &mut Context<'_>,
 ) -> Result<[Parameters; 2], RunError> {
     let tensors = train::named_tensors(path, inputs, context)?;
-    Ok(tensors.into_numbers(names, numbers, &context.device)?.for_evaluation()?)
+    tensors.check_classes(classes)?;
+    Ok(tensors.into_numbers(names, numbers, &context.device)?.for_evaluation(classes.len())?)
 }
 
 /// Probabilities of a test set, of one network or of several.

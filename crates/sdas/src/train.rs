@@ -215,8 +215,8 @@ pub(crate) fn named_tensors(path: &Path, inputs: usize, context: &mut Context<'_
         let message = format!("{} is the folder of a search; weights are taken from trainings", path.display());
         return Err(RunError::Setting { key: "weights", message });
     }
-    let (other, _) = load_state(&folder.recipe()?, inputs, &folder, context)?;
-    Ok(NamedTensors::of(path, other.network.names(), other.measured()))
+    let (other, classes) = load_state(&folder.recipe()?, inputs, &folder, context)?;
+    Ok(NamedTensors::of(path, classes, other.network.names(), other.measured()))
 }
 
 /// Says that the machine can have the memory for a step on samples of size `extent`, and what a graphics card needs.

@@ -1,5 +1,6 @@
 //! Weights from files and from other runs, by the names that PyTorch gives them.
 
+use crate::export::CLASSES;
 use crate::layers::Graph;
 use crate::network::{NamedStatistic, NamedWeight};
 use crate::parameters::Parameters;
@@ -55,12 +56,28 @@ pub enum LoadError {
         dtype: String,
     },
     /// The file's tensors are not those of the network.
-    #[error("{} holds the weights of another network: {}", path.display(), listed(differences))]
+    #[error(
+        "{} holds the weights of another network: {}\n  remedy: name the network that they are of, or give a file of this one's",
+        path.display(), listed(differences)
+    )]
     Different {
         /// The file.
         path: PathBuf,
         /// What differs.
         differences: Vec<Mismatch>,
+    },
+    /// They are for other classes than the data has.
+    #[error(
+        "{} holds weights for {theirs}, but the data has {ours}\n  remedy: give the data that they are for, or train from \
+         them: `sdas train` begins with what fits and leaves a classifier of other classes to chance", path.display()
+    )]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// How many, or the first that differs.
+        theirs: String,
+        /// Likewise.
+        ours: String,
     },
 }
 
@@ -127,6 +144,8 @@ struct Values {
 pub struct NamedTensors {
     path: PathBuf,
     tensors: BTreeMap<String, Values>,
+    /// The classes that they tell apart, in the order of the logits; none where they do not say.
+    classes: Vec<String>,
 }
 
 /// A network's numbers, some of them from a file.
@@ -165,21 +184,34 @@ impl Loaded {
     pub(crate) fn for_training(self, classes: usize) -> Result<Self, LoadError> {
         self.but_for(|difference| match difference {
             Mismatch::Superfluous { .. } => true,
-            Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
+            Mismatch::Missing { tensor, .. } => is_of_head(tensor),
             Mismatch::Shape { ours, theirs, .. } => ours[0] == classes && ours[1..] == theirs[1..],
         })
     }
 
-    /// As a network may be measured with them: only an auxiliary head, which is for training, may be lacking.
+    /// As a network of so many classes may be measured with them: only an auxiliary head, which is for training, may be
+    /// lacking or too much.
     ///
     /// # Errors
     ///
     /// If anything else differs.
-    pub(crate) fn for_evaluation(self) -> Result<[Parameters; 2], LoadError> {
-        let loaded = self.but_for(|difference| match difference {
-            Mismatch::Missing { tensor, .. } => tensor.starts_with(AUXILIARY),
-            Mismatch::Superfluous { .. } | Mismatch::Shape { .. } => false,
-        })?;
+    pub(crate) fn for_evaluation(self, classes: usize) -> Result<[Parameters; 2], LoadError> {
+        let is_of_head = |difference: &Mismatch| match difference {
+            Mismatch::Missing { tensor, .. } | Mismatch::Superfluous { tensor, .. } => is_of_head(tensor),
+            Mismatch::Shape { .. } => false,
+        };
+        let mut others = self.differences.iter().filter(|difference| !is_of_head(difference)).map(|one| match one {
+            Mismatch::Shape { ours, theirs, .. } if ours[0] == classes && ours[1..] == theirs[1..] => Some(theirs[0]),
+            _ => None,
+        });
+        // Of another number of classes, and nothing else.
+        if let Some(Some(number)) = others.next()
+            && others.all(|other| other == Some(number))
+        {
+            let [theirs, ours] = [number, classes].map(|number| format!("{number} classes"));
+            return Err(LoadError::Classes { path: self.path, theirs, ours });
+        }
+        let loaded = self.but_for(is_of_head)?;
         Ok([loaded.weights, loaded.statistics])
     }
 
@@ -194,8 +226,12 @@ impl Loaded {
     }
 }
 
-/// What the names of an auxiliary head's weights begin with.
-const AUXILIARY: &str = "aux.";
+/// Whether a weight is of an auxiliary head, which is for training alone: ours is called `aux`, those of torchvision's
+/// GoogLeNet `aux1` and `aux2`.
+fn is_of_head(tensor: &str) -> bool {
+    let module = tensor.split('.').next().unwrap_or_default();
+    module.strip_prefix("aux").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// Where in the parameters a tensor of the network lies.
 struct Target {
@@ -261,17 +297,37 @@ impl NamedTensors {
     ///
     /// If the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let tensors = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors") => read_safetensors(path),
-            Some("pth" | "pt" | "bin") => read_pytorch(path),
-            _ => Err(LoadError::Kind { path: path.to_owned() }),
-        }?;
-        Ok(NamedTensors { path: path.to_owned(), tensors })
+        let (tensors, classes) = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("safetensors") => read_safetensors(path)?,
+            Some("pth" | "pt" | "bin") => (read_pytorch(path)?, Vec::new()),
+            _ => return Err(LoadError::Kind { path: path.to_owned() }),
+        };
+        Ok(NamedTensors { path: path.to_owned(), tensors, classes })
     }
 
-    /// Those of a network in memory; `path` is where they are from.
+    /// Whether they are for these classes, as far as they say.
+    ///
+    /// # Errors
+    ///
+    /// If they are for others.
+    pub(crate) fn check_classes(&self, ours: &[String]) -> Result<(), LoadError> {
+        let theirs = &self.classes;
+        if theirs.is_empty() || theirs == ours {
+            return Ok(());
+        }
+        let [theirs, ours] = match theirs.iter().zip(ours).position(|(theirs, ours)| theirs != ours) {
+            Some(at) if theirs.len() == ours.len() => {
+                [theirs, ours].map(|classes| format!("`{}` as class {at}", classes[at]))
+            }
+            _ => [theirs.len(), ours.len()].map(|number| format!("{number} classes")),
+        };
+        Err(LoadError::Classes { path: self.path.clone(), theirs, ours })
+    }
+
+    /// Those of a network in memory, for these classes; `path` is where they are from.
     pub(crate) fn of(
         path: &Path,
+        classes: Vec<String>,
         (weights, statistics): (Vec<NamedWeight>, Vec<NamedStatistic>),
         numbers: [&Parameters; 2],
     ) -> Self {
@@ -281,7 +337,8 @@ impl NamedTensors {
             let values = target.kind.to_pytorch(&slot[target.range.clone()]);
             (name, Values { shape: target.shape(), values: Ok(values) })
         };
-        NamedTensors { path: path.to_owned(), tensors: targets(weights, statistics).into_iter().map(values).collect() }
+        let tensors = targets(weights, statistics).into_iter().map(values).collect();
+        NamedTensors { path: path.to_owned(), tensors, classes }
     }
 
     /// The numbers that they have for a network with these names; `weights` and `statistics` where they have none. Names may
@@ -348,10 +405,14 @@ fn above<'a>(theirs: &'a BTreeMap<String, Values>, ours: &BTreeMap<String, Targe
     most.map_or("", |(above, _)| above)
 }
 
-fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Values>, LoadError> {
+/// The tensors, and the classes that a file of ours names.
+fn read_safetensors(path: &Path) -> Result<(BTreeMap<String, Values>, Vec<String>), LoadError> {
     let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    let file =
-        SafeTensors::deserialize(&bytes).map_err(|source| LoadError::Format { path: path.to_owned(), source })?;
+    let fault = |source| LoadError::Format { path: path.to_owned(), source };
+    let file = SafeTensors::deserialize(&bytes).map_err(fault)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(fault)?;
+    let classes = header.metadata().as_ref().and_then(|metadata| metadata.get(CLASSES));
+    let classes = classes.and_then(|classes| serde_json::from_str(classes).ok()).unwrap_or_default();
     let tensor = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
         let dtype = match view.dtype() {
             Dtype::F32 => Ok(DType::F32),
@@ -362,7 +423,7 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Values>, LoadError> 
         };
         (name.to_owned(), values(view.shape(), dtype, view.data().to_vec()))
     };
-    Ok(file.iter().map(tensor).collect())
+    Ok((file.iter().map(tensor).collect(), classes))
 }
 
 fn read_pytorch(path: &Path) -> Result<BTreeMap<String, Values>, LoadError> {
@@ -386,4 +447,38 @@ fn values(shape: &[usize], dtype: Result<DType, String>, bytes: Vec<u8>) -> Valu
     let floats =
         |dtype| TensorData::from_bytes_vec(bytes, shape.to_vec(), dtype).convert::<f32>().iter::<f32>().collect();
     Values { shape: shape.to_vec(), values: dtype.map(floats) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_for_other_classes_say_which() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let of = |classes: &[&str]| NamedTensors {
+            path: "a.safetensors".into(),
+            tensors: BTreeMap::new(),
+            classes: names(classes),
+        };
+        let ours = names(&["daisy", "rose"]);
+        of(&[]).check_classes(&ours).unwrap();
+        of(&["daisy", "rose"]).check_classes(&ours).unwrap();
+        for (theirs, words) in [
+            (
+                &["daisy", "tulip"][..],
+                "a.safetensors holds weights for `tulip` as class 1, but the data has `rose` as class 1",
+            ),
+            (&["daisy"], "holds weights for 1 classes, but the data has 2 classes"),
+        ] {
+            let error = of(theirs).check_classes(&ours).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("remedy: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn heads_for_training_alone_are_told_by_their_names() {
+        assert!(["aux.classifier.bias", "aux1.conv.bn.weight", "aux2.fc1.bias"].into_iter().all(is_of_head));
+        assert!(!["auxiliary.weight", "cells.0.aux.weight", "fc.bias"].into_iter().any(is_of_head));
+    }
 }

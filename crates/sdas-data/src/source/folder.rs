@@ -15,6 +15,7 @@ use super::places::Places;
 use super::unusable::Unusable;
 use crate::decode::EXTENSIONS;
 use crate::error::{DataError, found_at};
+use crate::remarks::Remarks;
 
 /// The keys that it uses.
 pub(super) const KEYS: &[&str] = &["path", "resize", "broken", "duplicates", "lists", "keep"];
@@ -54,7 +55,8 @@ pub(super) fn find(
         list(&settings.root, &PICTURES, Some(&label as &FlatTest))?;
     files.extend(test.iter());
     let places = Arc::new(Places::Files(files));
-    Ok(FoundPictures { kind: KIND, settings, classes, test_name, places, labels, passed_over })
+    let remarks = Remarks { passed_over, ..Remarks::default() };
+    Ok(FoundPictures { kind: KIND, settings, classes, test_name, places, labels, remarks })
 }
 
 /// The labels of pictures that lie side by side in `test`, by a list of lines `<name> <class>`, where blanks, tabs or

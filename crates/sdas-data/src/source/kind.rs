@@ -91,6 +91,11 @@ impl Kind {
         matches!(self, Kind::List | Kind::Clips | Kind::Ucf101 | Kind::Hmdb51 | Kind::Kinetics)
     }
 
+    /// Whether what is found out about its samples is written among the caches, even if they are not kept.
+    pub(super) fn is_indexed(self) -> bool {
+        self.is_video() || self == Kind::Shards
+    }
+
     /// The keys of a recipe's `[data]` that it uses besides those that every kind does.
     fn keys(self) -> &'static [&'static str] {
         match self {

@@ -15,7 +15,7 @@ use super::unusable::Unusable;
 use crate::decode::{CHANNELS, Encoded, Picture, Resize, fit};
 use crate::error::DataError;
 use crate::random::fnv1a;
-use crate::remarks::{Ledger, Listed, PassedOver, Remarks};
+use crate::remarks::{Ledger, Listed, Remarks};
 
 /// Pictures decoded between two calls of `progress`: enough for all cores, few enough to hold.
 const CHUNK: usize = 512;
@@ -57,7 +57,8 @@ pub(crate) struct FoundPictures {
     /// Those to train on first.
     pub(crate) places: Arc<Places>,
     pub(crate) labels: [Vec<u16>; 2],
-    pub(crate) passed_over: PassedOver,
+    /// What is known before anything is decoded.
+    pub(crate) remarks: Remarks,
 }
 
 /// What a look at all pictures has shown.
@@ -81,8 +82,8 @@ impl FoundPictures {
     ) -> Self {
         let mut paths = Paths::default();
         files.into_iter().for_each(|files| paths.extend(files));
-        let (places, passed_over) = (Arc::new(Places::Files(paths)), PassedOver::default());
-        Self { kind, settings, classes, test_name, places, labels, passed_over }
+        let (places, remarks) = (Arc::new(Places::Files(paths)), Remarks::default());
+        Self { kind, settings, classes, test_name, places, labels, remarks }
     }
 
     fn listed(&self, broken: &[(usize, String)]) -> Listed {
@@ -210,10 +211,9 @@ impl Origin for FoundPictures {
             duplicates::tell(&decoded.equal, self.labels[0].len(), |number| self.places.name(number));
         Remarks {
             broken: self.listed(&decoded.broken),
-            passed_over: self.passed_over.clone(),
             shared: self.settings.ledger.listed("shared", shared),
             repeated: self.settings.ledger.listed("repeated", repeated),
-            ..Remarks::default()
+            ..self.remarks.clone()
         }
     }
 

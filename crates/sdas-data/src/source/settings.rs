@@ -252,8 +252,8 @@ impl Source {
         if let Some(key) = self.said().into_iter().find(|key| !kind.uses(key)) {
             return Err(DataError::Unused { key, kind: kind.name(), kinds: Kind::that_use(key) });
         }
-        // What is known of clips that are not kept is.
-        if self.cache.is_some() && self.kept() != Keep::Cache && !(kind.is_video() && self.kept() == Keep::None) {
+        let is_used = self.kept() == Keep::Cache || kind.is_indexed();
+        if self.cache.is_some() && !is_used {
             return Err(DataError::setting(
                 "data.cache",
                 "set where nothing is kept in a cache",

@@ -37,3 +37,10 @@ pub(crate) fn stamp(root: &Path, path: &Path) -> Result<String, DataError> {
     let below = path.strip_prefix(root).unwrap_or(path);
     Ok(format!("{} {} {}\n", below.display(), metadata.len(), changed.as_nanos()))
 }
+
+/// What an index of files below `root` calls one.
+pub(super) fn key(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    // What is no Unicode is written with escapes, so that no two paths are one.
+    below.to_str().map_or_else(|| format!("{below:?}"), String::from)
+}

@@ -4,6 +4,9 @@ use super::{Numbers, Subject};
 use crate::architecture::Architecture;
 use sdas_data::Normalization;
 
+/// The key of the classes' names, a list of JSON.
+pub(crate) const CLASSES: &str = "sdas.classes";
+
 impl Subject {
     /// Keys and values: what the network is and reads, its classes, what pixels are normalised by. Lists are JSON.
     pub fn metadata(&self) -> Vec<(String, String)> {
@@ -20,7 +23,6 @@ impl Subject {
         }
         let [frames, height, width] = self.extent;
         entries.push(("size", format!("[{frames}, {height}, {width}]")));
-        entries.push(("classes", serde_json::to_string(&self.classes).expect("names are JSON")));
         if let Some(seen) = &self.seen {
             let of = match seen.clip.normalization {
                 Normalization::Dataset => "dataset",
@@ -33,6 +35,8 @@ impl Subject {
             Numbers::Run(_) => ("weights", "trained".to_owned()),
             Numbers::Initial(seed) => ("weights", format!("initial, seed {seed}")),
         });
-        entries.into_iter().map(|(key, value)| (format!("sdas.{key}"), value)).collect()
+        let entries = entries.into_iter().map(|(key, value)| (format!("sdas.{key}"), value));
+        let classes = serde_json::to_string(&self.classes).expect("names are JSON");
+        entries.chain([(CLASSES.to_owned(), classes)]).collect()
     }
 }

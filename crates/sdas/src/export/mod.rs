@@ -8,6 +8,7 @@ mod onnx;
 mod pytorch;
 mod safetensors;
 
+pub(crate) use self::metadata::CLASSES;
 pub use self::onnx::{Onnx, OnnxError, OnnxSettings, Port, to_onnx};
 pub use self::pytorch::{to_pytorch, write_pytorch};
 pub use self::safetensors::{NamedTensor, to_safetensors};

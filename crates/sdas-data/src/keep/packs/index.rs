@@ -1,17 +1,16 @@
 //! The index of a frame cache: one checksummed line per clip, only ever appended to.
 //!
-//! A line is the CRC-32 of its JSON in eight hexadecimal digits, a blank, and the JSON. The first
-//! line is a [`Header`], every other a [`Line`]; of several about one clip the last counts.
+//! The first [line](crate::lines) is a [`Header`], every other a [`Line`]; of several about one clip the last counts.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{CHANNELS, Entries, Frames};
+use crate::lines::parse;
 use crate::source::Stamp;
 
 /// Raised when the format, or what is decoded into it, changes.
@@ -140,22 +139,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Index> {
     Ok(Index { header, lines: whole, complete: complete as u64, damaged })
 }
 
-fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
-    let (checksum, json) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
-    let checksum = std::str::from_utf8(checksum).ok()?.strip_suffix(' ')?;
-    let intact = u32::from_str_radix(checksum, 16) == Ok(crc32fast::hash(json));
-    if intact { serde_json::from_slice(json).ok() } else { None }
-}
-
-/// `value` as a line, with its end.
-pub(crate) fn line(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).expect("numbers and strings");
-    format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::line;
 
     #[test]
     fn lines_are_read_back_unless_a_byte_of_them_is_altered() {

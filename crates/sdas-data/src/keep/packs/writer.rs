@@ -9,6 +9,7 @@ use super::index::{self, Count, Header, Index, Line, Outcome, Place};
 use super::{INDEX, Packs, pack_name};
 use crate::decode::Frames;
 use crate::error::DataError;
+use crate::lines::line;
 use crate::source::clips::Item;
 use crate::whole::{make_folder, sync_names};
 
@@ -131,7 +132,7 @@ impl Writer {
             number: 0,
             length: 0,
             full,
-            pending: if index.complete == 0 { index::line(header) } else { String::new() },
+            pending: if index.complete == 0 { line(header) } else { String::new() },
             waiting: 0,
             committed: Instant::now(),
             _lock: lock,
@@ -209,7 +210,7 @@ impl Writer {
     }
 
     fn note(&mut self, item: &Item, outcome: Outcome) -> io::Result<()> {
-        self.pending += &index::line(&Line { path: item.key.clone(), stamp: item.stamp, outcome });
+        self.pending += &line(&Line { path: item.key.clone(), stamp: item.stamp, outcome });
         let (bytes, time) = COMMIT;
         if self.waiting >= bytes || self.committed.elapsed() >= time { self.commit() } else { Ok(()) }
     }
@@ -264,7 +265,7 @@ fn remove_all(folder: &Path) -> io::Result<()> {
 /// Appends `lines` that take back earlier ones.
 pub(super) fn strike(folder: &Path, lines: impl Iterator<Item = Line>) -> Result<(), DataError> {
     let _lock = Lock::take(folder)?;
-    let text: String = lines.map(|line| index::line(&line)).collect();
+    let text: String = lines.map(|struck| line(&struck)).collect();
     let append = || {
         let path = folder.join(INDEX);
         let complete = index::read(&path)?.complete;

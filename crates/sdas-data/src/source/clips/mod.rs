@@ -15,7 +15,7 @@ use super::duplicates::Duplicates;
 use super::listing;
 use super::listing::{Listing, Wanted};
 use super::paths::Paths;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, key};
 use super::unusable::Unusable;
 use crate::error::DataError;
 use crate::remarks::{Ledger, PassedOver, Remarks};
@@ -256,13 +256,6 @@ fn name(settings: &ClipsSettings) -> Result<(Named, PassedOver), DataError> {
         }
     };
     Ok((named, PassedOver::default()))
-}
-
-/// What the index calls a clip.
-fn key(root: &Path, path: &Path) -> String {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    // What is no Unicode is written with escapes, so that no two paths are one.
-    below.to_str().map_or_else(|| format!("{below:?}"), String::from)
 }
 
 #[cfg(test)]
