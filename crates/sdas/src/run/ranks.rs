@@ -305,7 +305,8 @@ impl Ranks {
     /// Sees to it that all have the same values, by name, in the same order.
     pub(crate) fn compare(&self, values: &[(String, String)]) -> Result<(), RankError> {
         let Some(link) = &self.link else { return Ok(()) };
-        let text: String = values.iter().map(|(what, value)| format!("{what}\t{}\n", value.escape_default())).collect();
+        let line = |(what, value): &(String, String)| format!("{what}\t{}\n", value.replace(['\t', '\n'], " "));
+        let text: String = values.iter().map(line).collect();
         let texts = hear(&**link, &text)?;
         let lines = |text: &str| -> Vec<(String, String)> {
             let line = |line: &str| line.split_once('\t').map(|(what, value)| (what.to_owned(), value.to_owned()));
