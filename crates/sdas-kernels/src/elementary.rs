@@ -181,7 +181,8 @@ mod tests {
         let device = Device::flex();
         let x = Tensor::<2>::random([37, 21], Distribution::Uniform(0.05, 3.0), &device);
         let weights = Tensor::<2>::random([37, 21], Distribution::Normal(0.0, 1.0), &device);
-        let functions: [(&str, fn(Tensor<2>) -> Tensor<2>); 7] = [
+        type Named = (&'static str, fn(Tensor<2>) -> Tensor<2>);
+        let functions: [Named; 7] = [
             ("softmax", softmax),
             ("log softmax", log_softmax),
             ("sigmoid", sigmoid),
