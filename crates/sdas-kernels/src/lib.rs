@@ -6,14 +6,17 @@
 //! one kind of block whose parameters lie in one flat tensor.
 
 mod allocator;
+mod by_hand;
 mod cards;
 mod cell;
 mod crew;
 mod edge;
+mod elementary;
 mod expression;
 mod fused;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod grouped;
 mod lanes;
 mod linear;
 mod peak;
@@ -26,12 +29,15 @@ mod weights;
 mod width;
 
 pub use allocator::Allocator;
+pub use by_hand::is_by_hand;
 pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory, recordings_share_memory};
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Epsilon, Mode, Norm, Output, portably};
+pub use elementary::{log_softmax, logarithm, power, sigmoid, softmax, tanh};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::{Descending, Descent, GradientNorm, approach, norm, release_memory};
-pub use linear::linear;
+pub use grouped::Convolution;
+pub use linear::{linear, products};
 pub use peak::{peak_bandwidth, peak_operations};
 pub use recorded::{Recorded, Values};
 pub use together::{Others, Together};

@@ -1,9 +1,8 @@
 //! A batch on its device, and what is measured on one.
 
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use sdas_data::{Part, Share};
-use sdas_kernels::GradientNorm;
+use sdas_kernels::{GradientNorm, log_softmax};
 
 /// Pictures or clips with their labels.
 #[derive(Debug, Clone)]
@@ -147,7 +146,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let numbers = Tensor::<2>::ones([1, classes], &labels.device()).cumsum(1) - 1.0;
     let others =
         labels.float().reshape([count, 1]).expand([count, classes]).not_equal(numbers.expand([count, classes]));
-    log_softmax(logits, 1).mask_fill(others, 0.0).sum_dim(1).mean().neg()
+    log_softmax(logits).mask_fill(others, 0.0).sum_dim(1).mean().neg()
 }
 
 /// The same against targets that are 1 − `smoothing` of the label's class and `smoothing` of all classes alike (Szegedy
@@ -157,7 +156,7 @@ pub fn smoothed_cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothi
     if smoothing == 0.0 {
         return exact;
     }
-    exact * (1.0 - smoothing) - log_softmax(logits, 1).mean() * smoothing
+    exact * (1.0 - smoothing) - log_softmax(logits).mean() * smoothing
 }
 
 /// Sums over samples, from which means are taken: the running account of an epoch.
@@ -192,8 +191,8 @@ impl Tally {
     /// Adds one sample; returns its best class.
     pub fn add_sample(&mut self, logits: &[f32], label: usize) -> usize {
         let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|&v| f64::from(v - high).exp()).sum();
-        self.loss += sum.ln() - f64::from(logits[label] - high);
+        let sum: f64 = logits.iter().map(|&v| libm::exp(f64::from(v - high))).sum();
+        self.loss += libm::log(sum) - f64::from(logits[label] - high);
         let above = |class: usize| {
             let ahead =
                 |other: &usize| logits[*other] > logits[class] || (logits[*other] == logits[class] && *other < class);

@@ -12,8 +12,8 @@ use crate::recipe::Recipe;
 use crate::run::{Context, Folder, Phase, RunData, RunError, Seen, Sizes, check_classes, load_data, loader};
 use crate::{search, train};
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use sdas_data::{Dataset, Views};
+use sdas_kernels::softmax;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -227,7 +227,7 @@ impl Judge {
             let of = batch.samples.clone();
             let start = Instant::now();
             let logits = (self.forward)(DeviceBatch::new(batch, &context.device).input);
-            let rows: Vec<f32> = softmax(logits, 1).into_data().convert::<f32>().iter::<f32>().collect();
+            let rows: Vec<f32> = softmax(logits).into_data().convert::<f32>().iter::<f32>().collect();
             seconds += start.elapsed().as_secs_f64();
             for (row, sample) in rows.chunks_exact(self.classes.len()).zip(of) {
                 let to = &mut probabilities[sample as usize * self.classes.len()..][..self.classes.len()];
@@ -323,7 +323,7 @@ impl Fused {
         let mut tallies = vec![Tally::default(); names.len()];
         for (row, label) in self.rows() {
             // Logarithms of probabilities are logits of the same probabilities.
-            let logits: Vec<f32> = row.iter().map(|&p| p.max(f64::from(f32::MIN_POSITIVE)).ln() as f32).collect();
+            let logits: Vec<f32> = row.iter().map(|&p| libm::log(p.max(f64::from(f32::MIN_POSITIVE))) as f32).collect();
             tallies[usize::from(label)].add_sample(&logits, label.into());
         }
         let mut all = Tally::default();

@@ -106,13 +106,13 @@ impl SgdSettings {
     pub fn rate_at(&self, epoch: usize, epochs: usize) -> f64 {
         let (done, span) = (epoch as f64 / epochs as f64, self.rate - self.rate_end);
         let rate = match &self.course {
-            Course::Cosine {} => self.rate_end + span * (1.0 + (std::f64::consts::PI * done).cos()) / 2.0,
+            Course::Cosine {} => self.rate_end + span * (1.0 + libm::cos(std::f64::consts::PI * done)) / 2.0,
             Course::Linear {} => self.rate - span * done,
             Course::Steps { at, factor } => {
                 let steps = at.iter().filter(|&&step| step <= epoch).count();
-                (self.rate * factor.powi(steps as i32)).max(self.rate_end)
+                (self.rate * libm::pow(*factor, steps as f64)).max(self.rate_end)
             }
-            Course::Exponential { factor } => (self.rate * factor.powf(epoch as f64)).max(self.rate_end),
+            Course::Exponential { factor } => (self.rate * libm::pow(*factor, epoch as f64)).max(self.rate_end),
         };
         if epoch < self.warmup { rate * (epoch + 1) as f64 / (self.warmup + 1) as f64 } else { rate }
     }

@@ -138,7 +138,7 @@ impl Cropping {
             Cropping::RandomResized { area, aspect } => {
                 for _ in 0..TRIES {
                     let pixels = between(rng, *area) * (size[0] * size[1]) as f64;
-                    let ratio = between(rng, aspect.map(f64::ln)).exp() * seen[1] as f64 / seen[0] as f64;
+                    let ratio = libm::exp(between(rng, aspect.map(libm::log))) * seen[1] as f64 / seen[0] as f64;
                     let part = [pixels / ratio, pixels * ratio].map(|square| square.sqrt().round() as usize);
                     if (0..2).all(|side| (1..=size[side]).contains(&part[side])) {
                         let corner = [0, 1].map(|side| below(rng, size[side] - part[side] + 1));

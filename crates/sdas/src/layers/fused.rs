@@ -6,6 +6,8 @@ use sdas_kernels::{Edge, Epsilon, Expression, Norm, Padding};
 /// A dense convolution as an edge, alone or with the norm that follows it.
 pub(super) struct Unit {
     pub(super) edge: Edge,
+    /// What lies around the input, where the edge does not put it there itself.
+    pub(super) around: Option<Window>,
     /// The norm.
     pub(super) norm: Option<Value>,
 }
@@ -18,7 +20,7 @@ impl Graph {
             node.reads.iter().for_each(|read| readers[read.index()].push(Value(index)));
         }
         let unit = |(index, node): (usize, &Node)| {
-            let mut edge = edge(&node.layer)?;
+            let (mut edge, around) = edge(&node.layer)?;
             let is_last = self.output.index() == index;
             let norm = match readers[index][..] {
                 [reader] if !is_last => Some(reader).filter(|reader| self.follows(node, &self.nodes[reader.index()])),
@@ -31,7 +33,7 @@ impl Graph {
                 edge.norm = if affine { Norm::Affine } else { Norm::Plain };
                 edge.epsilon = Epsilon::new(epsilon);
             }
-            Some(Unit { edge, norm })
+            Some(Unit { edge, around, norm })
         };
         self.nodes.iter().enumerate().map(unit).collect()
     }
@@ -45,24 +47,27 @@ impl Graph {
     }
 }
 
-/// The edge without norm that a dense convolution is, if it is of a kind that edges have.
-fn edge(layer: &Layer) -> Option<Edge> {
+/// The edge without norm that a dense convolution is, and the window whose margins have to lie around what it reads.
+fn edge(layer: &Layer) -> Option<(Edge, Option<Window>)> {
     let Layer::Convolution { inputs, filter: Filter { outputs, window, groups: 1, .. } } = *layer else { return None };
-    let dense = Window { dilation: [1; 3], ceil: false, ..window };
+    if window.dilation != [1; 3] {
+        return None;
+    }
     let is_odd = window.kernel.iter().all(|size| size % 2 == 1);
-    let padding = match window {
-        _ if window != dense => return None,
-        _ if is_odd && window == window.centred() => Padding::Same,
-        _ if window == window.padding([0; 3]) => Padding::Valid,
-        _ => return None,
+    let keeps_size = window == window.centred() || window == window.same() && window.stride == [1; 3];
+    let (padding, around) = match window {
+        _ if is_odd && keeps_size && !window.ceil => (Padding::Same, None),
+        _ if window == window.padding([0; 3]) && !window.ceil => (Padding::Valid, None),
+        _ => (Padding::Valid, Some(window)),
     };
     let convolve = Expression::Convolve { kernel: window.kernel, padding, activated: false };
-    Some(Edge {
+    let edge = Edge {
         inputs,
         outputs,
         stride: window.stride,
         operations: vec![convolve],
         norm: Norm::Absent,
         epsilon: Epsilon::USUAL,
-    })
+    };
+    Some((edge, around))
 }

@@ -43,9 +43,13 @@ impl Graph {
                 _ => node.reads.iter().map(|&read| take(read)).collect(),
             };
             match &units[index] {
-                Some(Unit { edge, norm }) => {
+                Some(Unit { edge, around, norm }) => {
                     let norm = norm.map(|norm| (norm.index(), &self.nodes[norm.index()]));
                     let read = reads.into_iter().next().expect("a convolution reads something");
+                    let read = match around {
+                        Some(window) => body::surround(read, window),
+                        None => read,
+                    };
                     let output = run.edge(node, edge, norm.map(|(_, norm)| norm), read);
                     values[norm.map_or(index, |(norm, _)| norm)] = Some(output);
                 }
@@ -112,8 +116,8 @@ impl Graph {
 
 /// A standard normal variate (Box, Muller, 1958).
 fn normal(stream: &mut Stream) -> f32 {
-    let radius = (-2.0 * (1.0 - stream.random::<f32>()).ln()).sqrt();
-    radius * (std::f32::consts::TAU * stream.random::<f32>()).cos()
+    let radius = (-2.0 * libm::logf(1.0 - stream.random::<f32>())).sqrt();
+    radius * libm::cosf(std::f32::consts::TAU * stream.random::<f32>())
 }
 
 /// A forward pass.

@@ -121,8 +121,8 @@ impl Rows {
 /// Standard normal variates, two at a time (Box, Muller, 1958).
 fn normal(stream: &mut Stream, values: &mut [f32]) {
     for pair in values.chunks_mut(2) {
-        let radius = (-2.0 * (1.0 - stream.random::<f32>()).ln()).sqrt();
-        let (sine, cosine) = (std::f32::consts::TAU * stream.random::<f32>()).sin_cos();
+        let radius = (-2.0 * libm::logf(1.0 - stream.random::<f32>())).sqrt();
+        let (sine, cosine) = libm::sincosf(std::f32::consts::TAU * stream.random::<f32>());
         pair.iter_mut().zip([cosine, sine]).for_each(|(value, side)| *value = radius * side);
     }
 }

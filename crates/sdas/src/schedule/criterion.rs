@@ -93,8 +93,8 @@ fn margin(q: &[f64]) -> f64 {
 
 /// 1 − H(q)/ln m: 0 for a uniform q, 1 where one operation has all of it.
 pub fn certainty(q: &[f64]) -> f64 {
-    let entropy: f64 = -q.iter().filter(|&&q| q > 0.0).map(|&q| q * q.ln()).sum::<f64>();
-    1.0 - entropy / (q.len() as f64).ln()
+    let entropy: f64 = -q.iter().filter(|&&q| q > 0.0).map(|&q| q * libm::log(q)).sum::<f64>();
+    1.0 - entropy / libm::log(q.len() as f64)
 }
 
 /// Mean over the remembered epochs of the overlap of q then and q now; 1 before there is anything to remember.

@@ -167,7 +167,7 @@ impl Schedule {
             Schedule::Points { ref at, .. } => at.iter().filter(|&&point| moment.progress() + SLACK >= point).count(),
             Schedule::Linear { start, end, .. } => of_all(between(start, end)),
             Schedule::Cosine { start, end, .. } => {
-                of_all((1.0 - (std::f64::consts::PI * between(start, end)).cos()) / 2.0)
+                of_all((1.0 - libm::cos(std::f64::consts::PI * between(start, end))) / 2.0)
             }
             Schedule::Step { every, from, .. } => {
                 let completed = moment.step / moment.steps_per_epoch;

@@ -477,7 +477,7 @@ impl Search<'_> {
 
     /// Mean entropy of softmax(α) over the undecided edges of each kind.
     fn alpha_entropy(&self) -> Option<Vec<f64>> {
-        let entropy = |p: &[f64]| -p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+        let entropy = |p: &[f64]| -p.iter().filter(|&&p| p > 0.0).map(|&p| p * libm::log(p)).sum::<f64>();
         let mean = |&kind: &CellKind| {
             let states = self.state.supernet.plans[kind.index()].states();
             let mixes = self.state.alpha.mixes_left(kind, &self.state.supernet.plans[kind.index()]);

@@ -201,7 +201,7 @@ impl Alpha {
     pub fn update(&mut self, gradients: &[Rows<f64>], plans: &[Plan], settings: &AlphaSettings) {
         self.steps += 1;
         let [beta1, beta2] = settings.betas;
-        let bias = [beta1, beta2].map(|beta| 1.0 - beta.powi(self.steps as i32));
+        let bias = [beta1, beta2].map(|beta| 1.0 - libm::pow(beta, self.steps as f64));
         for (kind, plan) in plans.iter().enumerate() {
             for (row, learning) in self.learning(kind, plan).into_iter().enumerate() {
                 for (at, gradient) in gradients[kind][row].iter().enumerate().filter(|(at, _)| learning[*at]) {
@@ -237,15 +237,15 @@ pub(super) fn padded(rows: &[Vec<f32>], width: usize, rest: f32, device: &Device
 
 fn softmax_row(row: &[f32]) -> Vec<f64> {
     let high = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = row.iter().map(|&a| f64::from(a - high).exp()).collect();
+    let powers: Vec<f64> = row.iter().map(|&a| libm::exp(f64::from(a - high))).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
 }
 
 /// A standard normal variate (Box, Muller, 1958).
 fn normal(stream: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - stream.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * stream.random::<f64>()).cos()
+    let radius = (-2.0 * libm::log(1.0 - stream.random::<f64>())).sqrt();
+    radius * libm::cos(std::f64::consts::TAU * stream.random::<f64>())
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::alpha::{left, padded};
 use super::{Alpha, Drawn, Rows, Supernet};
 use crate::schedule::{EdgeState, Plan, strongest};
 use crate::space::{Candidates, CellKind, Operation, OperationKind};
-use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use sdas_data::random::stream;
+use sdas_kernels::{log_softmax, softmax};
 use serde::{Deserialize, Serialize};
 
 /// How α becomes factors. Decisions and entropies look at softmax(α) with each of them.
@@ -157,7 +157,7 @@ impl Mixing {
             Relaxation::GumbelHard { from, to } => {
                 let variates = self.gumbel(half, alpha);
                 let highest = |(p, g): (&Vec<f64>, &Vec<f32>)| {
-                    let scores: Vec<f64> = p.iter().zip(g).map(|(p, &g)| p.ln() + f64::from(g)).collect();
+                    let scores: Vec<f64> = p.iter().zip(g).map(|(&p, &g)| libm::log(p) + f64::from(g)).collect();
                     (0..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best })
                 };
                 let of = |((&kind, plan), g): ((&CellKind, &Plan), &Rows<f32>)| {
@@ -204,7 +204,7 @@ impl Mixing {
         let of = |(kind, rows): (usize, &Rows<f32>)| {
             let mut stream = stream(self.seed, name, [self.step as u64, kind as u64]);
             // 1 − u lies in (0, 1]; of 1 itself, the logarithm is 0 and has none.
-            let mut variate = || -(-(1.0 - stream.random::<f64>()).ln()).max(f64::MIN_POSITIVE).ln() as f32;
+            let mut variate = || -libm::log((-libm::log(1.0 - stream.random::<f64>())).max(f64::MIN_POSITIVE)) as f32;
             rows.iter().map(|row| row.iter().map(|_| variate()).collect()).collect()
         };
         alpha.values.iter().enumerate().map(of).collect()
@@ -285,9 +285,9 @@ impl Relaxed {
             let width = alpha.dims()[1];
             let like = |rows: &Rows<f32>| padded(rows, width, 0.0, &alpha.device().inner(), alpha.dtype());
             let soft = match &self.noise {
-                None => softmax(alpha.clone(), 1),
+                None => softmax(alpha.clone()),
                 Some(Noise { values, temperature }) => {
-                    softmax((log_softmax(alpha.clone(), 1) + like(&values[kind])) / *temperature, 1)
+                    softmax((log_softmax(alpha.clone()) + like(&values[kind])) / *temperature)
                 }
             };
             let factors = match &self.drawn {

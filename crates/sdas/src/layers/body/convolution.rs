@@ -6,6 +6,13 @@ use super::{every, pad};
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv2d, conv3d};
 use burn::tensor::ops::ConvOptions;
+use sdas_kernels::{Convolution, is_by_hand};
+
+/// An input with the zeros around it that a window's margins are.
+pub(crate) fn surround(x: Tensor<5>, window: &Window) -> Tensor<5> {
+    let [_, t, h, w, _] = x.dims();
+    pad(x, window.margins([t, h, w]).map(|sides| sides.map(|side| side as isize)), 0.0)
+}
 
 /// A convolution without its bias; `weight` is `[kt × kh × kw × inputs/groups × outputs]`.
 pub(crate) fn convolve(x: Tensor<5>, filter: &Filter, weight: Tensor<1>) -> Tensor<5> {
@@ -13,9 +20,13 @@ pub(crate) fn convolve(x: Tensor<5>, filter: &Filter, weight: Tensor<1>) -> Tens
     let Window { kernel: [kt, kh, kw], stride, dilation, .. } = window;
     let [_, t, h, w, inputs] = x.dims();
     let margins = window.margins([t, h, w]);
+    if is_by_hand(&x) {
+        let Window { kernel, .. } = window;
+        return Convolution { outputs, groups, kernel, stride, dilation, margins }.of(x, weight);
+    }
     let uneven = margins.iter().any(|[before, after]| before != after);
     let (x, padding) = match uneven {
-        true => (pad(x, margins.map(|sides| sides.map(|side| side as isize)), 0.0), [0; 3]),
+        true => (surround(x, &window), [0; 3]),
         false => (x, margins.map(|[before, _]| before)),
     };
     let weight = weight.reshape([kt, kh, kw, inputs / groups, outputs]).permute([4, 3, 0, 1, 2]);

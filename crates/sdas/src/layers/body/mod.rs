@@ -3,14 +3,14 @@
 mod convolution;
 mod pool;
 
-pub(super) use convolution::convolve;
+pub(super) use convolution::{convolve, surround};
 pub(super) use pool::{adaptive_average, pool};
 
 use super::{Activation, Affinity};
-use burn::tensor::activation::{hard_sigmoid, hard_swish, relu, sigmoid, softmax, tanh};
+use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Slice, Tensor};
-use sdas_kernels::Extent;
+use sdas_kernels::{Extent, logarithm, power, products, sigmoid, softmax, tanh};
 
 /// Below this, the logarithm is that of this.
 const LEAST: f64 = 1e-30;
@@ -23,8 +23,8 @@ pub(super) fn activate(activation: Activation, x: Tensor<5>) -> Tensor<5> {
         Activation::Tanh => tanh(x),
         Activation::HardSigmoid => hard_sigmoid(x, 1.0 / 6.0, 0.5),
         Activation::HardSwish => hard_swish(x),
-        Activation::Softmax => softmax(x, 4),
-        Activation::Logarithm => x.clamp_min(LEAST).log(),
+        Activation::Softmax => softmax(x),
+        Activation::Logarithm => logarithm(x.clamp_min(LEAST)),
         // The root's slope at 0 has no bound.
         Activation::SignedRoot => x.clone().sign() * (x.abs() + LEAST.sqrt()).sqrt(),
         Activation::UnitLength => {
@@ -109,7 +109,7 @@ pub(super) fn local_response_norm(x: Tensor<5>, size: usize, alpha: f64, beta: f
     let squares = x.clone().square().pad(around, PadMode::Constant(0.0));
     let sum =
         (1..size).fold(squares.clone().narrow(4, 0, channels), |sum, at| sum + squares.clone().narrow(4, at, channels));
-    x / (sum * (alpha / size as f64) + bias).powf_scalar(beta)
+    x / power(sum * (alpha / size as f64) + bias, beta)
 }
 
 pub(super) fn attend(query: Tensor<5>, key: Tensor<5>, value: Tensor<5>, affinity: Affinity) -> Tensor<5> {
@@ -119,19 +119,19 @@ pub(super) fn attend(query: Tensor<5>, key: Tensor<5>, value: Tensor<5>, affinit
         let [n, t, h, w, c] = x.dims();
         x.reshape([n, t * h * w, c])
     };
-    let products: Tensor<3> = rows(query).matmul(rows(key).swap_dims(1, 2));
-    let keys = products.dims()[2];
+    let fits: Tensor<3> = products(rows(query), rows(key).swap_dims(1, 2));
+    let keys = fits.dims()[2];
     let shares = match affinity {
-        Affinity::Softmax => softmax(products, 2),
-        Affinity::Mean => products / keys as f64,
+        Affinity::Softmax => softmax(fits),
+        Affinity::Mean => fits / keys as f64,
     };
-    shares.matmul(rows(value)).reshape([n, t, h, w, channels])
+    products(shares, rows(value)).reshape([n, t, h, w, channels])
 }
 
 pub(super) fn bilinear(x: Tensor<5>) -> Tensor<5> {
     let [n, t, h, w, c] = x.dims();
     let rows = x.reshape([n, t * h * w, c]);
-    rows.clone().swap_dims(1, 2).matmul(rows).reshape([n, 1, 1, 1, c * c])
+    products(rows.clone().swap_dims(1, 2), rows).reshape([n, 1, 1, 1, c * c])
 }
 
 /// Every `stride`-th element along time, height and width, from the first on.

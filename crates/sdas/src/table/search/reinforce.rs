@@ -52,7 +52,7 @@ impl Policy {
     fn probabilities(&self) -> Vec<Vec<f64>> {
         let softmax = |row: &[f64]| {
             let high = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let powers: Vec<f64> = row.iter().map(|odds| (odds - high).exp()).collect();
+            let powers: Vec<f64> = row.iter().map(|odds| libm::exp(odds - high)).collect();
             let sum: f64 = powers.iter().sum();
             powers.into_iter().map(|power| power / sum).collect()
         };
@@ -85,7 +85,7 @@ impl Policy {
     /// A step of Adam up this gradient.
     fn climb(&mut self, gradient: &[f64], rate: f64) {
         self.steps += 1;
-        let [bias1, bias2] = BETAS.map(|beta| 1.0 - beta.powi(self.steps));
+        let [bias1, bias2] = BETAS.map(|beta| 1.0 - libm::pow(beta, f64::from(self.steps)));
         let [first, second] = &mut self.moments;
         for (at, &gradient) in gradient.iter().enumerate() {
             first[at] = BETAS[0] * first[at] + (1.0 - BETAS[0]) * gradient;
