@@ -1,6 +1,6 @@
 //! Data: CIFAR's files, pictures, official lists and lists of one's own, tables, shards, and caches.
 
-use sdas_data::{Kind, Source, check, load, open_each, prepare};
+use sdas_data::{Duplicates, Kind, Source, check, load, open_each, prepare};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -271,7 +271,12 @@ static CLIPS: LazyLock<Clips> = LazyLock::new(|| {
         assert!(Command::new("ffmpeg").args(made).arg(clip).status().expect("ffmpeg is there").success());
     }
     let cache = folder.path().join("cache");
-    let source = Source { path: Some(folder.path().into()), cache: Some(cache.clone()), ..Source::new(Kind::Clips) };
+    let source = Source {
+        path: Some(folder.path().into()),
+        cache: Some(cache.clone()),
+        duplicates: Duplicates::Warn,
+        ..Source::new(Kind::Clips)
+    };
     prepare(&source, &|_| {}).expect("there is room");
     let mut folders = vec![cache];
     let index = loop {

@@ -19,7 +19,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
 use work::{
-    CLIPS, COMPARE, OLD, ONNX, Outcome, PICTURES, PYTORCH, SEARCH, TRAIN, Work, checkpoints, make_samples, program,
+    CLIPS, COMPARE, OLD, ONNX, Outcome, PICTURES, PYTORCH, SEARCH, TRAIN, Work, checkpoints, make_samples, plain,
+    program,
 };
 
 /// What goes wrong with an operation; `shim.c` says what each is.
@@ -140,6 +141,7 @@ impl Bench {
     fn is_whole(&self, what: &str, may_leave: bool) {
         for (path, bytes) in files(&self.under()) {
             let name = path.file_name().unwrap().to_str().unwrap();
+            let bytes = plain(name, bytes);
             match self.expected.get(name) {
                 Some(expected) => assert!(bytes == *expected || bytes == OLD, "{what}: {name} is not whole"),
                 None => assert!(may_leave && name.starts_with('.'), "{what}: it left {name}"),

@@ -101,7 +101,7 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
 pub fn write_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<Written>, ExportError> {
     let files = to_pytorch(subject, folder)?;
     let failed = |source| ExportError::Write { path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    sdas_data::whole::make_folder(folder).map_err(failed)?;
     files.into_iter().map(|(name, bytes)| Written::whole(&folder.join(name), &bytes)).collect()
 }
 
