@@ -3,6 +3,7 @@
 use crate::interrupt::{STOP, children};
 use sdas::compare::Computed;
 use sdas::run::RunError;
+use sdas_data::whole::make_folder;
 use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroUsize;
@@ -22,7 +23,7 @@ pub(super) fn compute(method: &str, seed: u64, folder: &Path, count: NonZeroUsiz
     let folder = folder.join(method).join(format!("seed{seed}"));
     let log = folder.join(LOG);
     let failed = |what, source| RunError::File { what, path: log.clone(), source };
-    fs::create_dir_all(&folder).map_err(|error| failed("create", error))?;
+    make_folder(&folder).map_err(|error| failed("create", error))?;
     let output = File::options().create(true).append(true).open(&log).map_err(|error| failed("open", error))?;
     let errors = output.try_clone().map_err(|error| failed("open", error))?;
     let begins = output.metadata().map_err(|error| failed("open", error))?.len();
