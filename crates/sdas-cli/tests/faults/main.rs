@@ -312,13 +312,20 @@ fn a_flipped_byte_of_a_cache_is_noticed() {
 #[test]
 fn without_memory_there_is_one_error() {
     let bench = Bench::new(SEARCH);
-    let (mut done, mut failed) = (0, 0);
-    for kibibytes in (30_000..72_000).step_by(if is_thorough() { 500 } else { 7_000 }) {
-        bench.clear();
-        let command = bench.command();
+    let within = |kibibytes: usize, command: &Command| {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -v {kibibytes} && exec \"$@\""), "sh"]).arg(command.get_program());
-        let output = shell.args(command.get_args()).env("RAYON_NUM_THREADS", "1").output().unwrap();
+        shell.args(command.get_args()).env("RAYON_NUM_THREADS", "1").output().unwrap()
+    };
+    // Below this the system does not load the program.
+    let mut version = program();
+    version.arg("--version");
+    let starts = |kibibytes: &usize| within(*kibibytes, &version).status.success();
+    let least = 4_000 + (10_000..).step_by(2_000).find(starts).unwrap();
+    let (mut done, mut failed) = (0, 0);
+    for kibibytes in (least..least + 42_000).step_by(if is_thorough() { 500 } else { 7_000 }) {
+        bench.clear();
+        let output = within(kibibytes, &bench.command());
         let said = told(&output);
         match output.status.code() {
             Some(0) => done += 1,
