@@ -3,7 +3,6 @@
 use super::{Ranks, RunData, RunError, Standing, Wait};
 use crate::recipe::Recipe;
 use burn::tensor::Device;
-use sdas_kernels::Width;
 
 /// Samples whose pixels are a part of what the data is known by.
 const LOOKED_AT: usize = 16;
@@ -18,8 +17,6 @@ pub(crate) fn what_is_done(recipe: &Recipe, data: &RunData) -> Vec<(String, Stri
     let named = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
     let mut all = vec![
         named("the version of sdas", &env!("CARGO_PKG_VERSION")),
-        // Whose rounding differs.
-        named("what the processor has as vectors", &Width::current().name()),
     ];
     // Where data lies may be another place on every machine; what lies there is looked at below.
     let is_place = |key: &str| ["data.path", "data.lists", "data.cache", "train.initial"].contains(&key);
