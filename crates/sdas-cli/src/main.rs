@@ -86,10 +86,12 @@ fn status(error: &anyhow::Error) -> u8 {
             || matches!(cause.downcast_ref(), Some(DataError::Locked { .. }))
             || matches!(cause.downcast_ref(), Some(FetchError::Busy { .. }))
     };
-    match () {
-        () if error.chain().any(is_busy) => BUSY,
-        () if is_misuse(error) => MISUSED,
-        () => FAILED,
+    if error.chain().any(is_busy) {
+        BUSY
+    } else if is_misuse(error) {
+        MISUSED
+    } else {
+        FAILED
     }
 }
 
