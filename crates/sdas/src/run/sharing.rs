@@ -15,9 +15,7 @@ pub(crate) fn checksum(words: impl Iterator<Item = u64>) -> u64 {
 /// What a rank is about to do, by name: program and processor, every key of the recipe, the data.
 pub(crate) fn what_is_done(recipe: &Recipe, data: &RunData) -> Vec<(String, String)> {
     let named = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-    let mut all = vec![
-        named("the version of sdas", &env!("CARGO_PKG_VERSION")),
-    ];
+    let mut all = vec![named("the version of sdas", &env!("CARGO_PKG_VERSION"))];
     // Where data lies may be another place on every machine; what lies there is looked at below.
     let is_place = |key: &str| ["data.path", "data.lists", "data.cache", "train.initial"].contains(&key);
     all.extend(recipe.values().into_iter().filter(|(key, _)| !is_place(key)));
