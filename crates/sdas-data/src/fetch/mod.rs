@@ -89,6 +89,16 @@ pub fn fetch(
     order.fetch(order.addressed(archives(set), from)?, tell)
 }
 
+/// The folder is this process's until this is dropped. Closing the file would not do: a process that another thread is just
+/// starting has it open, too, until it runs its program.
+struct Holding(File);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// What is to come, and where to.
 struct Order<'a> {
     set: &'static Set,
@@ -127,12 +137,12 @@ impl Order<'_> {
         }
         fs::create_dir_all(folder).map_err(FetchError::write(folder))?;
         let lock = folder.join(".fetch.lock");
-        let holding = File::create(&lock).map_err(FetchError::write(&lock))?;
-        match holding.try_lock() {
-            Ok(()) => {}
+        let file = File::create(&lock).map_err(FetchError::write(&lock))?;
+        let holding = match file.try_lock() {
+            Ok(()) => Holding(file),
             Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { folder: folder.into() }),
             Err(TryLockError::Error(error)) => return Err(FetchError::write(&lock)(error)),
-        }
+        };
         let mut files = vec![];
         for archive in &archives {
             files.push(self.obtain(archive, tell)?);
