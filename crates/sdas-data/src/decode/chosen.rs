@@ -38,7 +38,7 @@ impl Entries {
         }
         let keys = (0..).zip(&packets).filter(|(number, (_, is_key))| *number > 0 && *is_key);
         let keys: Vec<u32> = keys.map(|(number, _)| number).collect();
-        (!keys.is_empty()).then(|| Self { keys, first: first as f64 * unit, step: step * unit })
+        (!keys.is_empty()).then_some(Self { keys, first: first as f64 * unit, step: step * unit })
     }
 
     /// The last of them up to frame `number`.
