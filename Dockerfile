@@ -1,7 +1,7 @@
-# docker build -t sdas . && docker run --rm -v "$PWD":/work sdas search
+# docker build -t sdas . && docker run --rm -v "$PWD":/runs sdas search
 #
 # With NVIDIA's cards, which the machine needs a driver for, and NVIDIA's container toolkit:
-# docker build --target cuda --build-arg FEATURES=cuda -t sdas:cuda . && docker run --rm --gpus all -v "$PWD":/work sdas:cuda search
+# docker build --target cuda --build-arg FEATURES=cuda -t sdas:cuda . && docker run --rm --gpus all -v "$PWD":/runs sdas:cuda search
 FROM rust:1-slim-bookworm AS build
 ARG FEATURES=
 WORKDIR /source
@@ -16,7 +16,7 @@ RUN apt-get update \
         ca-certificates curl ffmpeg libarchive-tools \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /source/target/release/sdas /usr/local/bin/sdas
-WORKDIR /work
+WORKDIR /runs
 ENTRYPOINT ["sdas"]
 
 FROM debian:bookworm-slim AS cpu
@@ -25,5 +25,5 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl ffmpeg libarchive-tools \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /source/target/release/sdas /usr/local/bin/sdas
-WORKDIR /work
+WORKDIR /runs
 ENTRYPOINT ["sdas"]
