@@ -24,7 +24,7 @@ back      what the step came to is saved by torch, read by `sdas predict --weigh
           `sdas eval --weights` must give torch's loss
 
 It ends with 1 if a difference is larger than 1e-5, after a step than 1e-4 or, in a network that magnifies rounding, than SPREAD
-times its own. Only s3d's logits need that: at random, and of clips this small.
+times its own.
 """
 import argparse
 import copy
@@ -316,7 +316,6 @@ def main():
             row = check(name, place, {"pictures": arguments.pictures, "clips": arguments.clips})
             infinite = float("inf")
             limits = {"rounding": infinite, "own": infinite, "own logits": infinite}
-            limits["predict"] = limits["back"] = max(1e-5, SPREAD * row["rounding"])
             if "own" in row:
                 limits["step"] = max(1e-4, SPREAD * row["own"])
                 limits["logits"] = max(1e-4, SPREAD * row["own logits"])
