@@ -143,14 +143,15 @@ impl Lock {
             }
         }
         let (sender, receiver) = mpsc::channel();
-        let file = self.file.try_clone().map_err(|source| RunError::File { what: "open", path, source })?;
+        let fault = |source| RunError::File { what: "hold", path: path.clone(), source };
+        let file = self.file.try_clone().map_err(fault)?;
         let live = move || {
             while receiver.recv_timeout(beat) == Err(RecvTimeoutError::Timeout) {
                 own.beats += 1;
                 let _ = own.write(&file);
             }
         };
-        self.living = Some((sender, thread::spawn(live)));
+        self.living = Some((sender, thread::Builder::new().spawn(live).map_err(fault)?));
         Ok(self)
     }
 }
