@@ -125,15 +125,21 @@ fn workers_do_no_part_twice() {
     assert_eq!(outcomes(&shared), outcomes(&alone));
 }
 
+#[cfg(unix)]
 #[test]
 fn what_a_killed_worker_leaves_is_taken_over() {
+    use rustix::process::{Pid, Signal, kill_process};
     let place = tempfile::tempdir().unwrap();
     let [alone, shared] = ["alone", "shared"].map(|name| place.path().join(name));
     let methods = ["--methods", "das", "--seeds", "1", "--set", "search.epochs=16"];
     printed(&compare(&alone, &methods));
     let left = compare(&shared, &[&methods[..], &["--part", "left"]].concat());
     let mut worker = start(&left);
-    wait_until(&mut worker, || shared.join("das/seed1/search/metrics.jsonl").exists());
+    let checkpoints = shared.join("das/seed1/search/checkpoints");
+    let is_there = |file: fs::DirEntry| file.path().extension().is_some_and(|name| name == "safetensors");
+    wait_until(&mut worker, || fs::read_dir(&checkpoints).is_ok_and(|mut files| files.any(|file| is_there(file.unwrap()))));
+    // It stands still and has its lock, however long the others take.
+    kill_process(Pid::from_child(&worker), Signal::STOP).unwrap();
     let second = sdas(&left);
     assert_eq!(second.status.code(), Some(0), "nothing is left for it: {}", told(&second));
     assert!(
@@ -177,7 +183,7 @@ fn a_comparison_side_by_side_stops_with_checkpoints_and_goes_on() {
     use rustix::process::{Pid, Signal, kill_process};
     let place = tempfile::tempdir().unwrap();
     let [alone, beside] = ["alone", "beside"].map(|name| place.path().join(name));
-    let methods = ["--methods", "sdas,das", "--seeds", "1", "--set", "search.epochs=12"];
+    let methods = ["--methods", "sdas,das", "--seeds", "1", "--set", "search.epochs=60"];
     printed(&compare(&alone, &methods));
     let arguments = compare(&beside, &[&methods[..], &["--parallel", "2"]].concat());
     for signal in [Signal::TERM, Signal::USR1] {
