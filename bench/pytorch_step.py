@@ -4,7 +4,8 @@
     bench/pytorch_step.py PEER search --channels 16 --layers 8 --batch 64 --device cuda
 
 PEER is the folder with cells.py, our networks in PyTorch. What it does by default is what DARTS' own code does: channels
-first, and every gradient in both half-steps.
+first, and every gradient in both half-steps. A training is that of DARTS V2's network, or of one that lies in a folder, as
+`sdas export NETWORK --to pytorch` writes it.
 """
 import argparse
 import json
@@ -27,6 +28,7 @@ def arguments():
     parser.add_argument("phase", choices=["search", "train"])
     for name, value in [("channels", 16), ("layers", 8), ("batch", 16), ("size", 32), ("frames", 1), ("steps", 5)]:
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--network", metavar="FOLDER", help="train this one")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--skip-unused-grads", action="store_true")
@@ -63,16 +65,20 @@ def search(cells, asked, prepared, batch):
 
 
 def train(cells, asked, prepared, batch):
-    """The network of DARTS V2's cells, with drop path."""
-    net = cells.Network(cells.GENOTYPES["darts_v2"], 2, asked.channels, asked.layers, CLASSES)
+    """A network of layers, or that of DARTS V2's cells, with drop path."""
+    if asked.network:
+        net = torch.hub.load(asked.network, "sdas", source="local", trust_repo=True).to(asked.device).train()
+    else:
+        net = cells.Network(cells.GENOTYPES["darts_v2"], 2, asked.channels, asked.layers, CLASSES)
     parameters = list(net.parameters())
     net = prepared(net)
+    logits = net if asked.network else lambda inputs: net(inputs, 0.2)[0]
     optimizer = torch.optim.SGD(parameters, 0.025, 0.9, weight_decay=3e-4)
 
     def step():
         inputs, labels = batch()
         optimizer.zero_grad()
-        F.cross_entropy(net(inputs, 0.2)[0], labels).backward()
+        F.cross_entropy(logits(inputs), labels).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
 

@@ -3,6 +3,7 @@
 mod running;
 
 use running::{printed, sdas};
+use serde_json::Value;
 
 fn refused(arguments: &[&str], code: i32) -> String {
     let output = sdas(arguments);
@@ -87,6 +88,36 @@ fn a_card_that_cannot_be_had_is_an_error_before_anything_starts() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "computing on cpu, the processor\n");
     assert!(String::from_utf8(output.stdout).unwrap().contains("in fused multiply-adds"));
     assert!(sdas(&step).stderr.is_empty());
+}
+
+/// A training's step is three passes over the multiply-adds that `sdas params` counts of the same network.
+#[test]
+fn a_step_is_timed_of_searches_cells_networks_and_clips() {
+    let small = ["--size", "8", "--classes", "3"];
+    let of_cells = ["--channels", "2", "--layers", "3"];
+    let clips = ["--frames", "2", "--width", "0.05"];
+    for (network, sizes) in [("darts_v2", &of_cells[..]), ("resnet20", &["--width", "0.2"]), ("r3d_18", &clips)] {
+        let json = |command: &[&str]| -> Value {
+            let arguments = [command, &[network, "--json"], &small, sizes].concat();
+            serde_json::from_str(&printed(&arguments)).unwrap()
+        };
+        let counted = json(&["params"])["multiply_adds"].as_f64().unwrap();
+        let step = json(&["bench", "step", "--batch", "2", "--steps", "1"]);
+        assert_eq!(step["operations"].as_f64().unwrap(), 3.0 * 2.0 * 2.0 * counted, "{network}: {step}");
+        assert!(step["median_seconds"].as_f64().unwrap() > 0.0, "{network}: {step}");
+    }
+    for (command, expected) in [
+        ("bench step --width 2", "--width is of networks that are trained"),
+        ("bench step --layers 2", "--layers is 2, but"),
+        ("bench step --space nb201 resnet20", "cannot be used with"),
+        ("bench step resnet20 --channels 3", "--channels is for networks of cells"),
+        ("bench step vgg16 --size 8", "--size: is too small: samples of 1×8×8"),
+    ] {
+        let output = sdas(&command.split(' ').collect::<Vec<_>>());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) || output.status.code() == Some(1), "{command}: {text}");
+        assert!(text.contains(expected), "{command}: {text}");
+    }
 }
 
 #[test]

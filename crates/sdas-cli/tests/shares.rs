@@ -137,7 +137,9 @@ fn what_a_killed_worker_leaves_is_taken_over() {
     let mut worker = start(&left);
     let checkpoints = shared.join("das/seed1/search/checkpoints");
     let is_there = |file: fs::DirEntry| file.path().extension().is_some_and(|name| name == "safetensors");
-    wait_until(&mut worker, || fs::read_dir(&checkpoints).is_ok_and(|mut files| files.any(|file| is_there(file.unwrap()))));
+    wait_until(&mut worker, || {
+        fs::read_dir(&checkpoints).is_ok_and(|mut files| files.any(|file| is_there(file.unwrap())))
+    });
     // It stands still and has its lock, however long the others take.
     kill_process(Pid::from_child(&worker), Signal::STOP).unwrap();
     let second = sdas(&left);

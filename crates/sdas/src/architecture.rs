@@ -250,7 +250,7 @@ impl Architecture {
             }
             Architecture::Network(_) => match self.model(recipe, sizes, extent) {
                 Ok(model) => model.counts(extent),
-                Err(_) => Counts { parameters: 0, auxiliary_parameters: 0, multiply_adds: 0, activations: 0 },
+                Err(_) => Counts::default(),
             },
         }
     }

@@ -1,48 +1,129 @@
 //! The time of one step on random pictures, and what share of the device's best that is.
 
-use crate::architecture::Model;
+use crate::architecture::{Architecture, Model};
 use crate::batch::DeviceBatch;
-use crate::genotype::published;
-use crate::network::{Counts, Network, NetworkShape, Stem};
-use crate::optimizer::Sgd;
+use crate::genotype::Genotype;
+use crate::handmade::{Named, Sizes};
+use crate::layers::ShapeError;
+use crate::network::{Counts, Network, NetworkShape};
 use crate::recipe::{SearchSettings, TrainSettings};
-use crate::run::{Phase, Ranks, RunError, StepSize, Work, peak_memory};
+use crate::run::{RunError, StepSize, Work, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Candidates, Space};
-use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
+use crate::supernet::{Alpha, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
-use sdas_kernels::{Extent, Recorded};
+use sdas_kernels::Extent;
 use serde::{Serialize, Serializer};
 use std::time::Instant;
 
 pub use sdas_kernels::Width;
 
+/// What a step is of.
+#[derive(Debug, Clone)]
+pub enum Stepped {
+    /// A search: α, then the weights, with nothing decided.
+    Search {
+        /// What is searched.
+        space: &'static Space,
+        /// Its sizes.
+        shape: SupernetShape,
+    },
+    /// The training of a cell's network.
+    Cells {
+        /// The cell.
+        genotype: Box<Genotype>,
+        /// The network's sizes.
+        shape: NetworkShape,
+    },
+    /// The training of a network that people made.
+    Layers {
+        /// The network.
+        network: Named,
+        /// What it is made for.
+        sizes: Sizes,
+    },
+}
+
+impl std::fmt::Display for Stepped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stepped::Search { space, shape: SupernetShape { channels, cells, .. } } => {
+                write!(f, "a search of {}, {channels} channels, {cells} cells", space.name)
+            }
+            Stepped::Cells { shape: NetworkShape { channels, cells, .. }, .. } => {
+                write!(f, "the training of a cell's network, {channels} channels, {cells} cells")
+            }
+            Stepped::Layers { network, sizes: Sizes { width, .. } } => {
+                write!(f, "the training of {}, width {width}", network.name())
+            }
+        }
+    }
+}
+
+impl Stepped {
+    fn classes(&self) -> usize {
+        match self {
+            Stepped::Search { shape, .. } => shape.classes,
+            Stepped::Cells { shape, .. } => shape.classes,
+            Stepped::Layers { sizes, .. } => sizes.classes,
+        }
+    }
+
+    /// How a graphics card goes about it.
+    fn work(&self) -> Work {
+        match self {
+            Stepped::Search { space, .. } => Work::search(&SearchSettings::default(), space),
+            Stepped::Cells { genotype, .. } => Work::training(&Architecture::Cell(genotype.clone())),
+            Stepped::Layers { network, .. } => Work::training(&Architecture::Network(*network)),
+        }
+    }
+
+    /// Channels and cells, of what has them.
+    fn sizes(&self) -> [usize; 2] {
+        match self {
+            Stepped::Search { shape, .. } => [shape.channels, shape.cells],
+            Stepped::Cells { shape, .. } => [shape.channels, shape.cells],
+            Stepped::Layers { .. } => [0, 0],
+        }
+    }
+
+    /// What it costs with so many channels and cells, of what has them, for samples of this size.
+    fn counts(&self, channels: usize, cells: usize, extent: Extent) -> Result<Counts, ShapeError> {
+        Ok(match self {
+            Stepped::Search { space, shape } => Counts::of(cells, extent, |cells| {
+                Network::supernet(&Candidates::whole(space), SupernetShape { channels, cells, ..*shape })
+            }),
+            Stepped::Cells { genotype, shape } => Counts::of(cells, extent, |cells| {
+                Network::derived(genotype, NetworkShape { channels, cells, ..*shape })
+            }),
+            Stepped::Layers { network, sizes } => network.build(sizes).counts(extent)?,
+        })
+    }
+}
+
 /// The step to time.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct StepSettings {
-    /// A step of a search (α, then the weights, nothing decided) or of the training of DARTS V2's network.
-    pub phase: Phase,
-    /// What is searched.
-    pub space: &'static Space,
-    /// Channels of the first cells' nodes.
-    pub channels: usize,
-    /// Number of cells.
-    pub layers: usize,
+    /// What it is of.
+    #[serde(serialize_with = "text")]
+    pub of: Stepped,
+    /// Frames, height and width of the samples.
+    pub extent: Extent,
     /// Samples, of each half in a search.
     pub batch: usize,
-    /// Side in pixels.
-    pub size: usize,
-    /// Frames; of more than one, a search's stem halves the side.
-    pub frames: usize,
     /// Steps that are timed, after one that is not.
     pub steps: usize,
     /// Whether the edges are made of Burn's own operations.
     pub portable: bool,
     /// The vectors that fused edges compute with.
     #[serde(serialize_with = "name")]
-    pub width: Width,
+    pub vectors: Width,
+}
+
+fn text<S: Serializer>(of: &Stepped, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(of)
 }
 
 fn name<S: Serializer>(width: &Width, serializer: S) -> Result<S::Ok, S::Error> {
@@ -93,20 +174,20 @@ pub struct CardUsage {
 ///
 /// # Errors
 ///
-/// [`RunError::TooLarge`] for a step that the machine cannot have the memory for.
+/// [`RunError::TooLarge`] for a step that the machine cannot have the memory for, [`RunError::Setting`] for samples that are
+/// too small for the network.
 ///
 /// # Panics
 ///
-/// If the shape is none that a network can have (fewer than 3 cells, no samples, a training step on clips), or the machine
-/// does not have the width.
+/// If the shape is none that a network can have (fewer than 3 cells, no samples), or the machine does not have the vectors.
 pub fn step(settings: StepSettings, device: &Device) -> Result<StepTimes, RunError> {
-    check_room(settings, device)?;
-    Ok(settings.width.within(|| measured(settings, device)))
+    check_room(&settings, device)?;
+    Ok(settings.vectors.within(|| measured(settings, device)))
 }
 
 fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     let mut times =
-        if settings.portable { sdas_kernels::portably(|| timed(settings, device)) } else { timed(settings, device) };
+        if settings.portable { sdas_kernels::portably(|| timed(&settings, device)) } else { timed(&settings, device) };
     // Before the device's own peaks, whose arrays are none of the step's memory.
     let peak_memory = peak_memory();
     let [launches, launches_by_host] = times.launches;
@@ -128,37 +209,16 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     }
 }
 
-fn check_room(settings: StepSettings, device: &Device) -> Result<(), RunError> {
-    let StepSettings { phase, channels, layers: cells, batch, size, frames, .. } = settings;
-    let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
-    let work = match phase {
-        Phase::Search => Work::search(&SearchSettings::default(), settings.space),
-        Phase::Train => phase.into(),
-    };
-    let size = StepSize { work, keys, channels, cells, batch, extent: [frames, size, size] };
-    size.check(device, |channels, cells, extent| {
-        Counts::of(cells, extent, |cells| network(settings, channels, cells))
-    })?;
-    Ok(())
-}
-
-/// The network whose step is timed.
-fn network(settings: StepSettings, channels: usize, cells: usize) -> Network {
-    match settings.phase {
-        Phase::Search => Network::supernet(&Candidates::whole(settings.space), searched(settings, channels, cells)),
-        Phase::Train => {
-            let genotype = published("darts_v2").expect("DARTS V2 is published");
-            let shape =
-                NetworkShape { channels, cells, classes: CLASSES, inputs: 3, stem: Stem::Cifar, auxiliary: false };
-            Network::derived(&genotype, shape)
-        }
+fn check_room(settings: &StepSettings, device: &Device) -> Result<(), RunError> {
+    let StepSettings { of, extent, batch, .. } = settings;
+    let [channels, cells] = of.sizes();
+    if let Err(error) = of.counts(channels, cells, *extent) {
+        return Err(RunError::Setting { key: "--size", message: format!("is too small: {error}") });
     }
-}
-
-/// The sizes of the network that is searched.
-fn searched(settings: StepSettings, channels: usize, cells: usize) -> SupernetShape {
-    let stem_stride: Extent = if settings.frames > 1 { [1, 2, 2] } else { [1, 1, 1] };
-    SupernetShape { channels, cells, classes: CLASSES, inputs: 3, stem_stride, share: 1 }
+    let keys = ["--channels", "--layers", "--batch", "--frames", "--size"];
+    let size = StepSize { work: of.work(), keys, channels, cells, batch: *batch, extent: *extent };
+    size.check(device, |channels, cells, extent| of.counts(channels, cells, extent).unwrap_or_default())?;
+    Ok(())
 }
 
 struct Times {
@@ -169,53 +229,45 @@ struct Times {
     launches: [usize; 2],
 }
 
-const CLASSES: usize = 10;
+/// A step on the batches of both halves, of which a training takes the first.
+type OneStep<'a> = Box<dyn FnMut(usize, [sdas_data::Batch; 2]) + 'a>;
 
-fn timed(settings: StepSettings, device: &Device) -> Times {
-    let StepSettings { phase, channels, layers: cells, batch, size, frames, steps, .. } = settings;
-    let extent = [frames, size, size];
-    let counts: Counts;
-    let mut one: Box<dyn FnMut(usize, [sdas_data::Batch; 2])> = match phase {
-        Phase::Search => {
-            let shape = searched(settings, channels, cells);
-            let supernet = Supernet::new(Candidates::whole(settings.space), shape);
-            counts = supernet.network.counts(extent);
-            let weights = supernet.network.initial_weights(1, device);
-            let statistics = supernet.network.initial_statistics(device);
-            let alpha = Alpha::new(&supernet.candidates, 1);
-            let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-            let mut state = SearchState {
-                sgd,
-                supernet,
-                weights,
-                statistics,
-                alpha,
-                mixing,
-                recorded: Recorded::default(),
-                ranks: Ranks::alone(),
-            };
-            let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
-            Box::new(move |_, halves| {
-                let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));
-                let gradient = state.alpha_gradient(order, &training, &validation, weights.rate, &weights);
-                state.alpha.update(&gradient.values, &state.supernet.plans, &alpha);
-                state.weight_step(&training, weights.rate, &weights);
-            })
-        }
-        Phase::Train => {
-            assert_eq!(frames, 1, "a training step is timed on pictures");
-            let network = network(settings, channels, cells);
-            counts = network.counts(extent);
-            let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
-            let mut state = TrainState::new(Model::Cells(network), &settings, device);
-            Box::new(move |step, [batch, _]| {
-                let batch = DeviceBatch::new(batch, device);
-                // The last epoch's drop path.
-                state.step(batch, Position { epoch: 1, step, rate: settings.weights.rate }, &settings);
-            })
-        }
+fn search_step<'a>(space: &'static Space, shape: SupernetShape, device: &'a Device) -> OneStep<'a> {
+    let supernet = Supernet::new(Candidates::whole(space), shape);
+    let weights = supernet.network.initial_weights(1, device);
+    let statistics = supernet.network.initial_statistics(device);
+    let alpha = Alpha::new(&supernet.candidates, 1);
+    let mut state = SearchState::new(supernet, weights, statistics, alpha);
+    let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
+    Box::new(move |_, halves| {
+        let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));
+        let gradient = state.alpha_gradient(order, &training, &validation, weights.rate, &weights);
+        state.alpha.update(&gradient.values, &state.supernet.plans, &alpha);
+        state.weight_step(&training, weights.rate, &weights);
+    })
+}
+
+fn training_step(model: Model, device: &Device) -> OneStep<'_> {
+    let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
+    let mut state = TrainState::new(model, &settings, device);
+    Box::new(move |step, [batch, _]| {
+        // The last epoch's drop path.
+        let position = Position { epoch: 1, step, rate: settings.weights.rate };
+        state.step(DeviceBatch::new(batch, device), position, &settings);
+    })
+}
+
+fn timed(settings: &StepSettings, device: &Device) -> Times {
+    let StepSettings { of, extent, batch, steps, .. } = settings;
+    let (batch, extent) = (*batch, *extent);
+    let [channels, cells] = of.sizes();
+    let counts = of.counts(channels, cells, extent).expect("it was looked at before");
+    let mut one = match of {
+        Stepped::Search { space, shape } => search_step(space, *shape, device),
+        Stepped::Cells { genotype, shape } => training_step(Model::Cells(Network::derived(genotype, *shape)), device),
+        Stepped::Layers { network, sizes } => training_step(Model::Layers(network.build(sizes)), device),
     };
-    let halves = |step| [0, 1].map(|half| random_batch(batch, extent, [step, half]));
+    let halves = |step| [0, 1].map(|half| random_batch(batch, extent, of.classes(), [step, half]));
     let mut time = |step| {
         let halves = halves(step);
         sdas_kernels::launches(|| {
@@ -226,12 +278,12 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
         })
     };
     let (_, first) = time(0);
-    let (seconds, launches): (Vec<f64>, Vec<usize>) = (1..=steps.max(1)).map(time).unzip();
+    let (seconds, launches): (Vec<f64>, Vec<usize>) = (1..=(*steps).max(1)).map(time).unzip();
     let last = launches[launches.len() - 1];
     // Of the network, and of those the ones that go there and back.
-    let (passes, both_ways) = match phase {
-        Phase::Search => (2.0 + 3.0, 2.0),
-        Phase::Train => (3.0, 1.0),
+    let (passes, both_ways) = match of {
+        Stepped::Search { .. } => (2.0 + 3.0, 2.0),
+        Stepped::Cells { .. } | Stepped::Layers { .. } => (3.0, 1.0),
     };
     Times {
         seconds,
@@ -242,7 +294,7 @@ fn timed(settings: StepSettings, device: &Device) -> Times {
 }
 
 /// Uniform noise of mean 0 and variance 1, and random labels.
-fn random_batch(count: usize, [t, h, w]: [usize; 3], at: [usize; 2]) -> sdas_data::Batch {
+fn random_batch(count: usize, [t, h, w]: Extent, classes: usize, at: [usize; 2]) -> sdas_data::Batch {
     use rand::Rng as _;
     let mut random = stream(1, "bench", at.map(|at| at as u64));
     let shape = [count, t, h, w, 3];
@@ -250,7 +302,7 @@ fn random_batch(count: usize, [t, h, w]: [usize; 3], at: [usize; 2]) -> sdas_dat
     sdas_data::Batch {
         pixels: (0..shape.iter().product()).map(|_| random.random_range(-side..side)).collect(),
         shape,
-        labels: (0..count).map(|_| random.random_range(0..CLASSES as i32)).collect(),
+        labels: (0..count).map(|_| random.random_range(0..classes as i32)).collect(),
         samples: (0..count as u32).collect(),
         part: sdas_data::Part::whole(count),
     }

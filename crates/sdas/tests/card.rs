@@ -5,15 +5,13 @@
 use burn::tensor::Device;
 use rand::Rng;
 use sdas::batch::{DeviceBatch, Tally};
-use sdas::bench::{StepSettings, Width};
-use sdas::optimizer::{Sgd, SgdSettings};
+use sdas::bench::{StepSettings, Stepped, Width};
+use sdas::optimizer::SgdSettings;
 use sdas::parameters::Parameters;
-use sdas::run::Phase;
-use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, Space};
-use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Supernet, SupernetShape};
+use sdas::supernet::{Alpha, AlphaSettings, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_kernels::{Recorded, launches};
 use std::sync::{Mutex, PoisonError};
@@ -68,18 +66,7 @@ impl Search {
         let weights = supernet.network.initial_weights(1, &device);
         let statistics = supernet.network.initial_statistics(&device);
         let alpha = Alpha::new(&supernet.candidates, 1);
-        let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-        let state = SearchState {
-            sgd,
-            supernet,
-            weights,
-            statistics,
-            alpha,
-            mixing,
-            recorded: Recorded::default(),
-            ranks: Ranks::alone(),
-        };
-        Search { state, device, step: 0 }
+        Search { state: SearchState::new(supernet, weights, statistics, alpha), device, step: 0 }
     }
 
     /// A step, and how many kernels the host launched for it.
@@ -224,20 +211,16 @@ fn steps_of_the_benchmark_are_those_of_the_processor_and_repeat_bit_for_bit() {
 #[test]
 fn a_full_size_step_takes_few_launches() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let image = StepSettings {
-        phase: Phase::Search,
-        space: &IMAGE,
-        channels: 16,
-        layers: 8,
-        batch: 2,
-        size: 8,
-        frames: 1,
-        steps: 2,
-        portable: false,
-        width: Width::current(),
-    };
-    for (settings, parameters) in [(image, 1_900_000), (StepSettings { space: &NB201, layers: 15, ..image }, 1_700_000)]
-    {
+    for (space, cells, parameters) in [(&IMAGE, 8, 1_900_000), (&NB201, 15, 1_700_000)] {
+        let shape = SupernetShape { channels: 16, cells, classes: 10, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
+        let settings = StepSettings {
+            of: Stepped::Search { space, shape },
+            extent: [1, 8, 8],
+            batch: 2,
+            steps: 2,
+            portable: false,
+            vectors: Width::current(),
+        };
         let times = sdas::bench::step(settings, &device()).expect("there is room for a small step");
         let card = times.card.expect("it ran on a card");
         assert!((500..=2500).contains(&card.launches), "{card:?}");

@@ -13,14 +13,12 @@ use precision::{Numbers, Outcome, TOLERANCE, hold};
 use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::network::{NamedWeight, Network, NetworkShape, Pass, Stem};
-use sdas::optimizer::{Sgd, SgdSettings};
+use sdas::optimizer::SgdSettings;
 use sdas::parameters::Parameters;
-use sdas::run::Ranks;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, Space, VIDEO};
-use sdas::supernet::{Alpha, AlphaSettings, Mixing, Remains, Rows, Supernet, SupernetShape};
+use sdas::supernet::{Alpha, AlphaSettings, Remains, Rows, Supernet, SupernetShape};
 use sdas_data::Part;
-use sdas_kernels::Recorded;
 
 /// Second-order gradients are differences of two nearly equal ones.
 const SECOND_ORDER_TOLERANCE: f64 = 1e-2;
@@ -107,17 +105,7 @@ fn state(case: &Case, prefix: &str, numbers: &Numbers, device: &Device) -> Searc
     let weights = weights(case, prefix, &supernet.network, numbers, device);
     let alpha = alphas(case, prefix, &supernet.candidates, numbers);
     let statistics = numbers.constants(&supernet.network.initial_statistics(device));
-    let (sgd, mixing) = (Sgd::new(&weights), Mixing::default());
-    SearchState {
-        sgd,
-        supernet,
-        weights,
-        statistics,
-        alpha,
-        mixing,
-        recorded: Recorded::default(),
-        ranks: Ranks::alone(),
-    }
+    SearchState::new(supernet, weights, statistics, alpha)
 }
 
 /// Logits, loss, weight gradients and α gradients of a supernet; weights whose operation is gone are not compared.

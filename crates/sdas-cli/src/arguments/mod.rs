@@ -4,7 +4,7 @@ mod bench;
 mod data;
 mod output;
 
-pub(crate) use bench::{BenchCommand, PhaseName, StepArguments};
+pub(crate) use bench::{BenchCommand, StepArguments};
 pub(crate) use data::{DataArguments, DataCommand, FetchArguments};
 pub(crate) use output::{
     DrawArguments, Drawing, DrawingForm, ExportArguments, ExportFormat, ReportArguments, TensorboardArguments,
@@ -445,7 +445,7 @@ pub(crate) struct ParamsArguments {
 }
 
 /// The sizes of a network that is made, not read.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SizeArguments {
     /// Channels of the first cells [default: as the literature of the space trains it, 36; 16 in nb201]
     #[arg(long)]

@@ -1,39 +1,42 @@
 //! `sdas bench`.
 
-use super::{Outcome, device, say, say_json};
-use crate::arguments::{PhaseName, StepArguments};
+use super::{Outcome, device, say, say_json, sizes};
+use crate::arguments::{SizeArguments, StepArguments};
 use crate::format::memory;
 use anyhow::bail;
-use sdas::bench::{StepSettings, StepTimes, Width};
-use sdas::run::Phase;
-use sdas::space::{IMAGE, VIDEO};
+use sdas::architecture::Architecture;
+use sdas::bench::{StepSettings, StepTimes, Stepped, Width};
+use sdas::network::NetworkShape;
+use sdas::space::{IMAGE, Space, VIDEO};
+use sdas::supernet::SupernetShape;
+use std::num::NonZeroUsize;
 
 /// Times one step.
 pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     let device = device(arguments.device)?;
-    let phase = match arguments.phase {
-        PhaseName::Search => Phase::Search,
-        PhaseName::Train => Phase::Train,
+    let StepArguments { network, space, sizes, .. } = arguments;
+    let (of, extent) = match network {
+        None => searched(*space, sizes)?,
+        Some(name) => match Architecture::resolve(name)? {
+            Architecture::Network(network) => {
+                let sizes = sizes::of_network(network, sizes)?;
+                (Stepped::Layers { network, sizes }, sizes.extent)
+            }
+            Architecture::Cell(genotype) => {
+                let (shape, extent) = sizes::of_cell(&genotype, sizes)?;
+                // Its auxiliary head has nothing to look at in small pictures, and is no part of what is compared.
+                (Stepped::Cells { genotype, shape: NetworkShape { auxiliary: false, ..shape } }, extent)
+            }
+        },
     };
-    if phase == Phase::Train && arguments.frames.get() > 1 {
-        bail!("--phase train times pictures; leave out --frames");
-    }
-    if phase == Phase::Train && arguments.space.is_some() {
-        bail!("--phase train times the training of DARTS V2's network; leave out --space");
-    }
-    let of_frames = if arguments.frames.get() > 1 { &VIDEO } else { &IMAGE };
     let times = sdas::bench::step(
         StepSettings {
-            phase,
-            space: arguments.space.unwrap_or(of_frames),
-            channels: arguments.channels.get(),
-            layers: arguments.layers as usize,
+            of,
+            extent,
             batch: arguments.batch as usize,
-            size: arguments.size as usize,
-            frames: arguments.frames.get(),
             steps: arguments.steps.get(),
             portable: arguments.portable,
-            width: arguments.width.unwrap_or_else(Width::current),
+            vectors: arguments.vectors.unwrap_or_else(Width::current),
         },
         &device,
     )?;
@@ -45,10 +48,37 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// What is searched, and of which samples.
+fn searched(space: Option<&'static Space>, sizes: &SizeArguments) -> anyhow::Result<(Stepped, [usize; 3])> {
+    let of_networks = [("--width", sizes.width.is_some()), ("--stem", sizes.stem.is_some())];
+    if let Some((option, _)) = of_networks.into_iter().find(|(_, given)| *given) {
+        bail!("{option} is of networks that are trained; a search step has none by name");
+    }
+    let or = |size: Option<NonZeroUsize>, usual| size.map_or(usual, NonZeroUsize::get);
+    let frames = or(sizes.frames, 1);
+    let (usual, stem_stride) = if frames > 1 { (&VIDEO, [1, 2, 2]) } else { (&IMAGE, [1, 1, 1]) };
+    let shape = SupernetShape {
+        channels: or(sizes.channels, 16),
+        cells: or(sizes.layers, 8),
+        classes: or(sizes.classes, 10),
+        inputs: 3,
+        stem_stride,
+        share: 1,
+    };
+    if shape.cells < 3 {
+        bail!("--layers is {}, but a network that is searched has at least 3 cells", shape.cells);
+    }
+    let side = or(sizes.size, 32);
+    if side < 8 {
+        bail!("--size is {side}, but pictures that are searched with have at least 8 pixels a side");
+    }
+    Ok((Stepped::Search { space: space.unwrap_or(usual), shape }, [frames, side, side]))
+}
+
 fn report(times: &StepTimes) -> String {
     let giga = |value: f64| value / 1e9;
     let peak = times.peak_memory.map(|bytes| format!("{} at most", memory(bytes)));
-    let width = format!(" ({})", times.settings.width.name());
+    let width = format!(" ({})", times.settings.vectors.name());
     let (launches, memory) = match times.card {
         None => (String::new(), peak),
         Some(card) => (
@@ -86,16 +116,12 @@ mod tests {
     #[test]
     fn a_step_is_held_against_the_best_of_its_device() {
         let settings = StepSettings {
-            phase: Phase::Search,
-            space: &IMAGE,
-            channels: 16,
-            layers: 8,
+            of: searched(None, &SizeArguments::default()).unwrap().0,
+            extent: [1, 32, 32],
             batch: 64,
-            size: 32,
-            frames: 1,
             steps: 5,
             portable: false,
-            width: Width::Plain,
+            vectors: Width::Plain,
         };
         let mut times = StepTimes {
             settings,

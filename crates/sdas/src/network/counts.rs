@@ -5,7 +5,7 @@ use super::{Cell, Network};
 use sdas_kernels::{Edge, Extent};
 
 /// What a network costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// Learnt numbers without the auxiliary head: weights of convolutions and linear layers, scales and shifts of norms.
     pub parameters: usize,

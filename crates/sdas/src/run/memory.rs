@@ -168,7 +168,6 @@ pub(super) fn bytes_text(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Phase;
     use std::fs;
 
     const GIB: u64 = 1 << 30;
@@ -244,7 +243,7 @@ mod tests {
         let bound = Some(Bound { bytes: 6 * GIB, by: "the limit" });
         let check = |channels, cells, batch| {
             let keys = ["channels", "cells", "batch", "frames", "side"];
-            let size = StepSize { work: Work::from(Phase::Search), keys, channels, cells, batch, extent: [1, 8, 32] };
+            let size = StepSize { work: Work::SEARCH, keys, channels, cells, batch, extent: [1, 8, 32] };
             let needs = |values: [usize; 5]| values.map(|value| value as f64).iter().product::<f64>() * 32768.0;
             size.check_within(bound, needs).map_err(|error| error.to_string())
         };

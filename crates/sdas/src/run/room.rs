@@ -1,7 +1,7 @@
 //! Room for a run's steps on a graphics card.
 
+use super::RunError;
 use super::memory::bytes_text;
-use super::{Phase, RunError};
 use crate::architecture::Architecture;
 use crate::network::Counts;
 use crate::recipe::SearchSettings;
@@ -68,7 +68,7 @@ pub(crate) struct Work {
 
 impl Work {
     /// The first order's search of cells that go by phase: a pass for α, and one for the weights.
-    const SEARCH: Work = Work { passes: 2.0, results: 1.3, weights: 4.0, always: 32.0 };
+    pub(super) const SEARCH: Work = Work { passes: 2.0, results: 1.3, weights: 4.0, always: 32.0 };
     /// The same where both halves take turns in one memory; small steps take no less for it.
     const SHARING: Work = Work { passes: 1.0, results: 1.6, weights: 16.0, always: 350.0 };
     /// A training of such cells.
@@ -118,16 +118,6 @@ impl Work {
     }
 }
 
-/// A step as `sdas bench` times it.
-impl From<Phase> for Work {
-    fn from(phase: Phase) -> Work {
-        match phase {
-            Phase::Search => Work::SEARCH,
-            Phase::Train => Work::TRAIN,
-        }
-    }
-}
-
 /// Whether a card computes all edges together that read one state: those of cells without noise.
 fn goes_by_phase(space: &Space) -> bool {
     space.operations.iter().all(|operation| operation.expression != Expression::Noise)
@@ -143,6 +133,7 @@ mod tests {
     use super::*;
     use crate::genotype::published;
     use crate::network::{Network, NetworkShape, Stem};
+    use crate::run::Phase;
     use crate::space::{Candidates, IMAGE, NB201, S4, VIDEO};
     use crate::supernet::SupernetShape;
 
@@ -165,6 +156,13 @@ mod tests {
             }
         };
         network.counts(extent)
+    }
+
+    fn work(phase: Phase) -> Work {
+        match phase {
+            Phase::Search => Work::SEARCH,
+            Phase::Train => Work::TRAIN,
+        }
     }
 
     #[test]
@@ -192,7 +190,7 @@ mod tests {
             let counts = counts(phase, sizes);
             for (measured, is_shared, most) in [(Some(alone), false, 1.25), (shared, true, 1.6)] {
                 let Some(measured) = measured else { continue };
-                let room = Room::find(phase.into(), &counts, ("batch", batch), UNKNOWN, is_shared).unwrap();
+                let room = Room::find(work(phase), &counts, ("batch", batch), UNKNOWN, is_shared).unwrap();
                 let ratio = room.needs as f64 / MIB / measured;
                 assert!((1.0..most).contains(&ratio), "{phase} {sizes:?} {batch}: {ratio:.3} of {measured} MiB");
             }

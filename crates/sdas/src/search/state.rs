@@ -142,16 +142,7 @@ pub(super) fn initial(
     let statistics = supernet.network.initial_statistics(&context.device);
     let alpha = alpha(recipe, &supernet.candidates);
     let mixing = mixing(&recipe.search, 0);
-    Ok(SearchState {
-        sgd: Sgd::new(&weights),
-        supernet,
-        weights,
-        statistics,
-        alpha,
-        mixing,
-        recorded: Recorded::default(),
-        ranks,
-    })
+    Ok(SearchState { mixing, ranks, ..SearchState::new(supernet, weights, statistics, alpha) })
 }
 
 /// The state of a search's newest checkpoint, for measuring it.

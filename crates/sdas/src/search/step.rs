@@ -44,6 +44,22 @@ pub struct SearchState {
     pub ranks: Ranks,
 }
 
+impl SearchState {
+    /// A search's beginning: alone, with nothing recorded, and α's mix as the defaults have it.
+    pub fn new(supernet: Supernet, weights: Parameters, statistics: Parameters, alpha: Alpha) -> Self {
+        SearchState {
+            sgd: Sgd::new(&weights),
+            supernet,
+            weights,
+            statistics,
+            alpha,
+            mixing: Mixing::default(),
+            recorded: Recorded::default(),
+            ranks: Ranks::alone(),
+        }
+    }
+}
+
 /// What a pass of the weights' half gives.
 struct WeightGradients {
     gradients: Parameters,
