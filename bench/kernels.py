@@ -28,7 +28,7 @@ TRAINED = ["--set", "train.epochs=1", "--set", "train.channels=12"]
 WORK = {
     "image search": ["bench", "step", "--channels", "16", "--layers", "8", "--batch", "64"],
     "video search": ["bench", "step", "--channels", "8", "--layers", "5", "--batch", "16", "--size", "112", "--frames", "16"],
-    "training": ["bench", "step", "--phase", "train", "--channels", "36", "--layers", "20", "--batch", "96"],
+    "training": ["bench", "step", "darts_v2", "--channels", "36", "--layers", "20", "--batch", "96"],
     "nb201 search": ["bench", "step", "--space", "nb201", "--channels", "16", "--layers", "15", "--batch", "64"],
     "image search, odd": ["bench", "step", "--channels", "9", "--layers", "5", "--batch", "4", "--size", "27"],
     "shapes": ["search", "shapes", *SHORT, *PICTURES],
