@@ -170,16 +170,31 @@ fn decoder(bytes: &[u8], most: u64) -> Result<impl ImageDecoder, String> {
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| words(error, most))?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 {
+    if width == 0 || height == 0 {
         return Err(format!("it says that it is {width}×{height}, so that it has no pixels"));
     }
-    if pixels > most {
-        return Err(format!(
-            "it says that it is {width}×{height}, which is {pixels} pixels, more than {LIMIT} = {most} allows"
-        ));
+    for [width, height] in [[width, height]].into_iter().chain(webp_frames(bytes)) {
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > most {
+            return Err(format!(
+                "it says that it is {width}×{height}, which is {pixels} pixels, more than {LIMIT} = {most} allows"
+            ));
+        }
     }
     Ok(decoder)
+}
+
+/// Width and height of every frame with losses that is in a WebP, as its own header has them (RFC 6386, 9.1). The file's
+/// may say otherwise, and the decoder has memory for the frame before it compares the two.
+fn webp_frames(bytes: &[u8]) -> impl Iterator<Item = [u32; 2]> {
+    /// Behind the chunk's name: its length, three bytes of the frame's tag, and what begins a frame.
+    const START: usize = 11;
+    let bytes = if bytes.starts_with(b"RIFF") { bytes } else { &[] };
+    let is_frame = |chunk: &&[u8]| chunk.starts_with(b"VP8 ") && chunk[START..].starts_with(&[0x9d, 0x01, 0x2a]);
+    // Beside 14 bits of a side are two that say how to scale it for a screen.
+    bytes.windows(START + 7).filter(is_frame).map(|chunk| {
+        [3, 5].map(|at| u32::from(u16::from_le_bytes([chunk[START + at], chunk[START + at + 1]]) & 0x3fff))
+    })
 }
 
 fn words(error: ImageError, most: u64) -> String {
@@ -302,6 +317,23 @@ mod tests {
         let mut more = whole.clone();
         more.extend([0xff, 0xda, 0x00]);
         assert!(!jpeg_is_cut_off(&more));
+    }
+
+    /// A file's header says 1 × 1, and the frame in it 16,383 × 16,383.
+    #[test]
+    fn a_webps_frame_is_no_larger_than_is_allowed() {
+        let frame = |[width, height]: [u16; 2]| {
+            let sides = [width, height].map(u16::to_le_bytes).concat();
+            let data = [&[0x10, 0x02, 0, 0x9d, 0x01, 0x2a], &sides[..], &[0; 20]].concat();
+            let canvas = [b"VP8X\x0a\0\0\0".as_slice(), &[0; 10]].concat();
+            let chunks = [&canvas[..], b"VP8 ", &(data.len() as u32).to_le_bytes(), &data].concat();
+            [b"RIFF", &(chunks.len() as u32 + 4).to_le_bytes()[..], b"WEBP", &chunks].concat()
+        };
+        let refusal = |sides| Encoded::new(frame(sides), 1 << 20).err();
+        assert_eq!(refusal([1, 1]), None);
+        assert_eq!(refusal([1024, 1024]), None);
+        let words = refusal([16383, 16383]).unwrap();
+        assert!(words.contains("it is 16383×16383, which is 268402689 pixels"), "{words}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Which layers the kernels compute in one piece.
 
-use super::{Filter, Graph, Layer, Node, Value, Window};
+use super::{Activation, Filter, Graph, Layer, Node, Value, Window};
 use sdas_kernels::{Edge, Epsilon, Expression, Norm, Padding};
 
-/// A dense convolution as an edge, alone or with the norm that follows it.
+/// A dense convolution as an edge: with the ReLU before it, if nothing else reads that, and with the norm that follows it.
 pub(super) struct Unit {
     pub(super) edge: Edge,
+    /// What it reads.
+    pub(super) read: Value,
     /// What lies around the input, where the edge does not put it there itself.
     pub(super) around: Option<Window>,
     /// The norm.
@@ -22,6 +24,16 @@ impl Graph {
         let unit = |(index, node): (usize, &Node)| {
             let (mut edge, around) = edge(&node.layer)?;
             let is_last = self.output.index() == index;
+            let [mut read] = node.reads[..] else { unreachable!("a convolution reads one value") };
+            if let ([_], Node { layer: Layer::Activation(Activation::Relu), reads, .. }) =
+                (&readers[read.index()][..], &self.nodes[read.index()])
+            {
+                let [Expression::Convolve { activated, .. }] = &mut edge.operations[..] else {
+                    unreachable!("the edge is a convolution")
+                };
+                *activated = true;
+                read = reads[0];
+            }
             let norm = match readers[index][..] {
                 [reader] if !is_last => Some(reader).filter(|reader| self.follows(node, &self.nodes[reader.index()])),
                 _ => None,
@@ -33,7 +45,7 @@ impl Graph {
                 edge.norm = if affine { Norm::Affine } else { Norm::Plain };
                 edge.epsilon = Epsilon::new(epsilon);
             }
-            Some(Unit { edge, around, norm })
+            Some(Unit { edge, read, around, norm })
         };
         self.nodes.iter().enumerate().map(unit).collect()
     }

@@ -21,10 +21,19 @@ impl Graph {
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
         let Pass { weights, running, dropout, part, together, .. } = pass;
         let mut run = Run { weights, running, dropout, part, together, statistics: Parameters::empty(self.slots) };
-        let mut reads_left = vec![0usize; self.nodes.len()];
-        self.nodes.iter().flat_map(|node| &node.reads).for_each(|read| reads_left[read.index()] += 1);
-        reads_left[self.output.index()] += 1;
         let units = self.units();
+        let reads_of = |index: usize| match &units[index] {
+            Some(unit) => std::slice::from_ref(&unit.read),
+            None => &self.nodes[index].reads[..],
+        };
+        // Who computes a layer with others does not read what lies between.
+        let mut reads_left = vec![0usize; self.nodes.len()];
+        reads_left[self.output.index()] += 1;
+        for index in (0..self.nodes.len()).rev() {
+            if reads_left[index] > 0 {
+                reads_of(index).iter().for_each(|read| reads_left[read.index()] += 1);
+            }
+        }
         let mut values: Vec<Option<Tensor<5>>> = vec![None; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             // A norm may have been computed with the convolution before it.
@@ -40,10 +49,10 @@ impl Graph {
             };
             let reads: Vec<Tensor<5>> = match node.layer {
                 Layer::Input { .. } => vec![input.clone()],
-                _ => node.reads.iter().map(|&read| take(read)).collect(),
+                _ => reads_of(index).iter().map(|&read| take(read)).collect(),
             };
             match &units[index] {
-                Some(Unit { edge, around, norm }) => {
+                Some(Unit { edge, around, norm, .. }) => {
                     let norm = norm.map(|norm| (norm.index(), &self.nodes[norm.index()]));
                     let read = reads.into_iter().next().expect("a convolution reads something");
                     let read = match around {
