@@ -41,6 +41,22 @@ pub fn power<const D: usize>(x: Tensor<D>, exponent: f64) -> Tensor<D> {
     if is_by_hand(&x) { apply(Curve::Power(exponent as f32), x, None) } else { x.powf_scalar(exponent) }
 }
 
+/// max(x, 0).
+pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_by_hand(&x) { apply(Curve::Rectifier, x, None) } else { activation::relu(x) }
+}
+
+/// max(a + b, 0), of tensors of one shape.
+pub fn relu_of_sum<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    match is_by_hand(&a) {
+        true => {
+            let count = b.dims().iter().product::<usize>();
+            apply(RectifiedSum, a, Some(b.reshape([count])))
+        }
+        false => activation::relu(a + b),
+    }
+}
+
 /// Numbers that one task works on.
 const PART: usize = 16 * 1024;
 
@@ -51,6 +67,7 @@ enum Curve {
     Tangent,
     Logarithm,
     Power(f32),
+    Rectifier,
 }
 
 impl Curve {
@@ -65,6 +82,7 @@ impl Curve {
             Curve::Tangent => libm::tanhf(x),
             Curve::Logarithm => libm::logf(x),
             Curve::Power(exponent) => libm::powf(x, exponent),
+            Curve::Rectifier => rectified(x, x),
         }
     }
 
@@ -80,6 +98,7 @@ impl Curve {
             }
             Curve::Logarithm => 1.0 / x,
             Curve::Power(exponent) => exponent * libm::powf(x, exponent - 1.0),
+            Curve::Rectifier => rectified(x, 1.0),
         }
     }
 }
@@ -98,11 +117,52 @@ impl Function for Curve {
     }
 
     fn back(&self, input: &[f32], _: &[f32], gradient: &[f32], _: [bool; 2]) -> [Vec<f32>; 2] {
-        let mut result = gradient.to_vec();
-        each(result.chunks_mut(PART).zip(input.chunks(PART)), |(result, input)| {
-            result.iter_mut().zip(input).for_each(|(result, &x)| *result *= self.slope(x));
-        });
+        let mut result = vec![0.0; input.len()];
+        each(
+            result.chunks_mut(PART).zip(input.chunks(PART).zip(gradient.chunks(PART))),
+            |(result, (input, gradient))| {
+                let terms = input.iter().zip(gradient);
+                result.iter_mut().zip(terms).for_each(|(result, (&x, g))| *result = g * self.slope(x));
+            },
+        );
         [result, Vec::new()]
+    }
+}
+
+/// `value` where `x` is above 0, or no number.
+fn rectified(x: f32, value: f32) -> f32 {
+    if x > 0.0 || x.is_nan() { value } else { 0.0 }
+}
+
+/// max(a + b, 0): the second in the place of the weights.
+#[derive(Debug, Clone, Copy)]
+struct RectifiedSum;
+
+impl Function for RectifiedSum {
+    fn shape(&self, input: &[usize]) -> Vec<usize> {
+        input.to_vec()
+    }
+
+    fn there(&self, a: &[f32], b: &[f32]) -> Vec<f32> {
+        let mut result = vec![0.0; a.len()];
+        each(result.chunks_mut(PART).zip(a.chunks(PART).zip(b.chunks(PART))), |(result, (a, b))| {
+            result.iter_mut().zip(a.iter().zip(b)).for_each(|(result, (a, b))| *result = rectified(a + b, a + b));
+        });
+        result
+    }
+
+    fn back(&self, a: &[f32], b: &[f32], gradient: &[f32], [of_a, of_b]: [bool; 2]) -> [Vec<f32>; 2] {
+        let mut result = vec![0.0; gradient.len()];
+        let parts = gradient.chunks(PART).zip(a.chunks(PART).zip(b.chunks(PART)));
+        each(result.chunks_mut(PART).zip(parts), |(result, (gradient, (a, b)))| {
+            let terms = gradient.iter().zip(a.iter().zip(b));
+            result.iter_mut().zip(terms).for_each(|(result, (&g, (a, b)))| *result = rectified(a + b, g));
+        });
+        match (of_a, of_b) {
+            (true, true) => [result.clone(), result],
+            (true, false) => [result, Vec::new()],
+            (false, _) => [Vec::new(), result],
+        }
     }
 }
 
@@ -182,7 +242,7 @@ mod tests {
         let x = Tensor::<2>::random([37, 21], Distribution::Uniform(0.05, 3.0), &device);
         let weights = Tensor::<2>::random([37, 21], Distribution::Normal(0.0, 1.0), &device);
         type Named = (&'static str, fn(Tensor<2>) -> Tensor<2>);
-        let functions: [Named; 7] = [
+        let functions: [Named; 9] = [
             ("softmax", softmax),
             ("log softmax", log_softmax),
             ("sigmoid", sigmoid),
@@ -190,6 +250,8 @@ mod tests {
             ("tanh", tanh),
             ("logarithm", logarithm),
             ("power", |x| power(x, 0.75)),
+            ("ReLU", |x| relu(x - 1.0)),
+            ("ReLU of a sum", |x| relu_of_sum(x.clone() * 0.5, 1.0 - x.square())),
         ];
         for (name, function) in functions {
             let both = || {

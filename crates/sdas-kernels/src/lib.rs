@@ -33,7 +33,7 @@ pub use by_hand::is_by_hand;
 pub use cards::{Card, CardKind, CardMemory, Found, Interface, Lack, card_memory, recordings_share_memory};
 pub use cell::{CellOutput, Link, cell};
 pub use edge::{Edge, Epsilon, Mode, Norm, Output, portably};
-pub use elementary::{log_softmax, logarithm, power, sigmoid, softmax, tanh};
+pub use elementary::{log_softmax, logarithm, power, relu, relu_of_sum, sigmoid, softmax, tanh};
 pub use expression::{Expression, Extent, Padding, Pool, Stage};
 pub use fused::{Descending, Descent, GradientNorm, approach, norm, release_memory};
 pub use grouped::Convolution;

@@ -3,51 +3,64 @@
 use super::{Activation, Filter, Graph, Layer, Node, Value, Window};
 use sdas_kernels::{Edge, Epsilon, Expression, Norm, Padding};
 
-/// A dense convolution as an edge: with the ReLU before it, if nothing else reads that, and with the norm that follows it.
-pub(super) struct Unit {
-    pub(super) edge: Edge,
+/// Layers that are computed together, in the place of the first of them.
+pub(super) struct Piece {
+    pub(super) kind: PieceKind,
     /// What it reads.
-    pub(super) read: Value,
-    /// What lies around the input, where the edge does not put it there itself.
-    pub(super) around: Option<Window>,
-    /// The norm.
-    pub(super) norm: Option<Value>,
+    pub(super) reads: Vec<Value>,
+    /// The layer whose value it computes.
+    pub(super) value: Value,
+}
+
+pub(super) enum PieceKind {
+    /// A dense convolution as an edge: with the ReLU before it, if nothing else reads that, and with the norm that follows
+    /// it, unless there is none. The window is what lies around the input, where the edge does not put it there itself.
+    Convolution(Edge, Option<Window>),
+    /// A sum of two and the ReLU that follows it.
+    RectifiedSum,
 }
 
 impl Graph {
-    /// By layer, what is computed as an edge.
-    pub(super) fn units(&self) -> Vec<Option<Unit>> {
+    /// By layer, the piece that it begins.
+    pub(super) fn pieces(&self) -> Vec<Option<Piece>> {
         let mut readers: Vec<Vec<Value>> = vec![Vec::new(); self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             node.reads.iter().for_each(|read| readers[read.index()].push(Value(index)));
         }
-        let unit = |(index, node): (usize, &Node)| {
+        // What reads it, if that is all that is done with it.
+        let reader = |index: usize| match readers[index][..] {
+            [reader] if self.output.index() != index => Some(reader),
+            _ => None,
+        };
+        let is_relu = |value: Value| self.nodes[value.index()].layer == Layer::Activation(Activation::Relu);
+        let piece = |(index, node): (usize, &Node)| {
+            let next = reader(index);
+            if let (Layer::Add, [_, _]) = (&node.layer, &node.reads[..]) {
+                let relu = next.filter(|&relu| is_relu(relu))?;
+                // A convolution that alone reads it computes it better.
+                let is_taken =
+                    reader(relu.index()).is_some_and(|reader| edge(&self.nodes[reader.index()].layer).is_some());
+                let sum = Piece { kind: PieceKind::RectifiedSum, reads: node.reads.clone(), value: relu };
+                return (!is_taken).then_some(sum);
+            }
             let (mut edge, around) = edge(&node.layer)?;
-            let is_last = self.output.index() == index;
-            let [mut read] = node.reads[..] else { unreachable!("a convolution reads one value") };
-            if let ([_], Node { layer: Layer::Activation(Activation::Relu), reads, .. }) =
-                (&readers[read.index()][..], &self.nodes[read.index()])
-            {
+            let mut reads = node.reads.clone();
+            let before = reads[0];
+            if is_relu(before) && reader(before.index()).is_some() {
                 let [Expression::Convolve { activated, .. }] = &mut edge.operations[..] else {
                     unreachable!("the edge is a convolution")
                 };
                 *activated = true;
-                read = reads[0];
+                reads = self.nodes[before.index()].reads.clone();
             }
-            let norm = match readers[index][..] {
-                [reader] if !is_last => Some(reader).filter(|reader| self.follows(node, &self.nodes[reader.index()])),
-                _ => None,
-            };
-            if let Some(norm) = norm {
-                let Layer::Norm { affine, epsilon, .. } = self.nodes[norm.index()].layer else {
-                    unreachable!("it is a norm")
-                };
-                edge.norm = if affine { Norm::Affine } else { Norm::Plain };
-                edge.epsilon = Epsilon::new(epsilon);
+            let norm = next.filter(|norm| self.follows(node, &self.nodes[norm.index()]));
+            if let Some(Layer::Norm { affine, epsilon, .. }) = norm.map(|norm| &self.nodes[norm.index()].layer) {
+                edge.norm = if *affine { Norm::Affine } else { Norm::Plain };
+                edge.epsilon = Epsilon::new(*epsilon);
             }
-            Some(Unit { edge, read, around, norm })
+            Some(Piece { kind: PieceKind::Convolution(edge, around), reads, value: norm.unwrap_or(Value(index)) })
         };
-        self.nodes.iter().enumerate().map(unit).collect()
+        self.nodes.iter().enumerate().map(piece).collect()
     }
 
     /// Whether `norm` is one whose numbers lie right after those of `convolution`, as in an edge.

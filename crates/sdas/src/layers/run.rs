@@ -1,7 +1,7 @@
 //! Evaluation and training.
 
 use super::body;
-use super::fused::Unit;
+use super::fused::{Piece, PieceKind};
 use super::{Graph, Initial, Layer, Node, Place};
 use crate::network::{Dropout, Forward, Pass};
 use crate::parameters::Parameters;
@@ -21,11 +21,8 @@ impl Graph {
     pub fn forward(&self, pass: Pass<'_>, input: Tensor<5>) -> Forward {
         let Pass { weights, running, dropout, part, together, .. } = pass;
         let mut run = Run { weights, running, dropout, part, together, statistics: Parameters::empty(self.slots) };
-        let units = self.units();
-        let reads_of = |index: usize| match &units[index] {
-            Some(unit) => std::slice::from_ref(&unit.read),
-            None => &self.nodes[index].reads[..],
-        };
+        let pieces = self.pieces();
+        let reads_of = |index: usize| pieces[index].as_ref().map_or(&self.nodes[index].reads, |piece| &piece.reads);
         // Who computes a layer with others does not read what lies between.
         let mut reads_left = vec![0usize; self.nodes.len()];
         reads_left[self.output.index()] += 1;
@@ -36,7 +33,7 @@ impl Graph {
         }
         let mut values: Vec<Option<Tensor<5>>> = vec![None; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
-            // A norm may have been computed with the convolution before it.
+            // It may have been computed with the layer before it.
             if values[index].is_some() || reads_left[index] == 0 {
                 continue;
             }
@@ -47,23 +44,26 @@ impl Graph {
                 let taken = if *left == 0 { read.take() } else { read.clone() };
                 taken.expect("layers are in an order in which they can be computed")
             };
-            let reads: Vec<Tensor<5>> = match node.layer {
+            let mut reads = match node.layer {
                 Layer::Input { .. } => vec![input.clone()],
                 _ => reads_of(index).iter().map(|&read| take(read)).collect(),
             };
-            match &units[index] {
-                Some(Unit { edge, around, norm, .. }) => {
-                    let norm = norm.map(|norm| (norm.index(), &self.nodes[norm.index()]));
-                    let read = reads.into_iter().next().expect("a convolution reads something");
+            let Some(Piece { kind, value, .. }) = &pieces[index] else {
+                values[index] = Some(run.layer(node, reads));
+                continue;
+            };
+            let first = reads.remove(0);
+            values[value.index()] = Some(match kind {
+                PieceKind::Convolution(edge, around) => {
                     let read = match around {
-                        Some(window) => body::surround(read, window),
-                        None => read,
+                        Some(window) => body::surround(first, window),
+                        None => first,
                     };
-                    let output = run.edge(node, edge, norm.map(|(_, norm)| norm), read);
-                    values[norm.map_or(index, |(norm, _)| norm)] = Some(output);
+                    let norm = Some(&self.nodes[value.index()]).filter(|_| value.index() != index);
+                    run.edge(node, edge, norm, read)
                 }
-                None => values[index] = Some(run.layer(node, reads)),
-            }
+                PieceKind::RectifiedSum => sdas_kernels::relu_of_sum(first, reads.remove(0)),
+            });
         }
         let logits = values[self.output.index()].take().expect("the output is computed");
         let [n, t, h, w, classes] = logits.dims();

@@ -7,10 +7,10 @@ pub(super) use convolution::{convolve, surround};
 pub(super) use pool::{adaptive_average, pool};
 
 use super::{Activation, Affinity};
-use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
+use burn::tensor::activation::{hard_sigmoid, hard_swish};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Slice, Tensor};
-use sdas_kernels::{Extent, logarithm, power, products, sigmoid, softmax, tanh};
+use sdas_kernels::{Extent, logarithm, power, products, relu, sigmoid, softmax, tanh};
 
 /// Below this, the logarithm is that of this.
 const LEAST: f64 = 1e-30;
