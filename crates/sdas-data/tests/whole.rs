@@ -6,7 +6,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
+use proptest::prelude::*;
 use sdas_data::{Ending, Kind, Opened, Source, ending, open_each, open_files};
 use tempfile::TempDir;
 
@@ -29,6 +31,8 @@ const NOISE: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=2,noise=alls=20:allf=t"
 /// Groups of frames whose first need the group before.
 const OPEN: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=5,noise=alls=20:allf=t \
     -c:v libx264 -x264-params open-gop=1:keyint=25:bframes=3:scenecut=0 -pix_fmt yuv420p -bf 3 -threads 1";
+/// Five seconds of it.
+const LONG: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=5,noise=alls=20:allf=t";
 const TONE: &str = "-f lavfi -i sine=d=2";
 
 /// How many frames the clip is taken to have, or why it is not taken.
@@ -280,6 +284,49 @@ fn what_an_edit_list_hides_is_not_promised() {
         changed[at + size / 3] ^= 0xff;
         assert_eq!(frames_with(&trimmed, &changed), Ok(shown));
         assert!(has_errors(&folder.path().join("other-trimmed.mp4")));
+    }
+}
+
+/// How many frames ffprobe decodes, which shows what the edit list does.
+fn decoded(path: &Path) -> usize {
+    let arguments = [
+        "-v",
+        "quiet",
+        "-select_streams",
+        "V:0",
+        "-count_frames",
+        "-of",
+        "csv=p=0",
+        "-show_entries",
+        "stream=nb_read_frames",
+    ];
+    let output = run("ffprobe", &[&arguments[..], &[path.to_str().unwrap()]].concat());
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or(0)
+}
+
+static TRIMMED: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    make(&folder, OPEN, "0.mp4");
+    make(&folder, &format!("{LONG} -c:v libx264 -pix_fmt yuv420p -g 40 -bf 2"), "1.mp4");
+    make(&folder, &format!("{LONG} -c:v libx264 -pix_fmt yuv420p -g 12 -bf 0 -movflags faststart"), "2.mp4");
+    make(&folder, &format!("{LONG} -c:v mpeg4 -q:v 5 -g 30 -bf 2"), "3.mov");
+    folder
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_trim_of_an_mp4_is_whole(which in 0..4_usize, start in 0..480_u32, length in 4..500_u32) {
+        let name = ["0.mp4", "1.mp4", "2.mp4", "3.mov"][which];
+        let whole = TRIMMED.path().join(name);
+        let [start, length] = [start, length].map(|hundredths| f64::from(hundredths) / 100.0);
+        let trim = format!("-ss {start} -i {} -t {length} -c copy", whole.display());
+        let trimmed = make(&TRIMMED, &trim, &format!("trimmed-{name}"));
+        match decoded(&trimmed) {
+            0 => prop_assert!(frames_of(&trimmed).is_err()),
+            frames => prop_assert_eq!(frames_of(&trimmed), Ok(frames)),
+        }
     }
 }
 
