@@ -7,6 +7,7 @@
 pub mod allocator;
 mod cells;
 mod change;
+mod clips;
 mod data;
 mod runs;
 
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "genotype_json", seeds: cells::json_seeds, read: cells::json },
     Target { name: "genotype_text", seeds: cells::text_seeds, read: cells::text },
     Target { name: "benchmark_text", seeds: cells::benchmark_seeds, read: cells::benchmark },
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "shard", seeds: data::shard_seeds, read: data::shard },
     Target { name: "cache", seeds: data::cache_seeds, read: data::cache },
     Target { name: "packs", seeds: data::packs_seeds, read: data::packs },
+    Target { name: "container", seeds: clips::container_seeds, read: clips::container },
 ];
 
 /// How long reading may take.

@@ -101,7 +101,7 @@ pub mod whole;
 mod windows;
 
 pub use batch::{Batch, Epoch, Last, Loader, LoaderSettings, Order, Part, Share, split};
-pub use decode::Resize;
+pub use decode::{Ending, Resize, ending};
 pub use error::DataError;
 pub use files::{Opened, Spooled, meant_files, open_each, open_files, spool};
 pub use keep::{Building, Checked, Dataset, Prepared, Splits};

@@ -232,3 +232,133 @@ fn tables_name_a_folders_pictures() {
     fs::remove_file(root.join("validation/metadata.jsonl")).unwrap();
     message(read(Kind::Folder, root), "expected a table of the pictures to test on");
 }
+
+/// A small data set of a kind, with lists: their names, and what is in them.
+fn of_kind(kind: Kind, root: &Path) -> Vec<(&'static str, &'static str)> {
+    let clip = |file: &str| {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let made = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i"])
+            .args(["color=red:s=16x16:r=10:d=0.2", "-c:v", "mpeg4"])
+            .arg(path)
+            .status();
+        assert!(made.expect("these tests need ffmpeg: ./test.sh installs it").success());
+    };
+    match kind {
+        Kind::PictureList => {
+            (1..5).for_each(|number| save(root, &format!("a b/{number}.png"), 8, number));
+            vec![
+                ("train.txt", "a b/1.png dog\na b/2.png cat\n"),
+                ("test.txt", "a b/3.png dog\na b/4.png cat\n"),
+                ("classes.txt", "cat\ndog\n"),
+            ]
+        }
+        Kind::Folder => {
+            for (file, colour) in [("train/1.png", 1), ("train/2.png", 2), ("val/3.png", 3)] {
+                save(root, file, 8, colour);
+            }
+            vec![
+                ("train/metadata.csv", "file_name,label\n1.png,1\n2.png,0\n"),
+                ("val/metadata.jsonl", "{\"file_name\": \"3.png\", \"label\": 1}\n"),
+                ("classes.txt", "cat\ndog\n"),
+            ]
+        }
+        Kind::Cifar10 => {
+            let records: Vec<u8> = (0..10).flat_map(|label| [&[label][..], &[50 + label; 3072]].concat()).collect();
+            let parts = (1..=5).map(|number| format!("data_batch_{number}.bin")).chain(["test_batch.bin".into()]);
+            parts.for_each(|part| fs::write(root.join(part), &records).unwrap());
+            vec![("batches.meta.txt", "plane\ncar\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n")]
+        }
+        Kind::Shards => {
+            for (part, colours) in [("train.tar", [10, 20]), ("val.tar", [30, 40])] {
+                let mut shard = tar::Builder::new(fs::File::create(root.join(part)).unwrap());
+                for (label, colour) in (0..).zip(colours) {
+                    save(root, "one.png", 8, colour);
+                    shard.append_path_with_name(root.join("one.png"), format!("{label}.png")).unwrap();
+                    fs::write(root.join("one.cls"), format!("{label}")).unwrap();
+                    shard.append_path_with_name(root.join("one.cls"), format!("{label}.cls")).unwrap();
+                }
+                shard.finish().unwrap();
+            }
+            vec![("classes.txt", "cat\ndog\n")]
+        }
+        Kind::List => {
+            ["a.mp4", "b c.mp4", "d.mp4"].into_iter().for_each(clip);
+            vec![("train.txt", "a.mp4 0\nb c.mp4 1\n"), ("test.txt", "d.mp4 1\n")]
+        }
+        Kind::Ucf101 => {
+            ["Bow/v_1.avi", "Dig/v_2.avi", "Bow/v_3.avi"].into_iter().for_each(clip);
+            vec![
+                ("ucfTrainTestlist/classInd.txt", "1 Bow\n2 Dig\n"),
+                ("ucfTrainTestlist/trainlist01.txt", "Bow/v_1.avi 1\nDig/v_2.avi 2\n"),
+                ("ucfTrainTestlist/testlist01.txt", "Bow/v_3.avi\n"),
+            ]
+        }
+        Kind::Hmdb51 => {
+            ["wave/a.avi", "wave/b.avi", "clap/c.avi"].into_iter().for_each(clip);
+            vec![
+                ("testTrainMulti_7030_splits/wave_test_split1.txt", "a.avi 1\nb.avi 2\n"),
+                ("testTrainMulti_7030_splits/clap_test_split1.txt", "c.avi 1\n"),
+            ]
+        }
+        Kind::Kinetics => {
+            let clips = ["train/juggling/a_000003_000013.mp4", "val/juggling/b_000003_000013.mp4"];
+            clips.into_iter().for_each(clip);
+            vec![
+                ("train.csv", "label,youtube_id,time_start,time_end,split\njuggling,a,3,13,train\n"),
+                ("val.csv", "label,youtube_id,time_start,time_end,split\njuggling,b,3,13,val\n"),
+            ]
+        }
+        _ => panic!("{kind:?} has no lists"),
+    }
+}
+
+/// As editors and tables' programs of other systems write it: with a byte order mark, with other ends of lines, without the
+/// last of them, with blank lines behind.
+#[test]
+fn a_list_in_another_hand_is_the_same_list() {
+    for kind in [
+        Kind::PictureList,
+        Kind::Folder,
+        Kind::Cifar10,
+        Kind::Shards,
+        Kind::List,
+        Kind::Ucf101,
+        Kind::Hmdb51,
+        Kind::Kinetics,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let lists = of_kind(kind, root);
+        lists.iter().for_each(|(file, text)| write(root, file, text));
+        let cache = kind.has_clips().then(|| root.join("cache"));
+        // All clips are of the same frames.
+        let duplicates = if kind.has_clips() { Duplicates::Warn } else { Duplicates::default() };
+        let source = Source { path: Some(root.into()), cache, duplicates, ..Source::new(kind) };
+        let read = |what: &str| {
+            let splits = load(&source, &|_| {}).unwrap_or_else(|error| panic!("{kind:?}, {what}: {error}"));
+            let of = |set: &sdas_data::Dataset| {
+                let first = (0..set.len()).map(|number| set.pixels(number)[0]).collect::<Vec<_>>();
+                (set.classes().to_vec(), set.labels().to_vec(), first)
+            };
+            [of(&splits.train), of(&splits.test)]
+        };
+        let expected = read("as it was");
+        for (file, text) in &lists {
+            let crlf = text.replace('\n', "\r\n");
+            for other in [
+                format!("\u{feff}{text}"),
+                format!("\u{feff}{crlf}"),
+                crlf.trim_end().to_owned(),
+                format!("{crlf}\r\n"),
+                format!("{text}\n\n"),
+            ] {
+                write(root, file, &other);
+                let what = format!("{file} is {other:?}");
+                assert_eq!(read(&what), expected, "{kind:?}, {what}");
+            }
+            write(root, file, text);
+        }
+    }
+}

@@ -1,11 +1,15 @@
 //! Which files pass for whole clips: those that are, and no others. ffmpeg makes them and breaks
 //! them here.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-use sdas_data::{Kind, Source, open_files};
+use proptest::prelude::*;
+use sdas_data::{Ending, Kind, Opened, Source, ending, open_each, open_files};
 use tempfile::TempDir;
 
 fn run(program: &str, arguments: &[&str]) -> Output {
@@ -27,6 +31,8 @@ const NOISE: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=2,noise=alls=20:allf=t"
 /// Groups of frames whose first need the group before.
 const OPEN: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=5,noise=alls=20:allf=t \
     -c:v libx264 -x264-params open-gop=1:keyint=25:bframes=3:scenecut=0 -pix_fmt yuv420p -bf 3 -threads 1";
+/// Five seconds of it.
+const LONG: &str = "-f lavfi -i testsrc2=s=96x64:r=25:d=5,noise=alls=20:allf=t";
 const TONE: &str = "-f lavfi -i sine=d=2";
 
 /// How many frames the clip is taken to have, or why it is not taken.
@@ -42,45 +48,92 @@ fn frames_with(path: &Path, bytes: &[u8]) -> Result<usize, String> {
     frames_of(&other)
 }
 
+const H264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2";
+
+/// Files by name, with sound or without, as ffmpeg writes them with such options, and whether their container tells where
+/// they end. Where it does not, a cut between two frames is one that nobody can see.
+const CONTAINERS: [(&str, bool, &str, bool); 19] = [
+    ("sound.avi", true, "-c:v mpeg4 -q:v 5 -c:a pcm_s16le", true),
+    ("silent.avi", false, "-c:v mpeg4 -q:v 5", true),
+    // With an empty chunk for the frame that comes late.
+    ("reordered.avi", true, "H264 -c:a mp3", true),
+    ("silent.mp4", false, "H264", true),
+    ("faststart.mp4", true, "H264 -movflags faststart", true),
+    ("fragments.mp4", true, "H264 -g 10 -movflags frag_keyframe+empty_moov", false),
+    ("x.mov", true, "-c:v mpeg4 -q:v 5", true),
+    ("x.mkv", true, "H264", true),
+    ("live.mkv", true, "H264 -live 1", false),
+    ("x.webm", true, "-c:v libvpx -b:v 200k -c:a libopus", true),
+    ("x.ts", true, "H264", false),
+    ("x.mts", false, "H264 -f mpegts -mpegts_m2ts_mode 1", false),
+    ("x.mpg", true, "-c:v mpeg1video -q:v 5", false),
+    ("silent.mpg", false, "-c:v mpeg2video -q:v 5 -f vob", false),
+    // The mark of the last page is not looked for: not every program sets it.
+    ("x.ogv", true, "-c:v libtheora -q:v 5 -c:a libvorbis", false),
+    ("silent.ogv", false, "-c:v libtheora -q:v 5", false),
+    ("x.gif", false, "", true),
+    ("x.flv", true, "-c:v flv1 -q:v 5 -c:a mp3 -ar 44100", true),
+    ("x.wmv", true, "-c:v wmv2 -q:v 5 -c:a wmav2", true),
+];
+
+/// Whether so many of the `bytes` are told to be cut off by the container alone.
+fn is_told(bytes: &[u8], length: usize) -> bool {
+    matches!(ending(Cursor::new(&bytes[..length])).unwrap(), Ending::CutOff(_))
+}
+
+/// Lengths of `bytes` at which the container does not tell: the first, the last and the middle of those in a row, of which
+/// no more than twelve, or all that there are, with `SDAS_CUTS=all`.
+fn untold_cuts(bytes: &[u8]) -> Vec<usize> {
+    let all: Vec<usize> = (0..bytes.len()).filter(|&length| !is_told(bytes, length)).collect();
+    if std::env::var_os("SDAS_CUTS").is_some_and(|value| value == "all") {
+        return all;
+    }
+    let rows = all.chunk_by(|before, after| before + 1 == *after);
+    let ends: BTreeSet<_> = rows.flat_map(|row| [row[0], row[row.len() / 2], row[row.len() - 1]]).collect();
+    let step = ends.len().div_ceil(12);
+    ends.into_iter().rev().step_by(step).collect()
+}
+
+/// Every byte is tried as the last: the container tells, or ffmpeg is asked.
 #[test]
-fn a_clip_that_is_cut_off_is_broken_in_every_container() {
-    const H264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2";
+fn a_clip_that_is_cut_off_anywhere_is_broken_in_every_container() {
+    const SHORT: &str = "-f lavfi -i testsrc2=s=48x32:r=25:d=1,noise=alls=20:allf=t";
     let folder = tempfile::tempdir().unwrap();
-    for (name, sound, codec) in [
-        ("sound.avi", true, "-c:v mpeg4 -q:v 5 -c:a pcm_s16le"),
-        ("silent.avi", false, "-c:v mpeg4 -q:v 5"),
-        // With an empty chunk for the frame that comes late.
-        ("reordered.avi", true, &format!("{H264} -c:a mp3")),
-        ("silent.mp4", false, H264),
-        ("faststart.mp4", true, &format!("{H264} -movflags faststart")),
-        ("fragments.mp4", true, &format!("{H264} -g 10 -movflags frag_keyframe+empty_moov")),
-        ("x.mov", true, "-c:v mpeg4 -q:v 5"),
-        ("x.mkv", true, H264),
-        ("x.webm", true, "-c:v libvpx -b:v 200k -c:a libopus"),
-        ("x.ts", true, H264),
-        ("x.mts", false, &format!("{H264} -f mpegts -mpegts_m2ts_mode 1")),
-        ("x.mpg", true, "-c:v mpeg1video -q:v 5"),
-        ("silent.mpg", false, "-c:v mpeg2video -q:v 5 -f vob"),
-        ("x.ogv", true, "-c:v libtheora -q:v 5 -c:a libvorbis"),
-        ("silent.ogv", false, "-c:v libtheora -q:v 5"),
-        ("x.gif", false, ""),
-        ("x.flv", true, "-c:v flv1 -q:v 5 -c:a mp3 -ar 44100"),
-        ("x.wmv", true, "-c:v wmv2 -q:v 5 -c:a wmav2"),
-    ] {
-        let whole = make(&folder, &format!("{NOISE} {} {codec}", if sound { TONE } else { "" }), name);
-        assert_eq!(frames_of(&whole), Ok(50), "{name}");
+    for (name, has_sound, options, tells_its_end) in CONTAINERS {
+        let sound = if has_sound { "-f lavfi -i sine=d=1" } else { "" };
+        let whole = make(&folder, &format!("{SHORT} {sound} {}", options.replace("H264", H264)), name);
+        let open = |files: &[PathBuf]| open_each(&Source::new(Kind::Clips), &["a".into()], files).unwrap();
+        let frames = |opened: &Opened, number| {
+            let pixels = opened.samples.pixels(number);
+            pixels.chunks(pixels.len() / opened.samples.frames(number)).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let all = frames(&open(std::slice::from_ref(&whole)), 0);
+        assert_eq!(all.len(), 25, "{name}");
+
         let bytes = fs::read(&whole).unwrap();
-        let cuts = [0.2, 0.37, 0.5, 0.55, 0.71, 0.9].map(|part| {
-            // No multiple of a packet's size, or a disk's.
-            let length = (bytes.len() as f64 * part) as usize | 1;
+        let told = [2, 4, 5, 6, 7, 9].map(|tenth| {
+            (bytes.len() * tenth / 10..bytes.len()).find(|&length| is_told(&bytes, length)).expect("it tells of most")
+        });
+        let cuts = told.into_iter().chain(untold_cuts(&bytes)).map(|length| {
             let cut = folder.path().join(format!("{length}-{name}"));
             fs::write(&cut, &bytes[..length]).unwrap();
             cut
         });
-        let error = open_files(&Source::new(Kind::Clips), &["a".into()], &cuts).unwrap_err().to_string();
-        // By its container or, where a byte or two of a packet tell nothing, by what ffmpeg says of the last frames.
-        let is_cut = |line: &&str| line.contains(&format!("-{name}: ")) && line.contains("cut off");
-        assert_eq!(error.lines().filter(is_cut).count(), cuts.len(), "{error}");
+        let cuts: Vec<_> = cuts.collect();
+        let opened = open(&cuts);
+        for cut in &cuts[..told.len()] {
+            let failed = opened.failed.iter().find(|(file, _)| file == cut);
+            assert!(failed.is_some_and(|(_, words)| words.contains("cut off")), "{}: {failed:?}", cut.display());
+        }
+        for (number, file) in opened.files.iter().enumerate() {
+            let read = frames(&opened, number);
+            // Frames that are the clip's, from its first on: none that is there in part.
+            let mut rest = all.iter();
+            let is_its_own = all[0] == read[0] && read.iter().all(|frame| rest.any(|own| own == frame));
+            let is_right = is_its_own && (!tells_its_end || read.len() == all.len());
+            assert!(is_right, "{} has {} frames; are they its own: {is_its_own}", file.display(), read.len());
+        }
+        cuts.iter().for_each(|cut| fs::remove_file(cut).unwrap());
     }
 }
 
@@ -111,8 +164,10 @@ fn the_message_counts_frames_where_the_header_does() {
     // In the sound behind the thirtieth frame.
     let error = frames_with(&whole, &bytes[..frames[30] - 9]).unwrap_err();
     assert!(error.contains("30 of the 50 frames that it announces are there"), "{error}");
-    // Only a part of the index is missing.
+    // Only a part of the index is missing; in its beginning, so that ffmpeg stops there without a word.
     assert_eq!(frames_with(&whole, &bytes[..index + 100]), Ok(50));
+    let error = frames_with(&whole, &bytes[..index + 40]).unwrap_err();
+    assert!(error.contains("it is cut off in its index, by which only 1 of its 50 frames are found"), "{error}");
     // All is there, but for frames that the header has and nobody wrote.
     let mut promising = bytes.clone();
     promising[places(b"strh")[0] + 8 + 32] = 60;
@@ -229,6 +284,49 @@ fn what_an_edit_list_hides_is_not_promised() {
         changed[at + size / 3] ^= 0xff;
         assert_eq!(frames_with(&trimmed, &changed), Ok(shown));
         assert!(has_errors(&folder.path().join("other-trimmed.mp4")));
+    }
+}
+
+/// How many frames ffprobe decodes, which shows what the edit list does.
+fn decoded(path: &Path) -> usize {
+    let arguments = [
+        "-v",
+        "quiet",
+        "-select_streams",
+        "V:0",
+        "-count_frames",
+        "-of",
+        "csv=p=0",
+        "-show_entries",
+        "stream=nb_read_frames",
+    ];
+    let output = run("ffprobe", &[&arguments[..], &[path.to_str().unwrap()]].concat());
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or(0)
+}
+
+static TRIMMED: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    make(&folder, OPEN, "0.mp4");
+    make(&folder, &format!("{LONG} -c:v libx264 -pix_fmt yuv420p -g 40 -bf 2"), "1.mp4");
+    make(&folder, &format!("{LONG} -c:v libx264 -pix_fmt yuv420p -g 12 -bf 0 -movflags faststart"), "2.mp4");
+    make(&folder, &format!("{LONG} -c:v mpeg4 -q:v 5 -g 30 -bf 2"), "3.mov");
+    folder
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_trim_of_an_mp4_is_whole(which in 0..4_usize, start in 0..480_u32, length in 4..500_u32) {
+        let name = ["0.mp4", "1.mp4", "2.mp4", "3.mov"][which];
+        let whole = TRIMMED.path().join(name);
+        let [start, length] = [start, length].map(|hundredths| f64::from(hundredths) / 100.0);
+        let trim = format!("-ss {start} -i {} -t {length} -c copy", whole.display());
+        let trimmed = make(&TRIMMED, &trim, &format!("trimmed-{name}"));
+        match decoded(&trimmed) {
+            0 => prop_assert!(frames_of(&trimmed).is_err()),
+            frames => prop_assert_eq!(frames_of(&trimmed), Ok(frames)),
+        }
     }
 }
 

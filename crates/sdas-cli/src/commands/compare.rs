@@ -6,7 +6,7 @@ mod processes;
 use super::{Outcome, data_overrides, device, note, program, say, say_json};
 use crate::arguments::{CompareArguments, PartName};
 use crate::display::Display;
-use crate::interrupt::{self, STOP};
+use crate::interrupt::STOP;
 use anyhow::Context as _;
 use sdas::compare::{Beside, Comparison, Completion, Compute, Method, Share, Truth};
 use sdas::recipe::Recipe;
@@ -22,7 +22,6 @@ const TRUTH_FILES: [&str; 5] = ["truth.md", "truth.csv", "truth.json", "trajecto
 
 /// Compares methods, goes on comparing, or does a share of that.
 pub(crate) fn run(arguments: CompareArguments) -> anyhow::Result<Outcome> {
-    interrupt::catch()?;
     let overrides = data_overrides(&arguments.set, arguments.data.as_deref())?;
     let mut recipe = Recipe::resolve(&arguments.recipe, &overrides)?;
     recipe.train.at = arguments.at.or(recipe.train.at);

@@ -4,7 +4,6 @@ use super::{Outcome, data_overrides, say, say_json};
 use crate::arguments::DataArguments;
 use crate::display::{Loading, note};
 use crate::format::{duration, memory, thousands};
-use crate::interrupt;
 use anyhow::bail;
 use sdas::recipe::Recipe;
 use sdas_data::{Checked, Prepared, Remark, Source};
@@ -14,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 /// Decodes everything into the cache. Whoever is asked to stop leaves at once: what is done of clips stays, and the next call
 /// goes on.
 pub(crate) fn prepare(arguments: &DataArguments) -> anyhow::Result<Outcome> {
-    interrupt::catch()?;
     let loading = Mutex::new(Loading::new());
     let prepared = sdas_data::prepare(&source(arguments)?, &|building| {
         let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,7 @@ pub(crate) use data::tell;
 use crate::arguments::{BenchCommand, Command, DataCommand, DeviceName, RunArguments};
 use crate::display::{QUIET, note};
 use crate::format::{duration, memory, percent, thousands};
+use crate::interrupt;
 use anyhow::Context as _;
 use sdas::device::{Device, Place};
 use sdas::recipe::BUILTIN;
@@ -43,8 +44,9 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// Runs a command.
+/// Runs a command. Whoever is asked to stop leaves with one status, whatever it does.
 pub(crate) fn dispatch(command: Command, ranks: &Ranks) -> anyhow::Result<Outcome> {
+    interrupt::catch()?;
     match command {
         Command::Search(arguments) => search::run(arguments, ranks),
         Command::Train(arguments) => train::run(arguments, ranks),

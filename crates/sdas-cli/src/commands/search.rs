@@ -5,7 +5,7 @@ use super::{
 };
 use crate::arguments::SearchArguments;
 use crate::display::Display;
-use crate::interrupt::{self, STOP};
+use crate::interrupt::STOP;
 use anyhow::Context as _;
 use sdas::draw::to_text;
 use sdas::recipe::Recipe;
@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 /// Searches, or goes on searching.
 pub(crate) fn run(arguments: SearchArguments, ranks: &Ranks) -> anyhow::Result<Outcome> {
     let SearchArguments { recipe, run } = arguments;
-    interrupt::catch()?;
     let device = prepare(ranks, || device_of(run.device, ranks))?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };

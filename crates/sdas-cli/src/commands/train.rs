@@ -5,7 +5,7 @@ use super::{
 };
 use crate::arguments::TrainArguments;
 use crate::display::Display;
-use crate::interrupt::{self, STOP};
+use crate::interrupt::STOP;
 use anyhow::Context as _;
 use sdas::architecture::Architecture;
 use sdas::genotype::PUBLISHED;
@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 /// Trains, or goes on training.
 pub(crate) fn run(arguments: TrainArguments, ranks: &Ranks) -> anyhow::Result<Outcome> {
     let TrainArguments { network, recipe, weights, run } = arguments;
-    interrupt::catch()?;
     let device = prepare(ranks, || device_of(run.device, ranks))?;
     let mut display = Display::new();
     let context = Context { device, observer: &mut display, stop: &STOP };

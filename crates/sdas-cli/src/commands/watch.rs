@@ -3,7 +3,7 @@
 use super::{Outcome, device, say};
 use crate::arguments::WatchArguments;
 use crate::display::{Display, note};
-use crate::interrupt::{self, SERVING, STOP};
+use crate::interrupt::{SERVING, STOP};
 use anyhow::{Context as _, anyhow};
 use sdas::device::Device;
 use sdas::report::{Form, Measured, is_run, measure, page};
@@ -42,7 +42,6 @@ pub(crate) fn run(arguments: &WatchArguments) -> anyhow::Result<Outcome> {
         false => "a comparison has measured its runs",
     };
     let device = device(arguments.device)?;
-    interrupt::catch()?;
     SERVING.store(true, Ordering::SeqCst);
     let (server, address) = listen(arguments.listen)?;
     if !address.ip().is_loopback() {

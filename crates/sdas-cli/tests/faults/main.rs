@@ -1,5 +1,5 @@
-//! The program on a disk that is full, fails or forgets, and in a process that is killed: one clear error, and a folder that
-//! goes on, to the same bytes.
+//! The program on a disk that is full, fails or forgets, and in a process that is killed or asked to stop: one clear line, and
+//! a folder that goes on, to the same bytes.
 //!
 //! Faults are injected by a library that is preloaded into the program (`shim.c`), since all that Rust's standard library
 //! does to files goes through the C library: nothing in the program knows of it, it can fail any operation in turn, and it
@@ -26,6 +26,8 @@ use work::{
 /// What goes wrong with an operation; `shim.c` says what each is.
 const REFUSED: [&str; 3] = ["enospc", "eio", "full"];
 const KILLED: [&str; 2] = ["kill", "torn"];
+/// Requests to stop.
+const STOPPED: [&str; 2] = ["term", "int"];
 /// What a program has to put up with.
 const BORNE: [&str; 3] = ["short", "eintr", "clock"];
 
@@ -128,11 +130,15 @@ impl Bench {
                 let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
                 assert!(errors == 1 && said.contains(self.under().to_str().unwrap()), "{what}: {said}");
             }
+            Some(130) if STOPPED.contains(&kind) => {
+                let lines = said.lines().filter(|line| line.starts_with("interrupted; ")).count();
+                assert!(lines == 1 && !said.contains("error: "), "{what}: {said}");
+            }
             None if KILLED.contains(&kind) => assert_eq!(output.status.signal(), Some(9), "{what}"),
             _ => panic!("{what}: {}: {said}", output.status),
         }
         if self.work.is_whole {
-            self.is_whole(&what, KILLED.contains(&kind));
+            self.is_whole(&what, KILLED.iter().chain(&STOPPED).any(|other| *other == kind));
         }
         self.goes_on(&what);
     }
@@ -195,7 +201,7 @@ fn survives(work: Work, step: usize) {
     let bench = Bench::new(work);
     let step = if is_thorough() { 1 } else { step };
     let mut tried = format!("{}: {} operations", bench.work.name, bench.operations.len());
-    for kind in REFUSED.iter().chain(&KILLED).chain(&BORNE) {
+    for kind in REFUSED.iter().chain(&KILLED).chain(&STOPPED).chain(&BORNE) {
         tried += &format!(", {kind} {}", bench.try_all(kind, step));
     }
     println!("{tried}, power {}", bench.cut_power(step));

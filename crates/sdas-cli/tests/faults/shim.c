@@ -67,11 +67,14 @@ static void note(const char *what, const char *path, const char *other, long off
 //   eintr         it is interrupted once, and would succeed the next time
 //   kill          the process is killed before it
 //   torn          the process is killed in the middle of it, if it is a write
+//   term, int     the process is asked to stop, by that signal, before it
 //   clock         from here on it is half a year ago
 static int fails(int needs_room) {
     long number = ++done;
     if (at == 0 || number < at || (number > at && !is("full"))) return 0;
     if (is("kill")) syscall(SYS_kill, getpid(), SIGKILL);
+    if (is("term")) syscall(SYS_kill, getpid(), SIGTERM);
+    if (is("int")) syscall(SYS_kill, getpid(), SIGINT);
     if (is("enospc") || (is("full") && needs_room)) return errno = ENOSPC, 1;
     if (is("eio")) return errno = EIO, 1;
     return 0;

@@ -3,20 +3,33 @@
 //! ffmpeg reads a file that was cut off up to the cut, often without a word. But nearly every
 //! container says how long it is, or how its end looks: only headers are read to find that out.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-/// What the container says of the file's end.
-#[derive(Debug, PartialEq)]
-pub(super) enum Ending {
+/// What a clip's container says of the file's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
     /// All that it announces is there.
     Whole,
+    /// So many frames are there, which are all, but not all of the index by which they are found.
+    IndexCutOff(u64),
     /// The file ends before, in these words.
     CutOff(String),
     /// It says nothing, or is not one of those known here.
     Unknown,
+}
+
+impl Ending {
+    /// Why a clip of which so many frames were found is not whole, if it is not.
+    pub(super) fn lacks(&self, found: usize) -> Option<String> {
+        match self {
+            Ending::CutOff(words) => Some(format!("it is cut off: {words}")),
+            &Ending::IndexCutOff(frames) if (found as f64) < frames as f64 * KEPT => {
+                Some(format!("it is cut off in its index, by which only {found} of its {frames} frames are found"))
+            }
+            Ending::IndexCutOff(_) | Ending::Whole | Ending::Unknown => None,
+        }
+    }
 }
 
 /// Part of what a file promises that must be there if it ends as it should: some programs count
@@ -24,10 +37,14 @@ pub(super) enum Ending {
 /// others.
 pub(super) const KEPT: f64 = 0.95;
 
-/// Looks at the file's end.
-pub(super) fn ending(path: &Path) -> io::Result<Ending> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
+/// Whether the file of a clip ends where its container says that it does: AVI, MP4, Matroska, Ogg, GIF, FLV, ASF, and MPEG's
+/// program and transport streams. No frame is decoded.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn ending(mut file: impl Read + Seek) -> io::Result<Ending> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
     let mut bytes = Bytes { reader: BufReader::new(file), at: 0, length };
     let Some(start) = bytes.get::<16>(0)? else { return Ok(Ending::Unknown) };
     match &start {
@@ -44,13 +61,13 @@ pub(super) fn ending(path: &Path) -> io::Result<Ending> {
 }
 
 /// A file of which a few bytes here and there are read.
-struct Bytes {
-    reader: BufReader<File>,
+struct Bytes<F> {
+    reader: BufReader<F>,
     at: u64,
     length: u64,
 }
 
-impl Bytes {
+impl<F: Read + Seek> Bytes<F> {
     /// The bytes from `at` on; none if the file ends before they do.
     fn get<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
         let mut bytes = [0; N];
@@ -98,8 +115,8 @@ const BOXES: [&[u8; 4]; 20] = [
 
 /// MP4 and its kin: boxes, each with its size in front. What tells of the frames and what holds them
 /// must be among them, in either order.
-fn boxes(bytes: &mut Bytes) -> io::Result<Ending> {
-    let (mut at, mut has_index, mut has_frames) = (0, false, false);
+fn boxes(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
+    let (mut at, mut has_index, mut has_frames, mut is_fragment) = (0, false, false, false);
     while let Some(head) = bytes.get::<8>(at)? {
         let kind = &head[4..];
         // Something that was appended, or is not known here.
@@ -121,7 +138,12 @@ fn boxes(bytes: &mut Bytes) -> io::Result<Ending> {
         }
         has_index |= kind == b"moov";
         has_frames |= kind == b"mdat";
+        is_fragment = kind == b"moof" || is_fragment && kind != b"mdat";
         at = end;
+    }
+    // The index of a part of the clip is followed by what it tells of.
+    if is_fragment {
+        return Ok(Ending::CutOff("the frames that its last `moof` tells of are missing".into()));
     }
     Ok(if has_index && has_frames { Ending::Whole } else { Ending::Unknown })
 }
@@ -136,7 +158,7 @@ fn is_chunk(name: &[u8]) -> bool {
 
 /// AVI: lists of chunks, each with its size in front. The header says how many frames there are;
 /// an empty chunk is a frame that repeats the one before.
-fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
+fn riff(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     // How much too large the size of all may be, by a mistake in counting.
     const SLACK: u64 = 16;
     // Of the last `RIFF`; who was stopped while writing has left 0.
@@ -145,7 +167,8 @@ fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
     // Streams up to now, and of those the first of pictures: the start of its chunks' names and its
     // number of frames.
     let (mut streams, mut video) = (0, None);
-    let mut there = 0;
+    // Its frames, and those that are not empty.
+    let (mut there, mut shown) = (0, 0);
     while let Some(head) = bytes.get::<8>(at)? {
         let (kind, size) = (&head[..4], le32(&head[4..]));
         let chunk_end = at + 8 + size;
@@ -178,7 +201,10 @@ fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
             }
             _ => {
                 let is_frame = |(name, _): &(String, u64)| kind.starts_with(name.as_bytes()) && kind[2..] != *b"pc";
-                there += u64::from(chunk_end <= bytes.length && video.as_ref().is_some_and(is_frame));
+                if chunk_end <= bytes.length && video.as_ref().is_some_and(is_frame) {
+                    there += 1;
+                    shown += u64::from(size > 0);
+                }
             }
         }
         reached = chunk_end;
@@ -193,6 +219,7 @@ fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
             let enough = if is_cut { promised } else { (promised as f64 * KEPT) as u64 };
             match there < enough {
                 true => Ending::CutOff(format!("{there} of the {promised} frames that it announces are there")),
+                false if is_cut => Ending::IndexCutOff(shown),
                 false => Ending::Whole,
             }
         }
@@ -203,7 +230,7 @@ fn riff(bytes: &mut Bytes) -> io::Result<Ending> {
 
 /// A number of Matroska's with its own length in front, kept in it or not, and that length; none
 /// where the file ends, or is something else.
-fn ebml_number(bytes: &mut Bytes, at: u64, keep: bool) -> io::Result<Option<(u64, u64)>> {
+fn ebml_number(bytes: &mut Bytes<impl Read + Seek>, at: u64, keep: bool) -> io::Result<Option<(u64, u64)>> {
     let Some([first]) = bytes.get::<1>(at)? else { return Ok(None) };
     let length = first.leading_zeros() as usize + 1;
     let mut number = [0; 8];
@@ -218,7 +245,7 @@ fn ebml_number(bytes: &mut Bytes, at: u64, keep: bool) -> io::Result<Option<(u64
 
 /// Matroska and WebM: elements, each with its size in front. What was written to a pipe does not
 /// know the size of what holds the others.
-fn ebml(bytes: &mut Bytes) -> io::Result<Ending> {
+fn ebml(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     const SEGMENT: u64 = 0x1853_8067;
     const CLUSTER: u64 = 0x1f43_b675;
     // What lies in them, or in front.
@@ -269,7 +296,7 @@ fn ebml(bytes: &mut Bytes) -> io::Result<Ending> {
 }
 
 /// Ogg: pages. The first and the last of every stream are marked, the last not by every program.
-fn ogg(bytes: &mut Bytes) -> io::Result<Ending> {
+fn ogg(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     let (mut at, mut open) = (0, BTreeSet::new());
     while at < bytes.length && bytes.is_start(at, b"OggS")? {
         let Some(head) = bytes.get::<27>(at)? else { return Ok(bytes.cut_in("its last page", at, 27)) };
@@ -292,7 +319,7 @@ fn ogg(bytes: &mut Bytes) -> io::Result<Ending> {
 }
 
 /// GIF: blocks, and then a trailer of one byte.
-fn gif(bytes: &mut Bytes) -> io::Result<Ending> {
+fn gif(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     let colours = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
     let Some(head) = bytes.get::<13>(0)? else { return Ok(Ending::Unknown) };
     let mut at = 13 + colours(head[10]);
@@ -315,7 +342,7 @@ fn gif(bytes: &mut Bytes) -> io::Result<Ending> {
 
 /// FLV: tags, each with its size in front and the whole size behind. The first may say how long the
 /// clip is.
-fn flv(bytes: &mut Bytes) -> io::Result<Ending> {
+fn flv(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     const DURATION: &[u8] = b"\0\x08duration\0";
     let Some(head) = bytes.get::<9>(0)? else { return Ok(Ending::Unknown) };
     let mut at = be32(&head[5..]) + 4;
@@ -358,7 +385,7 @@ const ASF_OBJECTS: [[u8; 16]; 3] = [
 ];
 
 /// ASF, which `.wmv` is: objects, each with its size after its name.
-fn asf(bytes: &mut Bytes) -> io::Result<Ending> {
+fn asf(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     let mut at = 0;
     while let Some(head) = bytes.get::<24>(at)? {
         let (name, size) = head.split_at(16);
@@ -380,7 +407,7 @@ fn asf(bytes: &mut Bytes) -> io::Result<Ending> {
 }
 
 /// MPEG's program stream: packets, most with their size in front. Nothing tells how many.
-fn program_stream(bytes: &mut Bytes) -> io::Result<Ending> {
+fn program_stream(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     let mut at = 0;
     while let Some(name) = bytes.get::<4>(at)? {
         // A packet that is too short for its size is cut off.
@@ -405,15 +432,56 @@ fn program_stream(bytes: &mut Bytes) -> io::Result<Ending> {
 
 /// MPEG's transport stream: packets of one size, with four bytes of time in front on discs and in
 /// cameras. Nothing tells how many.
-fn transport_stream(bytes: &mut Bytes) -> io::Result<Ending> {
+fn transport_stream(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Ending> {
     for (size, sync) in [(188, 0), (192, 4), (204, 0)] {
         let length = bytes.length;
         let mut is_packet = |at: u64| Ok::<_, io::Error>(bytes.get(at + sync)? == Some([0x47]));
         if is_packet(0)? && is_packet(size)? && is_packet(2 * size)? {
             let rest = length - length % size;
+            if !is_packet(rest - size)? {
+                return Ok(Ending::Unknown);
+            }
+            if is_packet(rest)? {
+                return Ok(bytes.cut_in("its last packet", rest, size));
+            }
             // Else something was appended, or lost.
-            let is_cut = is_packet(rest - size)? && is_packet(rest)?;
-            return Ok(if is_cut { bytes.cut_in("its last packet", rest, size) } else { Ending::Unknown });
+            return if rest == length { elementary_streams(bytes, size, sync) } else { Ok(Ending::Unknown) };
+        }
+    }
+    Ok(Ending::Unknown)
+}
+
+/// What a transport stream's packets, of so many bytes with their sign there, carry: packets of each stream's own, of which
+/// those of sound say how long they are, and seldom those of pictures. The last of each are looked at.
+fn elementary_streams(bytes: &mut Bytes<impl Read + Seek>, size: u64, sync: u64) -> io::Result<Ending> {
+    // Every stream has begun a packet in these.
+    const LAST: u64 = 1 << 13;
+    // Of each stream's last packet the bytes that are there; and the streams where that is known to its beginning.
+    let (mut there, mut begun) = (BTreeMap::new(), BTreeSet::new());
+    let count = bytes.length / size;
+    for packet in (count.saturating_sub(LAST)..count).rev() {
+        let at = packet * size + sync;
+        let Some([0x47, high, low, flags]) = bytes.get(at)? else { return Ok(Ending::Unknown) };
+        let stream = [high & 0x1f, low];
+        // Without anything of the stream's in it.
+        if flags & 0x10 == 0 || begun.contains(&stream) {
+            continue;
+        }
+        let filling =
+            if flags & 0x20 == 0 { 0 } else { bytes.get::<1>(at + 4)?.map_or(0, |[size]| 1 + u64::from(size)) };
+        let there = there.entry(stream).or_insert(0);
+        *there += 184_u64.saturating_sub(filling);
+        if high & 0x40 != 0 {
+            begun.insert(stream);
+            if let Some([0, 0, 1, _, high, low]) = bytes.get(at + 4 + filling)? {
+                let promised = u64::from(u16::from_be_bytes([high, low]));
+                if promised > 0 && 6 + promised > *there {
+                    let size = 6 + promised;
+                    return Ok(Ending::CutOff(format!(
+                        "{there} of the {size} bytes of a stream's last packet are there"
+                    )));
+                }
+            }
         }
     }
     Ok(Ending::Unknown)

@@ -4,6 +4,7 @@
 //! So the size after rotation is ffmpeg's word, not our reading of the file, and an output that
 //! ends early is noticed. The whole file is decoded, without seeking: frame t is frame t.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
@@ -124,18 +125,25 @@ impl Decoder {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Failure::Broken("it is not a file".into()));
         }
-        let ending = ending(path).unwrap_or(Ending::Unknown);
-        if let Ending::CutOff(words) = ending {
-            return Err(Failure::Broken(format!("it is cut off: {words}")));
+        let ending = File::open(path).and_then(ending).unwrap_or(Ending::Unknown);
+        // Of what is cut off in front of its frames' end, none is decoded.
+        if let Some(words) = ending.lacks(usize::MAX) {
+            return Err(Failure::Broken(words));
         }
         let filters = form.filters();
         let (frames, heard) = twice(|| self.frames(path, &filters))?;
         if let Some(words) = heard.resized() {
             return Err(Failure::Broken(words));
         }
-        let Some(words) = heard.complaints() else { return Ok((frames, true)) };
         // With `fps` there may be more frames than were decoded, or fewer.
         let decoded = heard.decoded.filter(|_| form.fps.is_some()).unwrap_or(frames.count(CHANNELS));
+        if let Some(words) = ending.lacks(decoded) {
+            return Err(Failure::Broken(words));
+        }
+        // Of the frame in which it was cut off, ffmpeg may say no more than that.
+        let has_parts = ending == Ending::Unknown && heard.has_parts;
+        let in_parts = || has_parts.then(|| "corrupt decoded frame".to_owned());
+        let Some(words) = heard.complaints().or_else(in_parts) else { return Ok((frames, true)) };
         match twice(|| self.promised(path))? {
             Some(promised) if decoded < promised => {
                 Err(Failure::Broken(format!("only {decoded} of {promised} frames can be decoded: {words}")))
@@ -156,8 +164,9 @@ impl Decoder {
         form: &Form,
         mut take: impl FnMut([usize; 2], Vec<u8>) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        if let Ending::CutOff(words) = ending(path).unwrap_or(Ending::Unknown) {
-            return Err(Failure::Broken(format!("it is cut off: {words}")));
+        let ending = File::open(path).and_then(ending).unwrap_or(Ending::Unknown);
+        if let Some(words) = ending.lacks(usize::MAX) {
+            return Err(Failure::Broken(words));
         }
         let patient = Self { patience: Patience { total: Duration::MAX, ..self.patience }, ..self.clone() };
         let mut count = 0_usize;
@@ -165,7 +174,8 @@ impl Decoder {
             count += 1;
             take(size, pixels)
         })?;
-        match (count, heard.resized()) {
+        let lacks = || ending.lacks(heard.decoded.filter(|_| form.fps.is_some()).unwrap_or(count));
+        match (count, heard.resized().or_else(lacks)) {
             (0, _) => Err(Failure::Broken(because("it has no frame".into(), &heard))),
             (_, Some(words)) => Err(Failure::Broken(words)),
             (_, None) => Ok(()),
@@ -221,7 +231,7 @@ impl Decoder {
     fn errs_at_its_end(&self, path: &Path) -> Result<bool, Failure> {
         let small = Form { size: Some(16), resize: Resize::Squash, fps: None }.filters();
         let heard = self.ffmpeg(path, [&[], &[]], &format!("{small},showinfo"), read_some, |_| Ok(()))?;
-        Ok(heard.before_last + TAIL.min(heard.shown / 2) >= heard.shown)
+        Ok(heard.before_last + TAIL.min(heard.shown.div_ceil(2)) >= heard.shown)
     }
 
     /// Runs ffmpeg on the video of `path`; `next` and `take` have the pictures that it writes.
@@ -511,7 +521,7 @@ mod tests {
         for (before, after) in [(0, 13), (60, 33)] {
             assert_eq!(pixels_by(&script(before, after), 5000), b"abcdef");
         }
-        for (before, after) in [(13, 3), (60, 32)] {
+        for (before, after) in [(0, 1), (2, 3), (13, 3), (60, 32)] {
             let Err(Failure::Broken(told)) = decode_by(&script(before, after), 5000) else { panic!("it passes") };
             assert!(told.contains("errors in the last of its 1 frames, as if it were cut off: lost"), "{told}");
         }

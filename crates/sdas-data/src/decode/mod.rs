@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 pub(crate) use chosen::Entries;
+pub use container::{Ending, ending};
 pub(crate) use decoder::{Decoder, Form, FoundDecoder};
 pub(crate) use frames::{decode_frames, frame_files};
 pub(crate) use picture::{EXTENSIONS, Encoded, Picture, decode, fit, is_picture, read, resize, scale, too_long};

@@ -194,7 +194,9 @@ fn listen(stderr: ChildStderr, heard: &Mutex<Heard>) {
 pub(super) struct Heard {
     /// The first things it complained about.
     complaints: Vec<String>,
-    /// Frames that the filter `showinfo` had shown before the last complaint.
+    /// Whether a frame was there in part, of which it may say nothing else.
+    pub(super) has_parts: bool,
+    /// Frames that the filter `showinfo` had shown before the last complaint, or the last frame that was there in part.
     pub(super) before_last: usize,
     /// Frames that the filter `showinfo` has shown.
     pub(super) shown: usize,
@@ -229,6 +231,10 @@ impl Heard {
             "" if self.has_begun || words.is_empty() => {}
             "" | "panic" | "fatal" | "error" => self.complain(&from, words),
             "warning" if tells_of_loss(words) => self.complain(&from, words),
+            "warning" if words.contains("corrupt decoded frame") => {
+                self.has_parts = true;
+                self.before_last = self.shown;
+            }
             "info" if from.contains("showinfo") && words.starts_with("n:") => self.shown += 1,
             "verbose" if words.contains(" frames decoded") => {
                 let count = words.split(" frames decoded").next().and_then(|words| words.rsplit(' ').next());
@@ -301,7 +307,7 @@ mod tests {
         ] {
             heard.hear(line);
         }
-        assert_eq!((heard.complaints(), heard.resized(), heard.shown), (None, None, 1));
+        assert_eq!((heard.complaints(), heard.has_parts, heard.resized(), heard.shown), (None, true, None, 1));
 
         heard.hear("[mpegts @ 0x558d8a798940] [warning] Packet corrupt (stream = 0, dts = 212400).\n");
         heard.hear("[in @ 0x1] [h264 @ 0x55] [error] no frame!");

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::origin::{Decoded, Origin, Progress, Sink};
 use super::stamp::stamp;
+use super::text;
 use crate::decode::{CHANNELS, Picture, Resize, resize};
 use crate::error::{DataError, found_at};
 use crate::random::fnv1a;
@@ -225,8 +226,7 @@ fn class_names(version: Version, folder: &Path) -> Result<Vec<String>, DataError
     if !path.exists() {
         return Ok(version.usual_names().map(String::from).collect());
     }
-    let text = fs::read_to_string(&path).map_err(DataError::read(&path))?;
-    let names: Vec<_> = text.lines().map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect();
+    let names = text::names(&path)?;
     let expected = version.usual_names().count();
     if names.len() != expected {
         return Err(DataError::Names { path, found: names.len(), expected });

@@ -2,7 +2,6 @@
 //! lie side by side, as those of ImageNet do, with a list of their classes.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::listing::{FlatTest, Listing, Wanted, below, list};
 use super::picture_list::found;
 use super::pictures::{FoundPictures, PictureSettings};
 use super::places::Places;
+use super::text;
 use super::unusable::Unusable;
 use crate::decode::EXTENSIONS;
 use crate::error::{DataError, found_at};
@@ -93,7 +93,7 @@ fn labels(test: &Path, lists: Option<&Path>, classes: &[String], pictures: &[Pat
         expected,
         found: found.into(),
     };
-    let text = fs::read_to_string(&list).map_err(DataError::read(&list))?;
+    let text = text::read(&list)?;
     let mut known = HashMap::new();
     for (number, line) in (1..).zip(text.lines()) {
         let mut words = line.split([' ', '\t', ',']).map(str::trim).filter(|word| !word.is_empty());

@@ -2,7 +2,6 @@
 //! for frames in files of their own, or a table with the columns `file_name` and `label`.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +11,7 @@ use super::clips::is_named_as_clip;
 use super::duplicates::Duplicates;
 use super::listing::visible;
 use super::paths::within;
+use super::text;
 use super::unusable::Unusable;
 use crate::decode::{EXTENSIONS, frame_files};
 use crate::error::{DataError, found_at};
@@ -99,7 +99,8 @@ pub(super) fn by_lists(
         TESTS.iter().map(|&test| (test, named(test))).find(|(_, lists)| !lists.is_empty()).unwrap_or(("test", vec![]));
     let test = one(&tests, "test")?;
     let read = |path: PathBuf| -> Result<List, DataError> {
-        let lines = lines(&path)?.into_iter().map(|(number, line)| parse(root, &path, number, &line, allowed.what));
+        let lines =
+            text::lines(&path)?.into_iter().map(|(number, line)| parse(root, &path, number, &line, allowed.what));
         Ok(List { lines: lines.collect::<Result<_, _>>()?, path })
     };
     Labelled::new([read(train)?, read(test)?], test_name, &folder.join(CLASSES), allowed)
@@ -130,13 +131,6 @@ pub(super) fn by_tables(root: &Path, allowed: Allowed) -> Result<Option<Labelled
 /// The end of a path, in lower case.
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
-}
-
-/// The lines of a list that are not blank, each with its number from 1 and without the blanks around it.
-fn lines(path: &Path) -> Result<Vec<(usize, String)>, DataError> {
-    let text = fs::read_to_string(path).map_err(DataError::read(path))?;
-    let lines = (1..).zip(text.lines()).map(|(number, line)| (number, line.trim_start_matches('\u{feff}').trim()));
-    Ok(lines.filter(|(_, line)| !line.is_empty()).map(|(number, line)| (number, line.into())).collect())
 }
 
 /// A line `<path> <label>`, or `<folder> <frames> <label>` where there is such a folder. There may be blanks in the path.
@@ -201,7 +195,7 @@ fn read_table(root: &Path, path: PathBuf) -> Result<List, DataError> {
     };
     let mut all = vec![];
     if path.extension().is_some_and(|ending| ending == "jsonl") {
-        for (number, text) in lines(&path)? {
+        for (number, text) in text::lines(&path)? {
             let Row { file_name, label } = serde_json::from_str(&text).map_err(|_| odd(number, text))?;
             let label = match label {
                 Label::Number(label) => label.to_string(),
@@ -210,8 +204,8 @@ fn read_table(root: &Path, path: PathBuf) -> Result<List, DataError> {
             all.push(line(number, &file_name, label)?);
         }
     } else {
-        let text = fs::read_to_string(&path).map_err(DataError::read(&path))?;
-        let mut rows = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+        let text = text::read(&path)?;
+        let mut rows = csv::Reader::from_reader(text.as_bytes());
         let at = |error: &csv::Error| error.position().map_or(1, |position| position.line() as usize);
         let headers = rows.headers().map_err(|error| odd(at(&error), error.to_string()))?.clone();
         let [Some(file), Some(label)] = COLUMNS.map(|name| headers.iter().position(|header| header.trim() == name))
@@ -326,7 +320,7 @@ fn classes(train: &List, names: &Path) -> Result<(Vec<String>, HashMap<String, u
     let known: BTreeSet<&String> = train.lines.iter().map(|line| &line.label).collect();
     let (is_named, are_numbers) = (names.is_file(), known.iter().all(|label| label.parse::<usize>().is_ok()));
     let classes: Vec<String> = match (is_named, are_numbers) {
-        (true, _) => lines(names)?.into_iter().map(|(_, name)| name).collect(),
+        (true, _) => text::names(names)?,
         (false, true) => (0..known.len()).map(|number| number.to_string()).collect(),
         (false, false) => known.into_iter().cloned().collect(),
     };

@@ -20,6 +20,7 @@ mod settings;
 mod shapes;
 mod shards;
 mod stamp;
+mod text;
 mod unusable;
 
 pub use duplicates::Duplicates;

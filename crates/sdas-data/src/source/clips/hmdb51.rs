@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::paths::within;
-use super::lists::{Named, folder_of_clips, folder_of_lists, lines, odd_line};
+use super::lists::{Named, folder_of_clips, folder_of_lists, odd_line};
 use crate::error::DataError;
 use crate::source::listing::visible;
+use crate::source::text;
 
 pub(super) const KIND: &str = "hmdb51";
 
@@ -38,7 +39,7 @@ fn read(folder: &Path, split: usize) -> Result<Named, DataError> {
     let mut clips = [vec![], vec![]];
     let mut classes = Vec::new();
     for (class, list) in class_lists(folder, split)? {
-        for (number, line) in lines(&list)? {
+        for (number, line) in text::lines(&list)? {
             let parts = line.rsplit_once([' ', '\t']).map(|(file, part)| (file.trim_end(), part));
             let (file, chosen) = match parts {
                 Some((file, "1")) => (file, &mut clips[0]),

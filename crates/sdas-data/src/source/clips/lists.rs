@@ -1,6 +1,5 @@
 //! Clips that are named by official lists: what the lists have in common.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, found_at};
@@ -126,15 +125,6 @@ pub(super) fn folder_of_clips(
             found: found_at(path),
             remedy: "set `data.path` (--data) to the folder that the clips were unpacked to",
         })
-}
-
-/// The lines of a list that are not blank, each with its number from 1 and without the blanks
-/// around it.
-pub(super) fn lines(path: &Path) -> Result<Vec<(usize, String)>, DataError> {
-    let text = fs::read_to_string(path).map_err(DataError::read(path))?;
-    let lines =
-        (1..).zip(text.lines()).map(|(number, line)| (number, line.trim_matches(['\u{feff}', ' ', '\t', '\r'])));
-    Ok(lines.filter(|(_, line)| !line.is_empty()).map(|(number, line)| (number, line.into())).collect())
 }
 
 /// That a line is not as it should be.

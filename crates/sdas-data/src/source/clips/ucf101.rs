@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::super::paths::within;
-use super::lists::{Named, folder_of_clips, folder_of_lists, lines, odd_line};
+use super::lists::{Named, folder_of_clips, folder_of_lists, odd_line};
 use crate::error::DataError;
+use crate::source::text;
 
 pub(super) const KIND: &str = "ucf101";
 const CLASSES: &str = "classInd.txt";
@@ -28,7 +29,7 @@ fn read(lists: &Path, split: usize) -> Result<Named, DataError> {
     let [train, test] = ["train", "test"].map(|name| lists.join(format!("{name}list{split:02}.txt")));
     let mut clips = [vec![], vec![]];
     for (list, clips) in [train, test].iter().zip(&mut clips) {
-        for (number, line) in lines(list)? {
+        for (number, line) in text::lines(list)? {
             let (file, label) = match line.rsplit_once([' ', '\t']) {
                 Some((file, label)) if label.bytes().all(|byte| byte.is_ascii_digit()) => {
                     (file.trim_end(), Some(label))
@@ -55,7 +56,7 @@ fn read(lists: &Path, split: usize) -> Result<Named, DataError> {
 /// The classes, by their numbers.
 fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();
-    for (line, text) in lines(path)? {
+    for (line, text) in text::lines(path)? {
         let next = names.len() + 1;
         match text.split_once([' ', '\t']) {
             Some((number, name)) if number.parse() == Ok(next) => names.push(name.trim_start().to_owned()),

@@ -7,7 +7,6 @@
 mod stored;
 mod walk;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use rayon::prelude::*;
 use super::listing::visible;
 use super::pictures::{FoundPictures, PictureSettings};
 use super::places::{Member, Places};
+use super::text;
 use crate::error::{DataError, found_at};
 use crate::remarks::{Listed, Remarks};
 use stored::{Line, Stored};
@@ -139,8 +139,7 @@ fn class_names(root: &Path, count: usize) -> Result<Vec<String>, DataError> {
     if !path.is_file() {
         return Ok((0..count).map(|class| class.to_string()).collect());
     }
-    let text = fs::read_to_string(&path).map_err(DataError::read(&path))?;
-    let names: Vec<String> = text.lines().map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect();
+    let names = text::names(&path)?;
     if names.len() < count {
         return Err(DataError::Names { path, found: names.len(), expected: count });
     }
