@@ -81,6 +81,8 @@ NETWORKS = {
     "shufflenet_v1_g3": ("shufflenet_v1_g3", "pictures", WIDE),
     "shufflenet_v2_x1_0": ("shufflenet_v2_x1_0", "pictures", WIDE),
     "xception": ("xception", "pictures", WIDE),
+    "resnet20 of stacked frames": (
+        "resnet20", "clips", {"data.clip.frames": 1, "data.clip.stack": FRAMES, "data.clip.normalization": "per_clip"}),
     "c2d_r50": ("c2d_r50", "clips", {"data.size": 64, "train.width": 0.25}),
     "r2plus1d_18": ("r2plus1d_18", "clips", {"train.width": 0.25}),
     "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
@@ -141,8 +143,10 @@ def decode(path, size):
     return torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, size, size, 3)
 
 
-def load(files, size):
+def load(files, size, stacked=False):
     pixels = torch.stack([decode(file, size) for file in files])
+    if stacked:
+        pixels = pixels.movedim(1, -2).flatten(-2)
     return pixels, torch.tensor([sorted(CLASSES).index(file.parent.name) for file in files])
 
 
@@ -213,7 +217,7 @@ def check(name, place, sources):
     hub = {"repo_or_dir": str(folder / "torch"), "model": "sdas", "source": "local"}
     model = torch.hub.load(**hub)
     prepare = module(model).prepare
-    pixels, labels = load(data.test, data.size)
+    pixels, labels = load(data.test, data.size, "data.clip.stack" in own)
     inputs = prepare(pixels)
     with torch.no_grad():
         logits = model(inputs)
@@ -262,7 +266,7 @@ def step(model, what, trained, folder, data, values, test):
     run(SDAS, "train", what, *data.recipe, "--out", stepped, "--weights", trained, *settings({**values, **STEP}))
     run(SDAS, "export", stepped, "--to", "pytorch", "-o", folder / "stepped-torch")
     ours = module(model).read_safetensors(folder / "stepped-torch" / "model.safetensors")
-    pixels, labels = load(data.train, data.size)
+    pixels, labels = load(data.train, data.size, "data.clip.stack" in values)
     inputs, truth = test
 
     def stepped_in(network):

@@ -8,11 +8,15 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// Writes a file beside and renames it, so that a file of that name is whole at every moment.
+/// Writes a file beside and renames it, so that a file of that name is whole at every moment. A pipe or a terminal is
+/// written to.
 ///
 /// # Errors
 /// A full disk, missing rights and the like; what was there before is there still.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return fs::write(path, bytes);
+    }
     let name = path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it names no file"))?;
     let mut beside = OsString::from(".");
     beside.push(name);

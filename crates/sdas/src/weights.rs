@@ -427,7 +427,10 @@ fn read_safetensors(path: &Path) -> Result<(BTreeMap<String, Values>, Vec<String
 }
 
 fn read_pytorch(path: &Path) -> Result<BTreeMap<String, Values>, LoadError> {
-    let fault = |source| LoadError::Pytorch { path: path.to_owned(), source: Box::new(source) };
+    let fault = |source| match source {
+        PytorchError::Io(source) => LoadError::Read { path: path.to_owned(), source },
+        source => LoadError::Pytorch { path: path.to_owned(), source: Box::new(source) },
+    };
     let file = PytorchReader::new(path).map_err(fault)?;
     let tensor = |(name, tensor): (&String, &pytorch_reader::Tensor)| {
         let dtype = match tensor.dtype() {

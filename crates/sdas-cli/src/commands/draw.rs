@@ -5,6 +5,7 @@ use crate::arguments::{DrawArguments, Drawing, DrawingForm};
 use anyhow::Context as _;
 use sdas::architecture::Architecture;
 use sdas::draw::{Blocks, Picture, Scene, png, svg, to_text};
+use sdas_data::whole::write_whole;
 use std::fs;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &DrawArguments) -> anyhow::Result<Outcome> {
     };
     match &arguments.output {
         Some(Drawing { file, form }) => {
-            fs::write(file, draw(*form)).with_context(|| format!("cannot write {}", file.display()))?;
+            write_whole(file, &draw(*form)).with_context(|| format!("cannot write {}", file.display()))?;
             say(&format!("drawn to {}\n", file.display()))?;
         }
         None => say(&text)?,

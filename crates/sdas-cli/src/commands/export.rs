@@ -91,6 +91,11 @@ fn genotype(arguments: &ExportArguments) -> anyhow::Result<Export> {
     if Path::new(&arguments.network).join("network.json").exists() {
         bail!("{} is the run of a network that people made, which has no cells", arguments.network);
     }
+    let folder = Path::new(&arguments.network);
+    if folder.join("config.toml").exists() && !folder.join("genotype.json").exists() {
+        // What is missing of it is said by whoever reads the search.
+        subject(arguments)?;
+    }
     let text = Genotype::resolve(&arguments.network)?.to_text();
     Ok(Export {
         written: vec![Written::whole(&arguments.output, format!("{text}\n").as_bytes())?],

@@ -7,7 +7,7 @@ use crate::interrupt::STOP;
 use anyhow::Context as _;
 use sdas::report::{Form, Measured, is_run, measure, page};
 use sdas::run::Context;
-use std::fs;
+use sdas_data::whole::write_whole;
 
 /// Writes a page.
 pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<Outcome> {
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<Outcome> {
         }
     };
     let html = page(folder, &measured, Form::File)?;
-    fs::write(output, &html).with_context(|| format!("cannot write {}", output.display()))?;
+    write_whole(output, html.as_bytes()).with_context(|| format!("cannot write {}", output.display()))?;
     say(&format!("written to {} ({} KiB)\n", output.display(), html.len().div_ceil(1024)))?;
     Ok(Outcome::Done)
 }

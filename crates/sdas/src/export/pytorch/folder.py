@@ -37,9 +37,13 @@ def prepare(pixels: Tensor) -> Tensor:
     """From 8-bit pixels, channels last, (N, H, W, C) or (N, T, H, W, C), to what the network reads."""
     pixels = pixels.float() / 255
     if CONFIG["normalization"] == "per_clip":
+        stack = CONFIG["stack"]
+        if stack > 1 and pixels.dim() == 5 and pixels.shape[1] > 1:
+            raise ValueError("a frame that is in several stacks counts once, which cannot be told here: normalise before")
         around = [1] * (pixels.dim() - 2)
-        each = pixels.flatten(1, -2)
-        mean, std = (values.unflatten(1, [*around, -1]) for values in (each.mean(1), each.std(1, unbiased=False)))
+        each = pixels.unflatten(-1, [stack, -1]).flatten(1, -2)
+        mean, std = (values.repeat(1, stack).unflatten(1, [*around, -1])
+                     for values in (each.mean(1), each.std(1, unbiased=False)))
         std = torch.where(std == 0, torch.ones_like(std), std)
     else:
         mean, std = (torch.tensor(CONFIG[key], device=pixels.device) for key in ("mean", "std"))

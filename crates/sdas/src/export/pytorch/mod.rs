@@ -11,6 +11,7 @@ mod source;
 use super::{ExportError, Numbers, Subject, Written, to_safetensors};
 use crate::architecture::Architecture;
 use crate::layers::{Layer, ShapeError};
+use crate::run::Seen;
 use sdas_data::Normalization;
 use sdas_kernels::Extent;
 use serde_json::{Value, json};
@@ -61,9 +62,11 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         }
     };
     let input_size = [&[subject.inputs][..], &axes.of(subject.extent)].concat();
-    let (statistics, normalization) = match &subject.seen {
-        Some(seen) => ([&seen.statistics.mean[..], &seen.statistics.std[..]], seen.clip.normalization),
-        None => ([&[0.0f32][..], &[1.0][..]], Normalization::Dataset),
+    let (statistics, normalization, stack) = match &subject.seen {
+        Some(Seen { statistics, clip, .. }) => {
+            ([&statistics.mean[..], &statistics.std[..]], clip.normalization, clip.stack)
+        }
+        None => ([&[0.0f32][..], &[1.0][..]], Normalization::Dataset, 1),
     };
     // As often as frames are stacked.
     let [mean, std] = statistics.map(|values| values.iter().cycle().take(subject.inputs).collect::<Vec<_>>());
@@ -78,6 +81,7 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         ("mean", json!(mean)),
         ("std", json!(std)),
         ("normalization", json!(normalization)),
+        ("stack", stack.into()),
         ("num_classes", classes.into()),
         ("classes", json!(subject.classes)),
         ("num_features", num_features.into()),
