@@ -10,8 +10,10 @@ mod change;
 mod clips;
 mod data;
 mod runs;
+mod sizes;
 
-pub use change::{Chance, changed};
+pub use change::changed;
+pub use sizes::sized;
 
 use std::time::{Duration, Instant};
 
@@ -27,29 +29,34 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Reads these bytes.
     pub read: fn(&[u8]),
+    /// Of a seed that says how large something is that is then made room for, how many that say something else are tried in
+    /// a short run: all, unless each takes long.
+    pub sizes: usize,
 }
+
+const ALL: usize = usize::MAX;
 
 /// All of them.
 pub const TARGETS: [Target; 19] = [
-    Target { name: "genotype_json", seeds: cells::json_seeds, read: cells::json },
-    Target { name: "genotype_text", seeds: cells::text_seeds, read: cells::text },
-    Target { name: "benchmark_text", seeds: cells::benchmark_seeds, read: cells::benchmark },
-    Target { name: "table", seeds: cells::table_seeds, read: cells::table },
-    Target { name: "recipe", seeds: runs::recipe_seeds, read: runs::recipe },
-    Target { name: "override", seeds: runs::override_seeds, read: runs::overrides },
-    Target { name: "checkpoint", seeds: runs::checkpoint_seeds, read: runs::checkpoint },
-    Target { name: "run_folder", seeds: runs::folder_seeds, read: runs::folder_of_run },
-    Target { name: "comparison", seeds: runs::comparison_seeds, read: runs::comparison },
-    Target { name: "safetensors", seeds: runs::safetensors_seeds, read: runs::safetensors },
-    Target { name: "pth", seeds: runs::pth_seeds, read: runs::pth },
-    Target { name: "cifar", seeds: data::cifar_seeds, read: data::cifar },
-    Target { name: "picture", seeds: data::picture_seeds, read: data::picture },
-    Target { name: "lists", seeds: data::list_seeds, read: data::lists },
-    Target { name: "metadata", seeds: data::metadata_seeds, read: data::metadata },
-    Target { name: "shard", seeds: data::shard_seeds, read: data::shard },
-    Target { name: "cache", seeds: data::cache_seeds, read: data::cache },
-    Target { name: "packs", seeds: data::packs_seeds, read: data::packs },
-    Target { name: "container", seeds: clips::container_seeds, read: clips::container },
+    Target { name: "genotype_json", seeds: cells::json_seeds, read: cells::json, sizes: 0 },
+    Target { name: "genotype_text", seeds: cells::text_seeds, read: cells::text, sizes: 0 },
+    Target { name: "benchmark_text", seeds: cells::benchmark_seeds, read: cells::benchmark, sizes: 0 },
+    Target { name: "table", seeds: cells::table_seeds, read: cells::table, sizes: 0 },
+    Target { name: "recipe", seeds: runs::recipe_seeds, read: runs::recipe, sizes: 0 },
+    Target { name: "override", seeds: runs::override_seeds, read: runs::overrides, sizes: 0 },
+    Target { name: "checkpoint", seeds: runs::checkpoint_seeds, read: runs::checkpoint, sizes: ALL },
+    Target { name: "run_folder", seeds: runs::folder_seeds, read: runs::folder_of_run, sizes: 0 },
+    Target { name: "comparison", seeds: runs::comparison_seeds, read: runs::comparison, sizes: 0 },
+    Target { name: "safetensors", seeds: runs::safetensors_seeds, read: runs::safetensors, sizes: ALL },
+    Target { name: "pth", seeds: runs::pth_seeds, read: runs::pth, sizes: ALL },
+    Target { name: "cifar", seeds: data::cifar_seeds, read: data::cifar, sizes: 0 },
+    Target { name: "picture", seeds: data::picture_seeds, read: data::picture, sizes: ALL },
+    Target { name: "lists", seeds: data::list_seeds, read: data::lists, sizes: 0 },
+    Target { name: "metadata", seeds: data::metadata_seeds, read: data::metadata, sizes: 0 },
+    Target { name: "shard", seeds: data::shard_seeds, read: data::shard, sizes: ALL },
+    Target { name: "cache", seeds: data::cache_seeds, read: data::cache, sizes: 200 },
+    Target { name: "packs", seeds: data::packs_seeds, read: data::packs, sizes: ALL },
+    Target { name: "container", seeds: clips::container_seeds, read: clips::container, sizes: ALL },
 ];
 
 /// How long reading may take.

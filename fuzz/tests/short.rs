@@ -1,6 +1,7 @@
 //! What fuzzers have found, and what is made by chance of inputs that are taken. `FUZZ_RUNS` says how many of each target.
 
-use sdas_fuzz::{Chance, TARGETS, Target, changed};
+use sdas_data::random::{below, stream};
+use sdas_fuzz::{TARGETS, Target, changed, sized};
 use std::fs;
 use std::path::Path;
 
@@ -24,9 +25,14 @@ fn whatever_the_bytes_are_they_are_read_or_refused() {
         for seed in seeds.iter().filter(|seed| seed.len() < 1 << 12) {
             (0..seed.len()).step_by(1 + seed.len() / 200).for_each(|length| target.check(&seed[..length]));
         }
-        let mut chance = Chance(1);
+        // Any size that it declares.
+        for seed in seeds.iter().filter(|_| target.sizes > 0) {
+            let step = sized(seed).count().div_ceil(target.sizes.max(runs));
+            sized(seed).step_by(step.max(1)).for_each(|bytes| target.check(&bytes));
+        }
+        let mut chance = stream(1, target.name, [0; 2]);
         for _ in 0..runs {
-            let [one, other] = [0; 2].map(|_| &seeds[chance.below(seeds.len())]);
+            let [one, other] = [0; 2].map(|_| &seeds[below(&mut chance, seeds.len())]);
             let bytes = changed(one, other, &mut chance);
             let outcome = std::panic::catch_unwind(|| target.check(&bytes));
             if let Err(panic) = outcome {
@@ -37,4 +43,21 @@ fn whatever_the_bytes_are_they_are_read_or_refused() {
             }
         }
     }
+}
+
+#[test]
+fn every_number_becomes_every_extreme() {
+    let of = |bytes: &[u8]| sized(bytes).collect::<Vec<_>>();
+    let text = of(b"12 {3}");
+    assert_eq!(text.len(), 2 * 11);
+    assert!(text.contains(&b"18446744073709551615 {3}".to_vec()) && text.contains(&b"12 {-1}".to_vec()));
+    let binary = of(&[0xff; 4]);
+    assert!(binary.contains(&vec![0xff, 0, 1, 0xff]) && binary.contains(&vec![0, 0, 0, 1]));
+    // With its length, and with its checksum.
+    let safetensors = [&[4, 0, 0, 0, 0, 0, 0, 0][..], b"{12}data"].concat();
+    assert!(of(&safetensors).contains(&[&[7, 0, 0, 0, 0, 0, 0, 0][..], b"{65535}data"].concat()));
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\0abcd\0\0\0\0";
+    let changed = b"\x89PNG\r\n\x1a\n\0\0\0\0\xff\xffcd";
+    let changed = [&changed[..], &crc32fast::hash(&changed[12..]).to_be_bytes()].concat();
+    assert!(of(png).contains(&changed));
 }

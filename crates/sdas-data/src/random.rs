@@ -32,7 +32,7 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// A uniform number in `0..bound`. Multiply and shift: always one draw, with a bias below `bound` /
 /// 2⁶⁴.
-pub(crate) fn below(rng: &mut Stream, bound: usize) -> usize {
+pub fn below(rng: &mut Stream, bound: usize) -> usize {
     ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
 }
 

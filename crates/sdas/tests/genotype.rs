@@ -66,6 +66,18 @@ fn names_its_space(genotype: &Genotype) -> bool {
     SPACES.iter().find(|space| space.keep == genotype.space.keep && knows(space)) == Some(&genotype.space)
 }
 
+/// Python's ways to write the four nodes' states.
+const RANGES: [&str; 8] = [
+    "[2, 3, 4, 5]",
+    "(2, 3, 4, 5)",
+    "[2, 3, 4, 5, ]",
+    "range(2, 6)",
+    "list(range(2, 6))",
+    "tuple(range(2, 6))",
+    "list([2, 3, 4, 5])",
+    "tuple((2, 3, 4, 5))",
+];
+
 proptest! {
     #[test]
     fn json_reads_back_as_written(genotype in genotype()) {
@@ -84,6 +96,34 @@ proptest! {
             prop_assert_eq!(&read, &expected);
         }
         prop_assert_eq!(read.cells, expected.cells);
+    }
+
+    #[test]
+    fn a_published_cell_is_read_from_any_hand(
+        which in 0..PUBLISHED.len(),
+        before in prop::collection::vec("[0-9A-Za-z:,./_ ()=-]{0,40}", 0..3),
+        line in "([0-9]{4}-[0-9]{2}-[0-9]{2} )?([0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3} )?((AM|PM|INFO|epoch|genotype|CELL) ?[=:]? )*",
+        ends in prop::sample::select(&["\n", "\r\n"][..]),
+        blank in prop::sample::select(&["", " ", "  ", "\t", "\n    ", "\r\n\t"][..]),
+        range in prop::sample::select(&RANGES[..]),
+        quote in prop::sample::select(&["'", "\""][..]),
+        after in prop::sample::select(&["", " ", "  # the best", "\n", "\r\n\r\n", "\n12:00 tensor([[0.1, 'x\n"][..]),
+        has_mark: bool,
+    ) {
+        let expected = Genotype { origin: None, ..Genotype::resolve(PUBLISHED[which].name).unwrap() };
+        let mark = if has_mark { "\u{feff}" } else { "" };
+        let text = expected.to_darts_text().replace("[2, 3, 4, 5]", range).replace('\'', quote);
+        let text = text.replace(", ", &format!(",{blank}")).replace('=', &format!("={blank}")).replace('(', &format!("({blank}"));
+        let before: String = before.iter().map(|line| format!("{line}{ends}")).collect();
+        let whole = format!("{mark}{before}{line}{text}{after}");
+        prop_assert_eq!(&Genotype::parse(&whole).map_err(|error| TestCaseError::fail(format!("{whole}: {error}")))?, &expected);
+        // JSON and the benchmark's text stand alone.
+        let benchmark = Genotype::from_operations(&NB201, &[0, 1, 2, 3, 4, 0]).unwrap();
+        for cell in [&expected, &benchmark] {
+            for form in [cell.to_json(), cell.to_text()] {
+                prop_assert_eq!(&Genotype::parse(&format!("{mark}{blank}{form}{blank}{ends}")).unwrap(), cell);
+            }
+        }
     }
 
     #[test]

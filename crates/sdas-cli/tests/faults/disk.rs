@@ -1,5 +1,6 @@
 //! A disk that forgets: from what was written down of a run, what a power cut would have left of it.
 
+use sdas_data::random::{below, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,13 +142,14 @@ impl Disk {
 
     /// The files that are there after a power cut, with their bytes, and the folders.
     pub fn after(&self, left: Left) -> (BTreeSet<PathBuf>, BTreeMap<PathBuf, Vec<u8>>) {
-        let mut chance = Chance(match left {
+        let seed = match left {
             Left::Some(seed) => seed,
             Left::Nothing | Left::Names => 0,
-        });
+        };
+        let mut chance = stream(seed, "power", [0; 2]);
         let mut names = self.lasting.clone();
         for renaming in &self.pending {
-            if left == Left::Names || left != Left::Nothing && chance.below(2) == 0 {
+            if left == Left::Names || left != Left::Nothing && below(&mut chance, 2) == 0 {
                 renaming.apply(&mut names);
             }
         }
@@ -163,7 +165,7 @@ impl Disk {
                     let Contents { written, synced } = &self.contents[number];
                     let bytes = match left {
                         Left::Some(_) if written.starts_with(synced) => {
-                            written[..synced.len() + chance.below(written.len() - synced.len() + 1)].to_vec()
+                            written[..synced.len() + below(&mut chance, written.len() - synced.len() + 1)].to_vec()
                         }
                         _ => synced.clone(),
                     };
@@ -193,19 +195,6 @@ impl Renaming {
         if let Some((path, node)) = &self.new {
             names.insert(path.clone(), *node);
         }
-    }
-}
-
-/// Numbers by chance, the same for the same seed (SplitMix64).
-#[derive(Debug, Clone)]
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
     }
 }
 

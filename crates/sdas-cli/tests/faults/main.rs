@@ -11,7 +11,8 @@
 mod disk;
 mod work;
 
-use disk::{Chance, Disk, Left, Operation, files, read_log};
+use disk::{Disk, Left, Operation, files, read_log};
+use sdas_data::random::{below, stream};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -246,12 +247,12 @@ fn a_search_that_is_killed_at_random_comes_to_the_same() {
     bench.clear();
     assert!(bench.command().output().unwrap().status.success());
     let usual = begun.elapsed();
-    let (kills, mut killed, mut chance) = (count_of("SDAS_KILLS", 20), 0, Chance(1));
+    let (kills, mut killed, mut chance) = (count_of("SDAS_KILLS", 20), 0, stream(1, "kills", [0; 2]));
     while killed < kills {
         bench.clear();
         // Three times on end, and then it may go on to its end.
         for _ in 0..3 {
-            let moment = usual.mul_f64(chance.below(1000) as f64 / 1000.0);
+            let moment = usual.mul_f64(below(&mut chance, 1000) as f64 / 1000.0);
             let mut child = bench.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(moment);
             child.kill().unwrap();
@@ -269,11 +270,11 @@ fn a_flipped_byte_of_a_checkpoint_costs_an_epoch() {
     let newest = checkpoints(&bench.under().join("run")).pop().unwrap();
     let run = fs::read(&newest).unwrap();
     let whole = files(&bench.under());
-    let (mut chance, mut noticed, count) = (Chance(2), 0, count_of("SDAS_FLIPS", 30));
+    let (mut chance, mut noticed, count) = (stream(2, "flips", [0; 2]), 0, count_of("SDAS_FLIPS", 30));
     for _ in 0..count {
         whole.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
         let mut flipped = run.clone();
-        flipped[chance.below(run.len())] ^= 1 << chance.below(8);
+        flipped[below(&mut chance, run.len())] ^= 1 << below(&mut chance, 8);
         fs::write(&newest, &flipped).unwrap();
         let output = bench.command().output().unwrap();
         let said = told(&output);
@@ -291,15 +292,15 @@ fn a_flipped_byte_of_a_cache_is_noticed() {
         let bench = Bench::new(work);
         let is_lock = |path: &Path| path.ends_with("lock") || path.ends_with("holder");
         let whole: Vec<_> = files(&bench.under()).into_iter().filter(|(path, _)| !is_lock(path)).collect();
-        let (mut chance, mut noticed, count) = (Chance(3), 0, count_of("SDAS_FLIPS", 30) / 2);
+        let (mut chance, mut noticed, count) = (stream(3, "flips", [0; 2]), 0, count_of("SDAS_FLIPS", 30) / 2);
         for _ in 0..count {
             bench.clear();
             fs::create_dir_all(whole[0].0.parent().unwrap()).unwrap();
             whole.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
-            let (path, bytes) = &whole[chance.below(whole.len())];
-            let at = chance.below(bytes.len());
+            let (path, bytes) = &whole[below(&mut chance, whole.len())];
+            let at = below(&mut chance, bytes.len());
             let mut flipped = bytes.clone();
-            flipped[at] ^= 1 << chance.below(8);
+            flipped[at] ^= 1 << below(&mut chance, 8);
             fs::write(path, &flipped).unwrap();
             let mut words = (bench.work.words)(&bench.under(), &bench.place.path().join("shared"));
             words[1] = "check".to_owned();
