@@ -7,6 +7,7 @@ use crate::run::CellRecord;
 use crate::schedule::{Candidate, Decision, Unit};
 use crate::space::{Candidates, CellKind, Operation};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Of a decision's candidates, those that are shown.
@@ -101,11 +102,13 @@ impl Growth {
         let mut stops = vec![start];
         let has_mixes =
             epochs.iter().any(|epoch| !epoch.mixes.is_empty()) || decisions.iter().any(|d| !d.mixes.is_empty());
-        let last = epochs.last().map_or(0, |epoch| epoch.epoch).max(decisions.last().map_or(0, |last| last.epoch));
+        // Those of which there is something to show: a file that somebody has changed may tell of any.
+        let seen = decisions.iter().map(|decision| decision.epoch).chain(epochs.iter().map(|record| record.epoch));
+        let seen: BTreeSet<usize> = seen.collect();
         let unit = recipe.search.schedule.unit();
         let due: usize = space.kinds().iter().map(|&kind| unit.decisions(&candidates, kind)).sum();
         let mut number = 0;
-        for epoch in 1..=last {
+        for &epoch in seen.range(1..) {
             for decision in decisions.iter().filter(|decision| decision.epoch == epoch) {
                 // What another space has, or a kind of cell that this one lacks, is no decision of this search.
                 let Some(cell) = cells.get_mut(decision.cell.index()).filter(|cell| decision.edge < cell.len()) else {
