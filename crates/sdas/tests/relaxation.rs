@@ -6,15 +6,14 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::Rng;
 use sdas::batch::{DeviceBatch, cross_entropy};
 use sdas::network::Pass;
-use sdas::optimizer::{Sgd, SgdSettings};
+use sdas::optimizer::SgdSettings;
 use sdas::parameters::Parameters;
-use sdas::run::Ranks;
 use sdas::schedule::EdgeState;
 use sdas::search::{Order, SearchState};
 use sdas::space::{Candidates, CellKind, IMAGE, NB201, OperationKind, S1, S2, SPACES, Space, VIDEO};
 use sdas::supernet::{Alpha, AlphaSettings, Drawn, Mixing, Relaxation, Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
-use sdas_kernels::{Recorded, portably};
+use sdas_kernels::portably;
 
 const SAMPLES: usize = 4;
 const CLASSES: usize = 3;
@@ -46,16 +45,7 @@ fn state(space: &'static Space, mixing: Mixing, dtype: DType) -> SearchState {
     let mut random = stream(1, "test", [0, 0]);
     let numbers = alpha.values.iter_mut().flatten().flatten();
     numbers.for_each(|number| *number = random.random_range(-1024..1024) as f32 / 1024.0);
-    SearchState {
-        sgd: Sgd::new(&weights),
-        supernet,
-        weights,
-        statistics,
-        alpha,
-        mixing,
-        recorded: Recorded::default(),
-        ranks: Ranks::alone(),
-    }
+    SearchState { mixing, ..SearchState::new(supernet, weights, statistics, alpha) }
 }
 
 fn batch(dtype: DType) -> DeviceBatch {

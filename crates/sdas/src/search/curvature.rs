@@ -117,15 +117,13 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimizer::Sgd;
-    use crate::run::Ranks;
     use crate::schedule::{EdgeState, Plan};
     use crate::space::{Candidates, S2};
-    use crate::supernet::{Alpha, Mixing, Supernet, SupernetShape};
+    use crate::supernet::{Alpha, Supernet, SupernetShape};
     use burn::tensor::{DType, Device, Tensor, TensorData};
     use sdas_data::Part;
     use sdas_data::random::stream;
-    use sdas_kernels::{Recorded, portably};
+    use sdas_kernels::portably;
 
     #[test]
     fn the_largest_eigenvalue_is_not_the_one_that_is_largest_without_its_sign() {
@@ -163,19 +161,7 @@ mod tests {
             host_labels,
             part: Part::whole(6),
         };
-        (
-            SearchState {
-                sgd: Sgd::new(&weights),
-                supernet,
-                weights,
-                statistics,
-                alpha,
-                mixing: Mixing::default(),
-                recorded: Recorded::default(),
-                ranks: Ranks::alone(),
-            },
-            batch,
-        )
+        (SearchState::new(supernet, weights, statistics, alpha), batch)
     }
 
     /// The largest eigenvalue of a symmetric matrix, by Jacobi's rotations.
