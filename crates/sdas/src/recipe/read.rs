@@ -290,19 +290,38 @@ fn finish(mut table: Table, over: Table, origin: &str) -> Result<Recipe, RecipeE
                        after another would leave the strongest, which is what it takes; leave it out";
         return Err(key_error(origin, "search.schedule.unit", message.to_owned()));
     }
-    let recipe: Recipe = serde_path_to_error::deserialize(table).map_err(|error| {
+    let recipe = parsed(table.clone()).map_err(|(key, message)| {
+        // Of a number where a name belongs the parser does not say which names there are.
+        let named = as_name(table, &key).and_then(|table| parsed(table).err());
+        let named = named.filter(|(own, message)| *own == key && message.starts_with("unknown variant"));
+        key_error(origin, &key, named.map_or(message, |(_, message)| message))
+    })?;
+    recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
+    Ok(recipe)
+}
+
+/// The recipe that a table is, or the key that is wrong and why.
+fn parsed(table: Table) -> Result<Recipe, (String, String)> {
+    serde_path_to_error::deserialize(table).map_err(|error| {
         let key = error.path().to_string();
         // The parser's further lines say where in its own input, which is not what the user wrote.
         let message = error.into_inner().to_string();
         let line = message.lines().next().unwrap_or_default();
-        key_error(
-            origin,
-            &key,
-            line.replace(", there are no fields", ": this kind has no keys of its own, leave it out"),
-        )
-    })?;
-    recipe.check().map_err(|(key, message)| key_error(origin, &key, message))?;
-    Ok(recipe)
+        (key, line.replace(", there are no fields", ": this kind has no keys of its own, leave it out"))
+    })
+}
+
+/// The table with the number, truth value or date at this key as the name that it would be in quotes; `None` of anything
+/// else.
+fn as_name(mut table: Table, key: &str) -> Option<Table> {
+    let (sections, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut section = &mut table;
+    for name in sections.split('.').filter(|name| !name.is_empty()) {
+        section = section.get_mut(name)?.as_table_mut()?;
+    }
+    let value = section.get_mut(last).filter(|value| !(value.is_str() || value.is_table() || value.is_array()))?;
+    *value = Value::String(value.to_string());
+    Some(table)
 }
 
 /// A recipe's text on top of the built-in recipe that it names as its base.

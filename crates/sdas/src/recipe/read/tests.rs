@@ -77,6 +77,10 @@ fn errors_name_the_key_and_the_remedy() {
     assert!(message(&["search.cells=2"]).contains("search.cells: must be at least 3, not 2"));
     assert!(message(&["search.schedule.start=0.9"]).contains("search.schedule.end: must not come before start"));
     assert!(message(&["search.criterion=best"]).contains("search.criterion: unknown variant `best`, expected one of"));
+    for (value, key) in [("3", "search.criterion"), ("true", "search.order"), ("1.5", "search.schedule.kind")] {
+        let message = message(&[&format!("{key}={value}")]);
+        assert!(message.contains(&format!("{key}: unknown variant `{value}`, expected ")), "{message}");
+    }
     assert!(message(&["space.operations=[\"conv\"]"]).contains("space.operations: unknown operation \"conv\""));
     let softmax = message(&["search.relaxation={kind=\"softmax\",from=1.0}"]);
     assert!(softmax.contains("unknown field `from`: this kind has no keys of its own, leave it out"), "{softmax}");
