@@ -555,6 +555,14 @@ fn what_no_model_can_be_is_said() {
     let y = b.relu(x);
     let error = to_onnx(&subject(b.finish(y), 3, [1, 4, 5]), &OnnxSettings::default()).unwrap_err();
     assert_eq!(error.to_string(), "the network gives 1×4×5, 3 channels, and no row of logits");
+    let named = |name: &str, frames: usize| {
+        let network = Named::find(name).unwrap();
+        Subject::of_network(network, &Sizes { extent: [frames, 32, 32], width: 0.25, ..network.usual() }, 1)
+    };
+    let error = named("resnet20", 4).unwrap_err().to_string();
+    assert!(error.contains("samples of 4×32×32") && error.contains("logits at 4×1×1 positions"), "{error}");
+    assert!(error.contains("remedy: a network for pictures reads 1 frame; `tsn_` before its name"), "{error}");
+    assert!(named("resnet20", 1).is_ok() && named("tsn_resnet20", 4).is_ok());
 }
 
 /// What is written as safetensors is what is read of it.
