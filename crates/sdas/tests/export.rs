@@ -424,8 +424,7 @@ fn handmade(name: &str, width: f64, extent: [usize; 3]) -> Subject {
 /// One that reads so many frames side by side.
 fn of_frames(name: &str, width: f64, extent: [usize; 3], stack: usize) -> Subject {
     let network = Named::find(name).unwrap();
-    let usual = network.usual();
-    let sizes = Sizes { extent, width, classes: 7, inputs: usual.inputs * stack, ..usual };
+    let sizes = Sizes { extent, width, classes: 7, inputs: network.usual().inputs * stack };
     subject(network.build(&sizes), sizes.inputs, extent)
 }
 
