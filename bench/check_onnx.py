@@ -4,7 +4,8 @@
     bench/check_onnx.py cases [--networks]         what the tests leave: every layer, operation and setting; and with
                                                    --networks every network that people made (minutes)
     bench/check_onnx.py run RUN FILE…              a run's network on pictures or clips, which must have the size that the
-                                                   network sees: exported in every way, and asked by `sdas predict`
+                                                   network sees and all its frames: exported in every way, and asked by
+                                                   `sdas predict`, by eval.clips = 1
 
 Needs Python with numpy, onnx, onnxruntime and safetensors; for clips ffmpeg, for pictures Pillow. Build first: cargo build
 --release. A difference is the largest between two logits, by the largest logit; for a run between logarithms of shares, less
@@ -51,10 +52,12 @@ def check_case(path):
     whole = net.run(None, {name: case["x"]})[0]
     seconds = (time.perf_counter() - start) / len(case["x"])
     one = net.run(None, {name: case["x"][:1]})[0]
-    most = max(difference(whole, case["logits"]), difference(one, case["logits"][:1]))
+    differences = [difference(whole, case["logits"]), difference(one, case["logits"][:1])]
     if "x2" in case:  # Of another size.
-        most = max(most, difference(net.run(None, {name: case["x2"]})[0], case["logits2"]))
-    row = {"name": path.stem, "difference": most, "bytes": path.stat().st_size, "seconds": seconds, "rounding": 0.0}
+        differences.append(difference(net.run(None, {name: case["x2"]})[0], case["logits2"]))
+    # Unlike `max`, no number where one is none.
+    most, size = float(numpy.max(differences)), path.stat().st_size
+    row = {"name": path.stem, "difference": most, "bytes": size, "seconds": seconds, "rounding": 0.0}
     if "exact" in case:
         row["rounding"] = difference(case["logits"], case["exact"])
     return row
@@ -77,7 +80,7 @@ def cases(arguments):
             except Exception as error:  # Whatever a runtime says; the others are looked at all the same.
                 wrong.append(f"{path.stem}: {error}")
         wrong += [f"{row['name']}: {row['difference']:.1e}" for row in rows if not row["difference"] <= tolerance]
-        worst = max(rows, key=lambda row: row["difference"])
+        worst = max(rows, key=lambda row: numpy.nan_to_num(row["difference"], nan=numpy.inf))
         print(f"{name}: {len(rows)} models, the largest difference {worst['difference']:.1e} ({worst['name']})")
         if name == "networks":
             for row in rows:
@@ -88,16 +91,23 @@ def cases(arguments):
     return wrong
 
 
-def frames(path, extent):
-    """8-bit frames [T, H, W, C] of a picture or a clip."""
+def frames(path, extent, stride, stack):
+    """The 8-bit frames of a picture or a clip, in steps [T, H, W, C] with the channels of a stack side by side, and each of
+    them once."""
     count, height, width = extent
     if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"):
         from PIL import Image
 
-        return numpy.asarray(Image.open(path).convert("RGB"))[None]
+        picture = numpy.asarray(Image.open(path).convert("RGB"))[None]
+        return picture, picture
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    return numpy.frombuffer(raw, numpy.uint8).reshape(-1, height, width, 3)[:count]
+    raw = numpy.frombuffer(raw, numpy.uint8).reshape(-1, height, width, 3)
+    # From the middle, as a single view is.
+    start = (len(raw) - (count - 1) * stride - stack) // 2
+    steps = [range(start + step * stride, start + step * stride + stack) for step in range(count)]
+    seen = sorted({number for step in steps for number in step})
+    return numpy.stack([numpy.concatenate([raw[number] for number in step], axis=-1) for step in steps]), raw[seen]
 
 
 def logits(shares):
@@ -122,14 +132,18 @@ def run(arguments):
             classes, extent = json.loads(known["sdas.classes"]), json.loads(known["sdas.size"])
             mean, std = (numpy.array(json.loads(known[f"sdas.{key}"])) for key in ("mean", "std"))
             ours = numpy.array([[dict(row["classes"])[name] for name in classes] for row in predictions])
-            pixels = numpy.stack([frames(pathlib.Path(file), extent) for file in arguments.files])
+            stride, stack = (int(known[f"sdas.{key}"]) for key in ("stride", "stack"))
+            samples = [frames(pathlib.Path(file), extent, stride, stack) for file in arguments.files]
+            pixels = numpy.stack([steps for steps, _ in samples])
             given = net.get_inputs()[0]
             if len(given.shape) == 4:
                 pixels = pixels[:, 0]
             if given.name == "input":
                 if known["sdas.normalization"] == "per_clip":
-                    around = tuple(range(1, pixels.ndim - 1))
-                    mean, std = (of(pixels / 255, axis=around, keepdims=True) for of in (numpy.mean, numpy.std))
+                    own = ([of(seen / 255, axis=(0, 1, 2)) for _, seen in samples] for of in (numpy.mean, numpy.std))
+                    around = (len(pixels), *[1] * (pixels.ndim - 2), -1)
+                    mean, std = (numpy.reshape(of, around) for of in own)
+                mean, std = (numpy.tile(of, stack) for of in (mean, std))
                 pixels = numpy.moveaxis((pixels / 255 - mean) / std, -1, 1).astype(numpy.float32)
             start = time.perf_counter()
             theirs = net.run(None, {given.name: pixels})[0].astype(numpy.float64)

@@ -15,16 +15,22 @@ predict   the largest difference of its logits from those of `sdas predict`, by 
 rounding  that of torch's logits in double precision from those in single
 script    from what torch.jit.script makes of it, and `export` from torch.export with a batch of its own size
 timm      from what timm.create_model makes
-step      the largest difference of weights and running statistics after a step of SGD with momentum on the whole set, the
-          same in both, from the same weights; and `logits`, after it, that of the logits
-own       how far a network magnifies rounding: the largest difference that DRAWS steps of torch's in double precision, and the
-          logits after them, have from the one from these very weights where theirs are moved at random by up to a last place
-          of single precision. A ReLU whose input is zero but for rounding suffices
+step      how far a step of SGD with momentum on the whole set, the same in both and from the same weights, changes weights
+          otherwise than torch's: by tensor the length of the difference by that of torch's change, of which the largest; so
+          halved gradients are 0.5, whatever the rate. A tensor's change counts as no less than a last place of the network's
+          weights. Networks that drop numbers by chance are left out of this and of what follows up to `back`: no two
+          steps of theirs are the same
+norms     the largest difference of a norm's running statistics after it: of means by the length of the deviations, of
+          variances by their own
+logits    that of the logits
+own       how far a network magnifies rounding: what `step` is of DRAWS steps of torch's in double precision from weights that
+          are moved at random by up to a last place of single precision, against the one from these very weights; `own
+          logits`, after them, that of the logits. A ReLU whose input is zero but for rounding suffices
 back      what the step came to is saved by torch, read by `sdas predict --weights`: the logits' difference, likewise; and
           `sdas eval --weights` must give torch's loss
 
-It ends with 1 if a difference is larger than 1e-5, after a step than 1e-4 or, in a network that magnifies rounding, than SPREAD
-times its own.
+It ends with 1 if a difference is larger than 1e-5, after a step than LIMITS says or, in a network that magnifies rounding, than
+SPREAD times its own; and also where that is more than TELLS, so that the network's step says nothing of its gradients.
 """
 import argparse
 import copy
@@ -75,25 +81,31 @@ NETWORKS = {
     "a search of clips": (None, "clips", {"search.channels": 4, "search.cells": 4, "search.batch": 8}),
     "resnet20": ("resnet20", "pictures", {}),
     "resnet18": ("resnet18", "pictures", WIDE),
-    "seresnet18": ("seresnet18", "pictures", WIDE),
+    # Narrower, whether a number is above zero is more often a matter of rounding, so that a step tells little: here a gate is
+    # one number.
+    "seresnet18": ("seresnet18", "pictures", {**WIDE, "train.width": 0.5}),
     "densenet_bc100_12": ("densenet_bc100_12", "pictures", {"train.width": 0.5}),
-    "mobilenet_v1": ("mobilenet_v1", "pictures", WIDE),
+    "mobilenet_v1": ("mobilenet_v1", "pictures", {**WIDE, "train.width": 0.5}),
     "shufflenet_v1_g3": ("shufflenet_v1_g3", "pictures", WIDE),
-    "shufflenet_v2_x1_0": ("shufflenet_v2_x1_0", "pictures", WIDE),
+    "shufflenet_v2_x1_0": ("shufflenet_v2_x1_0", "pictures", {"train.width": 0.5}),
     "xception": ("xception", "pictures", WIDE),
     "resnet20 of stacked frames": (
         "resnet20", "clips", {"data.clip.frames": 1, "data.clip.stack": FRAMES, "data.clip.normalization": "per_clip"}),
     "c2d_r50": ("c2d_r50", "clips", {"data.size": 64, "train.width": 0.25}),
     "r2plus1d_18": ("r2plus1d_18", "clips", {"train.width": 0.25}),
     "mc3_18": ("mc3_18", "clips", {"train.width": 0.25}),
-    # Its gradients are ten thousand times those of the others while its weights are by chance, and clips this small.
+    # Its gradients are large while its weights are by chance, and clips this small.
     "s3d": ("s3d", "clips", {"data.size": 64, "train.width": 0.25, "train.weights.rate": RATE / 10_000}),
 }
+# After a step, what rounding explains in every network.
+LIMITS = {"step": 1e-3, "norms": 1e-4, "logits": 1e-4}
 # Every layer rounds, not the weights alone: so many times further apart may two ways of rounding be.
 SPREAD = 4
+# A limit for `step` above this would let wrong gradients pass.
+TELLS = 0.1
 DRAWS = 16
 LAST_PLACE = 2**-23
-COLUMNS = ["predict", "rounding", "script", "export", "timm", "step", "logits", "own", "own logits", "back"]
+COLUMNS = ["predict", "rounding", "script", "export", "timm", "step", "own", "norms", "logits", "own logits", "back"]
 
 
 def run(*command):
@@ -166,6 +178,11 @@ def difference(values, others):
     return (values.detach().double() - others.detach().double()).abs().max().item()
 
 
+def largest(values):
+    """No number where one is none, which `max` may lose."""
+    return torch.tensor(list(values), dtype=torch.float64).max().item()
+
+
 def apart(logits, others):
     """The largest difference of logits up to a constant, by the largest, as check_onnx.py has it."""
     logits, others = (values.detach().double() - values.detach().double().mean(1, keepdim=True)
@@ -227,27 +244,58 @@ def check(name, place, sources):
         batch = torch.export.Dim("batch")
         exported = torch.export.export(model, (inputs[:2],), dynamic_shapes=({0: batch},))
         row["export"] = difference(exported.module()(inputs), logits)
-        row["timm"] = difference(with_timm(folder / "torch", inputs), logits)
-        assert torch.hub.load(**hub, num_classes=7)(inputs).shape == (len(inputs), 7)
-        features = torch.hub.load(**hub, num_classes=0)(inputs)
-        assert features.shape == (len(inputs), model.num_features), features.shape
-        assert model.forward_features(inputs).shape[1] == model.num_features
+        row["timm"] = difference(with_timm(folder / "torch")(inputs), logits)
+        check_options(folder / "torch", model, inputs)
     if network is not None:
         row.update(step(model, what, trained, folder, data, values, (inputs, labels)))
     return row
 
 
-def with_timm(folder, inputs):
-    """The logits of what timm makes of the folder's module."""
+def with_timm(folder, **options):
+    """What timm makes of the folder's module."""
     import timm  # noqa: PLC0415: it may not be there
 
     sys.path.insert(0, str(folder))
     sys.modules.pop("sdas_net", None)
     try:
         __import__("sdas_net")
-        return timm.create_model("sdas", pretrained=True)(inputs)
+        return timm.create_model("sdas", pretrained=True, **options)
     finally:
         sys.path.pop(0)
+
+
+def refused(folder, words, **options):
+    """Says that timm is refused a model, in so many words."""
+    try:
+        with_timm(folder, **options)
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"{options} is no error")
+
+
+def check_options(folder, model, inputs):
+    """What hub and timm may ask for: other classes, other channels; features as one tensor, and by themselves."""
+    hub = {"repo_or_dir": str(folder), "model": "sdas", "source": "local"}
+    other, none = (torch.hub.load(**hub, num_classes=count) for count in (7, 0))
+    assert other(inputs).shape == (len(inputs), 7)
+    assert none(inputs).shape == (len(inputs), model.num_features), none(inputs).shape
+    features = model.forward_features(inputs)
+    assert features.shape[1] == model.num_features
+    assert torch.equal(model.forward_head(features), model(inputs))
+    before = model.forward_head(features, pre_logits=True)
+    # Where the last layer is a convolution, there are positions still.
+    assert torch.allclose(before if before.dim() == 2 else before.flatten(2).mean(2), none(inputs))
+    refused(folder, "features_only is not supported", features_only=True)
+    first, channels = model.default_cfg["first_conv"], inputs.shape[1]
+    if not first:
+        refused(folder, f"in_chans={channels + 1} is not supported", in_chans=channels + 1)
+        return
+    wider, own = with_timm(folder, in_chans=channels + 1), model.state_dict()
+    assert wider(torch.cat([inputs, inputs[:, :1]], 1)).shape == model(inputs).shape
+    assert wider.default_cfg["input_size"][0] == channels + 1
+    assert all(torch.equal(values, own[name]) for name, values in wider.state_dict().items()
+               if name.rpartition(".")[0] != first)
 
 
 def move(network, seed):
@@ -260,16 +308,34 @@ def move(network, seed):
     return network
 
 
+class Stepped:
+    """What a step has made of a network."""
+
+    def __init__(self, before, state, logits):
+        self.state, self.logits = state, logits
+        self.changes = {name: state[name].detach().double() - before[name] for name in before}
+
+    def apart(self, others):
+        """Of all tensors the largest difference of a change from those of another step, by the length of the other's."""
+        def all_of(values):
+            return torch.cat([tensor.flatten() for tensor in values])
+
+        weights = all_of(others.state[name].detach().double() for name in others.changes)
+        least = LAST_PLACE * weights.square().mean().sqrt()
+        return largest(((self.changes[name] - change).norm() / change.norm().clamp(min=least * change.numel() ** 0.5))
+                       for name, change in others.changes.items())
+
+
 def step(model, what, trained, folder, data, values, test):
-    """A step in both, from the trained weights, on the whole training set."""
-    stepped, row = folder / "stepped", {}
-    run(SDAS, "train", what, *data.recipe, "--out", stepped, "--weights", trained, *settings({**values, **STEP}))
-    run(SDAS, "export", stepped, "--to", "pytorch", "-o", folder / "stepped-torch")
-    ours = module(model).read_safetensors(folder / "stepped-torch" / "model.safetensors")
+    """A step in both, from the trained weights, on the whole training set; what torch's comes to goes back."""
     pixels, labels = load(data.train, data.size, "data.clip.stack" in values)
     inputs, truth = test
 
+    def weights_of(network):
+        return {name: values.detach().double().clone() for name, values in network.named_parameters()}
+
     def stepped_in(network):
+        before = weights_of(network)
         network.train()
         optimizer = torch.optim.SGD(network.parameters(), values["train.weights.rate"], momentum=0.9, weight_decay=DECAY)
         prepared = module(model).prepare(pixels).to(next(network.parameters()).dtype)
@@ -277,26 +343,57 @@ def step(model, what, trained, folder, data, values, test):
         optimizer.step()
         network.eval()
         with torch.no_grad():
-            return network.state_dict(), network(inputs.to(prepared.dtype))
+            return Stepped(before, network.state_dict(), network(inputs.to(prepared.dtype)))
 
-    before = copy.deepcopy(model).double()
-    exact, exact_logits = stepped_in(copy.deepcopy(before))
-    moved = [stepped_in(move(copy.deepcopy(before), draw)) for draw in range(DRAWS)]
-    theirs, logits = stepped_in(model)
-    assert set(ours) == {name for name in theirs if not name.endswith("num_batches_tracked")}
-    row["step"] = max(difference(ours[name], theirs[name]) for name in ours)
-    row["own"] = max(difference(state[name], exact[name]) for state, _ in moved for name in ours)
-    row["own logits"] = max(difference(others, exact_logits) for _, others in moved)
+    def compare(weights, theirs):
+        """Our step with torch's."""
+        stepped = folder / "stepped"
+        run(SDAS, "train", what, *data.recipe, "--out", stepped, "--weights", trained, *settings({**values, **STEP}))
+        run(SDAS, "export", stepped, "--to", "pytorch", "-o", folder / "stepped-torch")
+        ours = module(model).read_safetensors(folder / "stepped-torch" / "model.safetensors")
+        assert set(ours) == {name for name in theirs.state if not name.endswith("num_batches_tracked")}
+
+        def size(name):
+            variances = theirs.state[name.replace("running_mean", "running_var")]
+            return (variances if name.endswith("running_var") else variances.sqrt()).norm()
+
+        stepped_model = torch.hub.load(str(folder / "stepped-torch"), "sdas", source="local")
+        with torch.no_grad():
+            return {
+                "step": Stepped(weights, ours, None).apart(theirs),
+                "norms": largest((ours[name] - theirs.state[name]).norm() / size(name)
+                                 for name in ours if name not in weights),
+                "logits": difference(stepped_model(inputs), theirs.logits),
+            }
+
+    row, before, weights = {}, copy.deepcopy(model).double(), weights_of(model)
+    theirs = stepped_in(model)
+    if "F.dropout(" not in (folder / "torch" / "sdas_net.py").read_text():
+        exact = stepped_in(copy.deepcopy(before))
+        moved = [stepped_in(move(copy.deepcopy(before), draw)) for draw in range(DRAWS)]
+        row["own"] = largest(other.apart(exact) for other in moved)
+        row["own logits"] = largest(difference(other.logits, exact.logits) for other in moved)
+        row.update(compare(weights, theirs))
     with torch.no_grad():
-        shares = logits.softmax(1).gather(1, truth[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
+        shares = theirs.logits.softmax(1).gather(1, truth[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
         loss = -shares.double().log().mean().item()
-        row["logits"] = difference(torch.hub.load(str(folder / "stepped-torch"), "sdas", source="local")(inputs), logits)
-    torch.save(theirs, folder / "more.pth")
-    weights = ["--weights", folder / "more.pth"]
-    row["back"] = apart(logits, predicted(trained, data.test, weights))
-    measured = json.loads(run(SDAS, "eval", trained, *weights, "--json"))["loss"]
+    torch.save(theirs.state, folder / "more.pth")
+    given = ["--weights", folder / "more.pth"]
+    row["back"] = apart(theirs.logits, predicted(trained, data.test, given))
+    measured = json.loads(run(SDAS, "eval", trained, *given, "--json"))["loss"]
     assert abs(measured - loss) < 1e-4, (measured, loss)
     return row
+
+
+def check_streams(place):
+    """A network of two streams, as a training would begin it: no recipe has both of its inputs in one sample."""
+    folder = place / "two-streams"
+    run(SDAS, "export", "two_stream", "--to", "pytorch", "-o", folder, "--width", "0.0625", "--classes", "7")
+    model = torch.hub.load(str(folder), "sdas", source="local")
+    inputs = torch.rand(2, *model.default_cfg["input_size"], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert difference(torch.jit.script(model)(inputs), model(inputs)) <= 1e-5
+        check_options(folder, model, inputs)
 
 
 def main():
@@ -314,15 +411,17 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         place = arguments.keep or pathlib.Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
+        check_streams(place)
         print("| network | " + " | ".join(COLUMNS) + " | seconds | KiB |\n|---|" + "---|" * (len(COLUMNS) + 2))
-        worst = 0.0
+        worst, silent = 0.0, []
         for name in (name for name in NETWORKS if name.startswith(only)):
             row = check(name, place, {"pictures": arguments.pictures, "clips": arguments.clips})
             infinite = float("inf")
-            limits = {"rounding": infinite, "own": infinite, "own logits": infinite}
+            limits = {"rounding": infinite, "own": infinite, "own logits": infinite, **LIMITS}
             if "own" in row:
-                limits["step"] = max(1e-4, SPREAD * row["own"])
-                limits["logits"] = max(1e-4, SPREAD * row["own logits"])
+                limits["step"] = max(LIMITS["step"], SPREAD * row["own"])
+                limits["logits"] = max(LIMITS["logits"], SPREAD * row["own logits"])
+                silent += [] if limits["step"] <= TELLS else [name]
             shares = [row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row]
             # What is no number is as far off as can be.
             worst = max(worst, *(share if share == share else float("inf") for share in shares))
@@ -330,6 +429,8 @@ def main():
             print(f"| {name} | {' | '.join(numbers)} | {row['seconds']:.2f} | {row['bytes'] / 1024:,.0f} |", flush=True)
     if worst > 1:
         raise SystemExit(f"a difference is {worst:.1f} times what it may be")
+    if silent:
+        raise SystemExit(f"rounding alone moves so much that a step tells nothing: {', '.join(silent)}")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
     bench/check_report.py PAGE… [--browser /usr/bin/chromium] [--screenshots DIR]
 
 Of every page: no error in the console, nothing asked for but the page itself (of a file nothing at all from the network), no
-part wider than a phone, and where there is a slider that the keyboard moves it and that the cell, the sentence and the mixture
-change with it. Screenshots: at a desk in light and in dark, and 390 pixels wide. Needs nothing but Python and the browser,
-which is spoken to through a pipe, by the DevTools protocol.
+part wider than a phone, a drawing's words in its own colours, and where there is a slider that the keyboard moves it and that
+the cell, the sentence and the mixture change with it. Screenshots: at a desk in light and in dark, and 390 pixels wide. Needs
+nothing but Python and the browser, which is spoken to through a pipe, by the DevTools protocol.
 """
 import argparse
 import base64
@@ -137,6 +137,14 @@ STATE = """JSON.stringify({
     decided: document.querySelectorAll('svg.cell .edge.decided .box').length})"""
 
 
+# Words of a drawing on white whose colour is the page's.
+PALE = """[...document.querySelectorAll('#drawing text')].filter((text) => {
+    const own = new Option().style;
+    own.color = text.getAttribute('fill');
+    return own.color !== getComputedStyle(text).fill;
+}).length"""
+
+
 def check(tab, url, name, shots):
     wrong = []
     for view, (width, height, scheme) in VIEWS.items():
@@ -146,6 +154,9 @@ def check(tab, url, name, shots):
         room = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if room > 0:
             wrong.append(f"{view}: the page is {room} pixels wider than the screen")
+        pale = tab.evaluate(PALE)
+        if pale:
+            wrong.append(f"{view}: {pale} words of the drawing are not in its own colours")
         if shots:
             tab.screenshot(shots / f"{name}-{view}.png")
     headings = tab.evaluate("[...document.querySelectorAll('h1, main, h2')].length")

@@ -43,6 +43,10 @@ fn a_network_by_name_is_written_as_a_training_begins_it() {
     assert!(refused(&["--to", "safetensors", "--half"]).contains("--half is for --to onnx"));
     assert!(refused(&["--to", "onnx", "--layers", "3"]).contains("--layers is for networks of cells"));
     assert!(refused(&["--to", "genotype"]).contains("neither a file nor a published cell"));
+    for format in ["onnx", "pytorch", "safetensors"] {
+        let said = refused(&["--to", format, "--frames", "4"]);
+        assert!(said.contains("a network for pictures reads 1 frame; `tsn_` before its name"), "{said}");
+    }
 }
 
 #[test]

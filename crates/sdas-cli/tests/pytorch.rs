@@ -52,6 +52,7 @@ fn a_network_goes_to_pytorch_and_its_weights_come_back() {
         let weights = format!("{folder}/model.safetensors");
         let own = loss(&[&run]);
         assert_eq!(loss(&[&run, "--weights", &weights]), own, "{network}");
+        assert_eq!(loss(&[&run, "--weights", &folder]), own, "{network}, of the folder");
         assert_eq!(loss(&[&[network, "shapes", "--weights", &weights], &set()[..]].concat()), own, "{network}");
         printed(&[&["export", network, "--to", "pytorch", "-o", &folder, "--seed", "9"][..], &sizes(network)].concat());
         assert_ne!(loss(&[&run, "--weights", &weights]), own, "{network}");

@@ -54,6 +54,43 @@ fn a_run_becomes_a_page_and_event_files() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// Runs the program where no file may be longer than a kilobyte; whether it succeeds.
+#[cfg(unix)]
+fn with_short_files(arguments: &[&str]) -> bool {
+    let shell = ["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_sdas")];
+    Command::new("sh").args(shell).args(arguments).stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+#[cfg(unix)]
+fn pages_and_drawings_are_written_whole_or_not_at_all() {
+    let place = tempfile::tempdir().unwrap();
+    let of = |name: &str| place.path().join(name).display().to_string();
+    let run = of("run");
+    search(Path::new(&run));
+    for (words, file) in [(["report", &run], of("page.html")), (["draw", "darts_v2"], of("cell.svg"))] {
+        let asked = |file: &str| [words[0], words[1], "-o", file].map(str::to_owned);
+        let whole = asked(&file);
+        let whole: Vec<&str> = whole.iter().map(String::as_str).collect();
+        fs::write(&file, "as it was").unwrap();
+        assert!(!with_short_files(&whole), "{whole:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
+        printed(&whole);
+        let written = fs::read_to_string(&file).unwrap();
+        assert!(written.len() > 4096 && written.contains("</svg>"), "{whole:?}");
+        // A pipe gets the whole, and then what is said of it. The page says how long its measuring took.
+        let piped = asked("/dev/stdout");
+        let told = printed(&piped.iter().map(String::as_str).collect::<Vec<_>>());
+        let (whole, said) = told.trim_end().rsplit_once('\n').unwrap();
+        let end = written.trim_end().lines().next_back().unwrap();
+        assert!(whole.as_bytes().starts_with(&written.as_bytes()[..1000]) && whole.ends_with(end), "{piped:?}");
+        assert!(said.contains("to /dev/stdout"), "{said}");
+    }
+    let mut names: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["cell.svg", "page.html", "run"]);
+}
+
 /// `sdas watch`, which ends with it.
 struct Watching(Child);
 

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// Writes a file beside and renames it, so that a file of that name is whole at every moment. A pipe or a terminal is
-/// written to.
+/// written to, and a link stays one: it is the file behind it that is replaced.
 ///
 /// # Errors
 /// A full disk, missing rights and the like; what was there before is there still.
@@ -17,6 +17,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         return fs::write(path, bytes);
     }
+    // `/dev/stdout` is a link to what a shell has opened.
+    let behind = if path.is_symlink() { path.canonicalize().ok() } else { None };
+    let path = behind.as_deref().unwrap_or(path);
     let name = path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it names no file"))?;
     let mut beside = OsString::from(".");
     beside.push(name);
@@ -85,5 +88,26 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if folder != Path::new("") => folder,
         Some(_) => Path::new("."),
         None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_stays_and_its_file_is_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let [folder, link] = ["folder", "link"].map(|name| place.path().join(name));
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("file");
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, b"after").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        // Nothing else is left in either place.
+        assert_eq!([place.path(), &folder].map(|folder| folder.read_dir().unwrap().count()), [2, 1]);
     }
 }

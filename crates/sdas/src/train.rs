@@ -7,6 +7,7 @@ pub(crate) use state::{Position, TrainState};
 use crate::architecture::{Architecture, Model};
 use crate::batch::{DeviceBatch, Tally};
 use crate::draw;
+use crate::export::WEIGHTS;
 use crate::network::Pass;
 use crate::recipe::{Recipe, TrainSettings};
 use crate::report::tensorboard::Recorder;
@@ -205,10 +206,14 @@ pub(crate) fn load_state(
     Ok((TrainState::restore(network, &recipe.train, (&path, checkpoint), &Ranks::alone(), &context.device)?, classes))
 }
 
-/// The weights in a file, or those that another training has come to.
+/// The weights in a file, in a folder for PyTorch, or those that another training has come to.
 pub(crate) fn named_tensors(path: &Path, inputs: usize, context: &mut Context<'_>) -> Result<NamedTensors, RunError> {
     if !path.is_dir() {
         return Ok(NamedTensors::read(path)?);
+    }
+    let exported = path.join(WEIGHTS);
+    if exported.is_file() && !path.join("config.toml").exists() {
+        return Ok(NamedTensors::read(&exported)?);
     }
     let folder = Folder::open(path)?;
     if folder.phase()? != Phase::Train {

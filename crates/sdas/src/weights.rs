@@ -40,7 +40,7 @@ pub enum LoadError {
         source: Box<PytorchError>,
     },
     /// Its name does not say what it is.
-    #[error("{}: weights are read from .safetensors, .pth, .pt and .bin files and from the folders of trainings", path.display())]
+    #[error("{}: weights are read from .safetensors, .pth, .pt and .bin files and from the folders of trainings and of exports to PyTorch", path.display())]
     Kind {
         /// The file.
         path: PathBuf,

@@ -19,7 +19,7 @@ use sdas::run::Seen;
 use sdas::space::{Candidates, IMAGE, NB201, Space, Stem, VIDEO};
 use sdas::supernet::{Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
-use sdas_data::{ClipSettings, Normalization, Statistics};
+use sdas_data::{ClipSettings, Normalization, Sampling, Statistics};
 use sdas_kernels::portably;
 use std::path::PathBuf;
 
@@ -94,7 +94,7 @@ impl Case {
         let mut input = samples(extent, subject.inputs);
         let pixels: Option<Vec<u8>> = preprocessed.then(|| {
             let pixels: Vec<u8> = input.to_data().iter::<f32>().map(|value| (value * 60.0 + 110.0) as u8).collect();
-            let values = normalised(subject, &pixels);
+            let values = normalised(subject, &pixels, extent[0]);
             input = Tensor::from_data(TensorData::new(values, input.dims()), &Device::flex());
             pixels
         });
@@ -128,22 +128,28 @@ impl Case {
     }
 }
 
-/// Pixels of samples, normalised as the subject's run does.
-fn normalised(subject: &Subject, pixels: &[u8]) -> Vec<f32> {
-    let (seen, channels) = (subject.seen.as_ref().unwrap(), subject.inputs);
+/// Pixels of samples of so many steps, normalised as the subject's run does.
+fn normalised(subject: &Subject, pixels: &[u8], steps: usize) -> Vec<f32> {
+    let (Seen { clip, statistics }, channels) = (subject.seen.as_ref().unwrap(), subject.inputs);
+    let colours = channels / clip.stack;
     let sample = |pixels: &[u8]| -> Vec<f32> {
-        let of = |channel: usize| pixels.iter().skip(channel).step_by(channels).map(|&value| f64::from(value) / 255.0);
-        let moments = |channel: usize| {
-            if seen.clip.normalization == Normalization::Dataset {
-                return [seen.statistics.mean[channel], seen.statistics.std[channel]].map(f64::from);
-            }
-            let count = (pixels.len() / channels) as f64;
-            let mean = of(channel).sum::<f64>() / count;
-            [mean, (of(channel).map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()]
+        // What has not been in the stack of the step before.
+        let is_new = |at: usize| {
+            let (step, number) = (at / (pixels.len() / steps), at % channels / colours);
+            step == 0 || number + clip.stride >= clip.stack
         };
-        let moments: Vec<[f64; 2]> = (0..channels).map(moments).collect();
+        let moments = |colour: usize| {
+            if clip.normalization == Normalization::Dataset {
+                return [statistics.mean[colour], statistics.std[colour]].map(f64::from);
+            }
+            let of = (0..pixels.len()).filter(|&at| at % colours == colour && is_new(at));
+            let values: Vec<f64> = of.map(|at| f64::from(pixels[at]) / 255.0).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            [mean, (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()]
+        };
+        let moments: Vec<[f64; 2]> = (0..colours).map(moments).collect();
         let value = |(at, &value): (usize, &u8)| {
-            let [mean, std] = moments[at % channels];
+            let [mean, std] = moments[at % colours];
             ((f64::from(value) / 255.0 - mean) / std) as f32
         };
         pixels.iter().enumerate().map(value).collect()
@@ -412,8 +418,13 @@ fn decided_networks_are_written() {
 }
 
 fn handmade(name: &str, width: f64, extent: [usize; 3]) -> Subject {
+    of_frames(name, width, extent, 1)
+}
+
+/// One that reads so many frames side by side.
+fn of_frames(name: &str, width: f64, extent: [usize; 3], stack: usize) -> Subject {
     let network = Named::find(name).unwrap();
-    let sizes = Sizes { extent, width, classes: 7, ..network.usual() };
+    let sizes = Sizes { extent, width, classes: 7, inputs: network.usual().inputs * stack };
     subject(network.build(&sizes), sizes.inputs, extent)
 }
 
@@ -469,11 +480,41 @@ fn pixels_are_normalised_inside() {
             assert!(has(&onnx.model, r#"["one","a second","#) && has(&onnx.model, "sdas.normalization"));
             assert_eq!([onnx.input.name, onnx.input.numbers, onnx.output.name], ["pixels", "uint8", "probabilities"]);
             assert_eq!(onnx.input.axes.last().unwrap(), "3");
-            // Frames side by side have one mean.
-            subject.seen = Some(Seen { clip: ClipSettings { stack: 2, ..clip }, statistics: statistics.clone() });
-            let refused = matches!(to_onnx(&subject, &settings), Err(OnnxError::OwnStatistics));
-            assert_eq!(refused, normalization == Normalization::PerClip);
         }
+    }
+}
+
+/// Colours have one mean over all frames, in which a frame counts once, however many stacks it is in.
+#[test]
+fn stacked_pixels_are_normalised_inside() {
+    let settings = OnnxSettings { preprocessing: true, ..OnnxSettings::default() };
+    let statistics = Statistics { mean: vec![0.3, 0.45, 0.5], std: vec![0.2, 0.25, 0.31] };
+    let cases = [
+        ("picture", "resnet20", [1, 16, 16], 1, 4),
+        ("clip_apart", "r3d_18", [4, 16, 16], 5, 3),
+        ("clip_overlapping", "r3d_18", [4, 16, 16], 2, 5),
+    ];
+    for (name, network, extent, stride, stack) in cases {
+        for normalization in [Normalization::Dataset, Normalization::PerClip] {
+            let clip = ClipSettings { frames: extent[0], stride, stack, normalization, ..ClipSettings::default() };
+            let mut subject = of_frames(network, 0.25, extent, stack);
+            subject.seen = Some(Seen { clip, statistics: statistics.clone() });
+            leave("settings", &format!("stacked_{name}_{normalization:?}"), &subject, &settings);
+            let onnx = to_onnx(&subject, &settings).unwrap();
+            assert_eq!(onnx.input.axes.last().unwrap(), &(3 * stack).to_string());
+            assert!(has(&onnx.model, "sdas.stack") && has(&onnx.model, "sdas.stride"));
+        }
+    }
+    let mut subject = of_frames("tsn_resnet20", 0.25, [4, 16, 16], 2);
+    for (frames, normalization) in
+        [(4, Normalization::PerClip), (1, Normalization::PerClip), (4, Normalization::Dataset)]
+    {
+        let sampling = Sampling::Segments;
+        let clip = ClipSettings { frames, stack: 2, sampling, normalization, ..ClipSettings::default() };
+        subject.seen = Some(Seen { clip, statistics: statistics.clone() });
+        // Which frames of two segments are the same is not to be seen.
+        let refused = matches!(to_onnx(&subject, &settings), Err(OnnxError::OwnStatistics));
+        assert_eq!(refused, frames == 4 && normalization == Normalization::PerClip);
     }
 }
 
@@ -513,6 +554,14 @@ fn what_no_model_can_be_is_said() {
     let y = b.relu(x);
     let error = to_onnx(&subject(b.finish(y), 3, [1, 4, 5]), &OnnxSettings::default()).unwrap_err();
     assert_eq!(error.to_string(), "the network gives 1×4×5, 3 channels, and no row of logits");
+    let named = |name: &str, frames: usize| {
+        let network = Named::find(name).unwrap();
+        Subject::of_network(network, &Sizes { extent: [frames, 32, 32], width: 0.25, ..network.usual() }, 1)
+    };
+    let error = named("resnet20", 4).unwrap_err().to_string();
+    assert!(error.contains("samples of 4×32×32") && error.contains("logits at 4×1×1 positions"), "{error}");
+    assert!(error.contains("remedy: a network for pictures reads 1 frame; `tsn_` before its name"), "{error}");
+    assert!(named("resnet20", 1).is_ok() && named("tsn_resnet20", 4).is_ok());
 }
 
 /// What is written as safetensors is what is read of it.

@@ -5,7 +5,9 @@ use sdas::export::{Subject, to_pytorch};
 use sdas::genotype::Genotype;
 use sdas::handmade::{NETWORKS, Named, Sizes};
 use sdas::network::{NetworkShape, Stem};
-use serde_json::Value;
+use sdas::run::Seen;
+use sdas_data::{ClipSettings, Normalization, Sampling, Statistics};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -276,6 +278,72 @@ fn networks_that_people_made_have_a_module_a_layer() {
         }
         let config = folder.config();
         assert!(size(&config["num_features"]) > 0 && size(&config["num_classes"]) == 7, "{}", network.name);
+        // What is called the first convolution reads the samples, and nothing else does.
+        let first = config["first_conv"].as_str().unwrap();
+        if !first.is_empty() {
+            let channels = size(&config["input_size"][0]);
+            assert_eq!(tensors[&format!("{first}.weight")][1], channels, "{}", network.name);
+        }
+    }
+}
+
+/// A network of several streams gives the features of all as one tensor, and has no first convolution to replace.
+#[test]
+fn features_of_two_streams_lie_side_by_side() {
+    let network = Named::find("two_stream").unwrap();
+    let subject = Subject::of_network(network, &Sizes { width: 0.0625, classes: 7, ..network.usual() }, 1).unwrap();
+    let folder = Folder::of(&subject);
+    let source = folder.text("sdas_net.py");
+    for excerpt in [
+        "    def forward_features(self, x: Tensor) -> Tensor:\n",
+        "        return torch.cat([y, x], 1)\n",
+        "    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:\n        \
+         if pre_logits or self.num_classes == 0:\n            return x\n        \
+         x, y = x[:, 0:256], x[:, 256:512]\n",
+    ] {
+        assert!(source.contains(excerpt), "{excerpt}\nis not in\n{source}");
+    }
+    assert_eq!(folder.config()["num_features"], 512);
+    assert_eq!(folder.config()["first_conv"], "");
+}
+
+/// What `prepare` does by: frames that lie side by side are of the same colours, and count once.
+#[test]
+fn stacked_frames_are_prepared_by_colour() {
+    let network = Named::find("resnet20").unwrap();
+    let subject = |frames: usize, stride: usize, stack: usize, sampling: Sampling, normalization: Normalization| {
+        let network = if frames == 1 { network } else { Named::find("tsn_resnet20").unwrap() };
+        let sizes = Sizes { extent: [frames, 32, 32], inputs: 3 * stack, classes: 7, width: 0.25 };
+        let clip = ClipSettings { frames, stride, stack, sampling, normalization, ..ClipSettings::default() };
+        let statistics = Statistics { mean: vec![0.25, 0.5, 0.75], std: vec![0.125, 0.375, 0.625] };
+        Subject { seen: Some(Seen { clip, statistics }), ..Subject::of_network(network, &sizes, 1).unwrap() }
+    };
+    let of = |frames, stride, stack, sampling, normalization| {
+        Folder::of(&subject(frames, stride, stack, sampling, normalization)).config()
+    };
+    let config = of(1, 1, 2, Sampling::Clip, Normalization::Dataset);
+    assert_eq!(config["mean"], json!([0.25, 0.5, 0.75, 0.25, 0.5, 0.75]));
+    assert_eq!(config["std"], json!([0.125, 0.375, 0.625, 0.125, 0.375, 0.625]));
+    assert_eq!(config["input_size"], json!([6, 32, 32]));
+    let config = of(4, 2, 5, Sampling::Clip, Normalization::PerClip);
+    assert_eq!(
+        [&config["normalization"], &config["stack"], &config["fresh"]],
+        [&json!("per_clip"), &json!(5), &json!(2)]
+    );
+    assert_eq!(config["input_size"], json!([15, 4, 32, 32]));
+    assert_eq!(of(1, 2, 5, Sampling::Clip, Normalization::PerClip)["fresh"], 5);
+    // Whether the stacks of two segments overlap is not to be seen; the module says so.
+    let folder = Folder::of(&subject(3, 1, 2, Sampling::Segments, Normalization::PerClip));
+    assert_eq!(folder.config()["fresh"], Value::Null);
+    let source = folder.text("sdas_net.py");
+    for line in [
+        "        stack, fresh = CONFIG[\"stack\"], CONFIG[\"fresh\"]\n        if fresh is None:\n            raise ValueError(",
+        "        each = pixels.unflatten(-1, [stack, -1])\n",
+        "        known = stack - fresh if pixels.dim() == 5 else 0\n",
+        "(each[:, :1, ..., :known, :], each[..., known:, :])], 1)\n",
+        "        mean, std = (values.repeat(1, stack).unflatten(1, [*around, -1])\n",
+    ] {
+        assert!(source.contains(line), "{line}\nis not in\n{source}");
     }
 }
 

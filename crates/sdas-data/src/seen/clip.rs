@@ -121,6 +121,16 @@ impl ClipSettings {
         }
     }
 
+    /// How many frames of a time step's stack, its last, are in no step before it. None where that depends on the sample.
+    /// Samples that are too short for all frames, and looped, are left out of account.
+    pub fn fresh(&self) -> Option<usize> {
+        match self.sampling {
+            _ if self.frames == 1 || self.stack == 1 => Some(self.stack),
+            Sampling::Clip => Some(self.stack.min(self.stride)),
+            Sampling::Segments => None,
+        }
+    }
+
     fn run(&self, start: usize) -> Vec<usize> {
         (0..self.frames).map(|step| start + step * self.stride).collect()
     }
@@ -182,6 +192,18 @@ mod tests {
         // Fewer frames than segments: 2 in 5.
         assert_eq!(chances(segments(5, 1), 2), BTreeSet::from([vec![0, 0, 0, 1, 1]]));
         assert_eq!(chances(segments(2, 4), 3), BTreeSet::from([vec![0, 0]]));
+    }
+
+    #[test]
+    fn frames_of_a_stack_that_no_step_before_has() {
+        // 0 to 4, 2 to 6, 4 to 8: two new ones each. 0 to 2, 5 to 7: all.
+        assert_eq!(clip(3, 2, 5).fresh(), Some(2));
+        assert_eq!(clip(2, 5, 3).fresh(), Some(3));
+        assert_eq!(
+            [clip(1, 2, 5), clip(4, 2, 1), segments(1, 5), segments(3, 1)].map(|clip| clip.fresh()),
+            [Some(5), Some(1), Some(5), Some(1)]
+        );
+        assert_eq!(segments(3, 2).fresh(), None);
     }
 
     #[test]

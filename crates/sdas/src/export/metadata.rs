@@ -30,6 +30,7 @@ impl Subject {
             };
             entries.extend([("mean", list(&seen.statistics.mean)), ("std", list(&seen.statistics.std))]);
             entries.push(("normalization", of.to_owned()));
+            entries.extend([("stride", seen.clip.stride.to_string()), ("stack", seen.clip.stack.to_string())]);
         }
         entries.push(match &self.numbers {
             Numbers::Run(_) => ("weights", "trained".to_owned()),

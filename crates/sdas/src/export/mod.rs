@@ -10,6 +10,7 @@ mod safetensors;
 
 pub(crate) use self::metadata::CLASSES;
 pub use self::onnx::{Onnx, OnnxError, OnnxSettings, Port, to_onnx};
+pub(crate) use self::pytorch::WEIGHTS;
 pub use self::pytorch::{to_pytorch, write_pytorch};
 pub use self::safetensors::{NamedTensor, to_safetensors};
 
@@ -168,7 +169,7 @@ impl Subject {
     /// If it cannot read samples of that size, or there is no room for it.
     pub fn of_network(network: Named, sizes: &Sizes, seed: u64) -> Result<Self, ExportError> {
         let (graph, device) = (network.build(sizes), Device::flex());
-        graph.shapes(sizes.extent)?;
+        graph.classes(sizes.extent)?;
         check_room(graph.counts(sizes.extent)?)?;
         Ok(Subject {
             weights: graph.initial_weights(seed, &device),

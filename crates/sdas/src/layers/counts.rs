@@ -42,6 +42,23 @@ impl Graph {
         Ok(shapes)
     }
 
+    /// How many classes a network tells samples of size `input` apart by: how long its row of logits is.
+    ///
+    /// # Errors
+    ///
+    /// If a layer cannot read what it is given, or there is more than one row.
+    pub fn classes(&self, input: Extent) -> Result<usize, ShapeError> {
+        let Shape { extent: [t, h, w], channels } = self.shapes(input)?[self.output().index()];
+        if t * h * w == 1 {
+            return Ok(channels);
+        }
+        let message = format!(
+            "gives logits at {t}×{h}×{w} positions, and not one row of them\n  remedy: a network for pictures reads 1 frame; \
+             `tsn_` before its name names the one of several, whose logits are the means over them"
+        );
+        Err(ShapeError { input, layer: "its end".to_owned(), message })
+    }
+
     /// Counts for samples of size `input`.
     ///
     /// # Errors

@@ -60,10 +60,10 @@ pub enum OnnxError {
          the run of a training, or leave out --with-preprocessing"
     )]
     NoStatistics,
-    /// Stacked frames are normalised by their clip's own numbers.
+    /// Stacked frames are normalised by their clip's own numbers, and which of them are the same is in no stack.
     #[error(
-        "data.clip.normalization = \"per_clip\" with data.clip.stack above 1 is not written into a model\n  remedy: leave \
-         out --with-preprocessing and normalise before"
+        "data.clip.normalization = \"per_clip\" with stacks of several segments is not written into a model: whether a frame \
+         is in two of them depends on the clip\n  remedy: leave out --with-preprocessing and normalise before"
     )]
     OwnStatistics,
     /// More than one file holds.

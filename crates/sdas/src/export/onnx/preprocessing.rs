@@ -31,8 +31,11 @@ pub(super) fn normalise(layers: &mut Layers<'_>, subject: &Subject, pixels: &str
     let planes = layers.writer.node("Transpose", &[&pixels], vec![Attribute::ints("perm", order)]);
     match seen.clip.normalization {
         Normalization::Dataset => Ok(by_statistics(layers, &seen.statistics, subject.inputs, &planes)),
-        Normalization::PerClip if seen.clip.stack > 1 => Err(OnnxError::OwnStatistics),
-        Normalization::PerClip => Ok(by_itself(layers, &planes)),
+        Normalization::PerClip => {
+            let fresh = seen.clip.fresh().ok_or(OnnxError::OwnStatistics)?;
+            let stack = Stack { frames: seen.clip.stack, fresh, inputs: subject.inputs };
+            Ok(by_itself(layers, stack, &planes))
+        }
     }
 }
 
@@ -51,25 +54,76 @@ fn by_statistics(layers: &mut Layers<'_>, statistics: &Statistics, inputs: usize
     writer.node("Add", &[&scaled, &shift], vec![])
 }
 
+/// Frames that lie side by side in a step's channels.
+#[derive(Clone, Copy)]
+struct Stack {
+    /// How many.
+    frames: usize,
+    /// How many of them, the last, are in no step before.
+    fresh: usize,
+    /// The channels of all.
+    inputs: usize,
+}
+
 /// By the sample's own mean and deviation.
-fn by_itself(layers: &mut Layers<'_>, planes: &str) -> String {
+fn by_itself(layers: &mut Layers<'_>, stack: Stack, planes: &str) -> String {
     /// Less than the deviation of pixels that are not all the same. Where they are, their distance is 0 as it is.
     const LEAST: f32 = 1e-4;
-    let (dims, writer) = (layers.dims, &mut layers.writer);
-    // Axis by axis: in one sum of all pixels, single precision loses more than the network does.
-    let mean = |of: &str, writer: &mut Writer| {
-        (2..2 + dims).rev().fold(of.to_owned(), |means, axis| {
-            writer.node("ReduceMean", &[&means], vec![Attribute::ints("axes", [axis])])
-        })
-    };
-    let middle = mean(planes, writer);
-    let distance = writer.node("Sub", &[planes, &middle], vec![]);
-    let squares = writer.node("Mul", &[&distance, &distance], vec![]);
-    let variance = mean(&squares, writer);
+    let middle = mean(layers, stack, planes);
+    let distance = layers.writer.node("Sub", &[planes, &middle], vec![]);
+    let squares = layers.writer.node("Mul", &[&distance, &distance], vec![]);
+    let variance = mean(layers, stack, &squares);
+    let writer = &mut layers.writer;
     let deviation = writer.node("Sqrt", &[&variance], vec![]);
     let least = writer.floats_of(Kind::Single, "pixels.least", &[], &[LEAST]);
     let deviation = writer.node("Max", &[&deviation, &least], vec![]);
     writer.node("Div", &[&distance, &deviation], vec![])
+}
+
+/// Means of every colour over all pixels of all frames, for every channel. A frame that is in several steps counts once.
+fn mean(layers: &mut Layers<'_>, stack: Stack, planes: &str) -> String {
+    let over = |writer: &mut Writer, means: &str, axis: usize| {
+        writer.node("ReduceMean", &[means], vec![Attribute::ints("axes", [axis])])
+    };
+    let (dims, Stack { frames, fresh, inputs }) = (layers.dims, stack);
+    // Axis by axis: in one sum of all pixels, single precision loses more than the network does.
+    let across = |writer: &mut Writer| (dims..dims + 2).rev().fold(planes.to_owned(), |x, axis| over(writer, &x, axis));
+    let means = across(&mut layers.writer);
+    if frames == 1 {
+        return if dims == 3 { over(&mut layers.writer, &means, 2) } else { means };
+    }
+    let colours = inputs / frames;
+    let parts = match ((frames - fresh) * colours) as i64 {
+        0 => vec![means],
+        // The first step's, which no other has, and then each step's own.
+        known => {
+            vec![layers.slice(&means, &[(1, 0, known), (2, 0, 1)]), layers.slice(&means, &[(1, known, inputs as i64)])]
+        }
+    };
+    let writer = &mut layers.writer;
+    // To [N, frames, colours].
+    let sizes = writer.integers(&[0, -1, colours as i64]);
+    let mut in_turn = |part: &String| {
+        let steps = match dims {
+            3 => writer.node("Transpose", &[part], vec![Attribute::ints("perm", [0, 2, 1, 3, 4])]),
+            _ => part.clone(),
+        };
+        writer.node("Reshape", &[&steps, &sizes], vec![])
+    };
+    let parts: Vec<String> = parts.iter().map(&mut in_turn).collect();
+    let all = match &parts[..] {
+        [all] => all.clone(),
+        parts => writer.node(
+            "Concat",
+            &parts.iter().map(String::as_str).collect::<Vec<_>>(),
+            vec![Attribute::int("axis", 1)],
+        ),
+    };
+    let colour = over(writer, &all, 1);
+    let channels = writer.node("Concat", &vec![&colour[..]; frames], vec![Attribute::int("axis", 2)]);
+    let sizes: Vec<i64> = [0, inputs as i64].into_iter().chain(vec![1; dims]).collect();
+    let sizes = writer.integers(&sizes);
+    writer.node("Reshape", &[&channels, &sizes], vec![])
 }
 
 /// From logits to probabilities.

@@ -37,11 +37,14 @@ def prepare(pixels: Tensor) -> Tensor:
     """From 8-bit pixels, channels last, (N, H, W, C) or (N, T, H, W, C), to what the network reads."""
     pixels = pixels.float() / 255
     if CONFIG["normalization"] == "per_clip":
-        stack = CONFIG["stack"]
-        if stack > 1 and pixels.dim() == 5 and pixels.shape[1] > 1:
-            raise ValueError("a frame that is in several stacks counts once, which cannot be told here: normalise before")
+        stack, fresh = CONFIG["stack"], CONFIG["fresh"]
+        if fresh is None:
+            raise ValueError("whether a frame is in the stacks of two segments depends on the clip: normalise before")
         around = [1] * (pixels.dim() - 2)
-        each = pixels.unflatten(-1, [stack, -1]).flatten(1, -2)
+        each = pixels.unflatten(-1, [stack, -1])
+        # A frame that is in several stacks counts once: those of the first step, and then each step's own.
+        known = stack - fresh if pixels.dim() == 5 else 0
+        each = torch.cat([part.flatten(1, -2) for part in (each[:, :1, ..., :known, :], each[..., known:, :])], 1)
         mean, std = (values.repeat(1, stack).unflatten(1, [*around, -1])
                      for values in (each.mean(1), each.std(1, unbiased=False)))
         std = torch.where(std == 0, torch.ones_like(std), std)
@@ -50,27 +53,46 @@ def prepare(pixels: Tensor) -> Tensor:
     return ((pixels - mean) / std).movedim(-1, 1).contiguous()
 
 
-def sdas(pretrained: bool = True, num_classes: Optional[int] = None, pretrained_cfg=None,
-         pretrained_cfg_overlay=None, cache_dir=None, **options) -> nn.Module:
-    """The network, in evaluation mode; for another number of classes with a new head, for 0 without one.
+def replace_first(model: nn.Module, in_chans: int) -> None:
+    """Another first convolution, which reads so many channels."""
+    name = CONFIG["first_conv"]
+    if not name:
+        raise ValueError(f"in_chans={in_chans} is not supported: it is not one convolution alone that reads the samples")
+    above, _, own = name.rpartition(".")
+    conv = model.get_submodule(name)
+    sizes = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is not None)
+    setattr(model.get_submodule(above), own, type(conv)(in_chans, conv.out_channels, *sizes))
+
+
+def sdas(pretrained: bool = True, num_classes: Optional[int] = None, in_chans: Optional[int] = None,
+         features_only: bool = False, pretrained_cfg=None, pretrained_cfg_overlay=None, cache_dir=None,
+         **options) -> nn.Module:
+    """The network, in evaluation mode; for another number of classes with a new head, for 0 without one; for another number
+    of channels with a new first convolution. What is new has weights by chance.
 
     `pretrained_cfg` and so on are what timm hands over; there is nothing in them that is not in the folder.
     """
-    known = CONFIG["num_classes"]
+    if features_only:
+        raise ValueError("features_only is not supported: forward_features gives the last features, and those alone")
+    known, channels = CONFIG["num_classes"], CONFIG["input_size"][0]
     num_classes = known if num_classes is None else num_classes
+    in_chans = channels if in_chans is None else in_chans
     model = Network(CONFIG, num_classes, **options)
+    new = list(Network.heads) if num_classes != known else []
+    if in_chans != channels:
+        replace_first(model, in_chans)
+        new.append(CONFIG["first_conv"])
     if pretrained:
-        tensors = read_safetensors(FOLDER / "model.safetensors")
-        tensors.update((name, tensor) for name, tensor in model.state_dict().items()
-                       if name.endswith("num_batches_tracked"))
-        if num_classes != known:
-            new = {f"{head}.{part}" for head in Network.heads for part in ("weight", "bias")}
-            tensors = {name: tensor for name, tensor in tensors.items() if name not in new}
-            tensors.update((name, tensor) for name, tensor in model.state_dict().items() if name in new)
+        tensors, own = read_safetensors(FOLDER / "model.safetensors"), model.state_dict()
+        for name in {f"{module}.{part}" for module in new for part in ("weight", "bias")}:
+            tensors.pop(name, None)
+            if name in own:
+                tensors[name] = own[name]
+        tensors.update((name, tensor) for name, tensor in own.items() if name.endswith("num_batches_tracked"))
         model.load_state_dict(tensors)
     heads = Network.heads
     model.default_cfg = model.pretrained_cfg = {
-        "url": "", "num_classes": num_classes, "input_size": tuple(CONFIG["input_size"]), "pool_size": None,
+        "url": "", "num_classes": num_classes, "input_size": (in_chans, *CONFIG["input_size"][1:]), "pool_size": None,
         "crop_pct": 1.0, "interpolation": "bilinear", "mean": tuple(CONFIG["mean"]), "std": tuple(CONFIG["std"]),
         "first_conv": CONFIG["first_conv"], "classifier": heads[0] if len(heads) == 1 else tuple(heads),
     }

@@ -23,7 +23,10 @@ pub(super) fn class(graph: &Graph, shapes: &[Shape], axes: usize, what: &str) ->
     let names: Vec<String> = heads.iter().map(|node| python(&node.name)).collect();
     let mut text =
         format!("class Network(nn.Module):\n    \"\"\"{what}.\"\"\"\n\n    heads = [{}]\n", names.join(", "));
-    let inputs = heads.first().map_or(0, |node| inputs(&node.layer));
+    let inputs = match &parts.features[..] {
+        [_] => heads.first().map_or(0, |node| inputs(&node.layer)),
+        several => several.iter().map(|&index| shapes[index].channels).sum(),
+    };
     text += "\n    def __init__(self, config: dict, num_classes: int):\n        super().__init__()\n";
     let _ = writeln!(text, "        self.num_features = {inputs}");
     text += &writer.modules().text();
@@ -37,13 +40,8 @@ pub(super) fn class(graph: &Graph, shapes: &[Shape], axes: usize, what: &str) ->
     if let [node] = heads[..] {
         let _ = write!(text, "\n    def get_classifier(self) -> nn.Module:\n        return {}\n", path(&node.name));
     }
-    let form = match parts.features.len() {
-        1 => "Tensor".to_owned(),
-        count => format!("Tuple[{}]", vec!["Tensor"; count].join(", ")),
-    };
-    let _ = write!(text, "\n    def forward_features(self, x: Tensor) -> {form}:\n{features}");
-    let more = if parts.pre_logits() { ", pre_logits: bool = False" } else { "" };
-    let _ = write!(text, "\n    def forward_head(self, x: {form}{more}) -> Tensor:\n{head}");
+    let _ = write!(text, "\n    def forward_features(self, x: Tensor) -> Tensor:\n{features}");
+    let _ = write!(text, "\n    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:\n{head}");
     text +=
         "\n    def forward(self, x: Tensor) -> Tensor:\n        return self.forward_head(self.forward_features(x))\n";
     Class { source: text, features: inputs }
@@ -99,8 +97,8 @@ impl Parts {
         }
     }
 
-    /// Whether there is one head, whose input can be asked for.
-    fn pre_logits(&self) -> bool {
+    /// Whether there is one head, before which its input is given where that is asked for. Before several, the features are.
+    fn has_one_head(&self) -> bool {
         self.heads.len() == 1
     }
 }
@@ -165,11 +163,22 @@ impl Writer<'_> {
     /// The head's function.
     fn head(&mut self) -> String {
         let (parts, output) = (self.parts, self.graph.output().index());
-        let unpack = match parts.features.len() {
-            1 => String::new(),
-            count => format!("        {} = x\n", value_names().take(count).collect::<Vec<_>>().join(", ")),
+        let mut first = match parts.has_one_head() {
+            true => String::new(),
+            false => "        if pre_logits or self.num_classes == 0:\n            return x\n".to_owned(),
         };
-        let text = self.function(&parts.head, &parts.features, &[output], &unpack);
+        if parts.features.len() > 1 {
+            // They lie side by side.
+            let mut from = 0;
+            let part = |&index: &usize| {
+                let to = from + self.shapes[index].channels;
+                format!("x[:, {}:{to}]", std::mem::replace(&mut from, to))
+            };
+            let slices: Vec<String> = parts.features.iter().map(part).collect();
+            let names: Vec<String> = value_names().take(slices.len()).collect();
+            let _ = writeln!(first, "        {} = {}", names.join(", "), slices.join(", "));
+        }
+        let text = self.function(&parts.head, &parts.features, &[output], &first);
         // Logits have no positions.
         if self.flat[output] { text } else { format!("{}.flatten(1)\n", text.trim_end()) }
     }
@@ -198,7 +207,7 @@ impl Writer<'_> {
                 block = own;
             }
             let reads: Vec<usize> = node.reads.iter().map(|read| read.index()).collect();
-            if self.parts.heads.contains(&index) && self.parts.pre_logits() {
+            if self.parts.heads.contains(&index) && self.parts.has_one_head() {
                 let is_flat = matches!(node.layer, Layer::Linear { .. }) && self.shapes[reads[0]].positions() == 1;
                 let value = self.read(&names, reads[0], is_flat);
                 let _ = write!(text, "        if pre_logits:\n            return {value}\n");
@@ -211,8 +220,13 @@ impl Writer<'_> {
                 let _ = writeln!(text, "        {name} = {expression}");
             }
         }
-        let results: Vec<String> = wanted.iter().map(|&index| names.get(index)).collect();
-        let _ = writeln!(text, "        return {}", results.join(", "));
+        let _ = match wanted {
+            [only] => writeln!(text, "        return {}", names.get(*only)),
+            several => {
+                let results: Vec<String> = several.iter().map(|&index| names.get(index)).collect();
+                writeln!(text, "        return torch.cat([{}], 1)", results.join(", "))
+            }
+        };
         text
     }
 

@@ -10,9 +10,9 @@ mod source;
 
 use super::{ExportError, Numbers, Subject, Written, to_safetensors};
 use crate::architecture::Architecture;
-use crate::layers::{Layer, ShapeError};
+use crate::layers::{Graph, Layer, Node, ShapeError};
 use crate::run::Seen;
-use sdas_data::Normalization;
+use sdas_data::ClipSettings;
 use sdas_kernels::Extent;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -21,6 +21,8 @@ const CELLS: &str = include_str!("cells.py");
 const LAYERS: &str = include_str!("layers.py");
 const FOLDER: &str = include_str!("folder.py");
 const HUBCONF: &str = include_str!("hubconf.py");
+/// The file of the weights.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 const README: &str = include_str!("README.md");
 
 /// What stands between a source's imports, of which some are for the source alone, and what is copied.
@@ -62,17 +64,13 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         }
     };
     let input_size = [&[subject.inputs][..], &axes.of(subject.extent)].concat();
-    let (statistics, normalization, stack) = match &subject.seen {
-        Some(Seen { statistics, clip, .. }) => {
-            ([&statistics.mean[..], &statistics.std[..]], clip.normalization, clip.stack)
-        }
-        None => ([&[0.0f32][..], &[1.0][..]], Normalization::Dataset, 1),
+    let (statistics, clip) = match &subject.seen {
+        Some(Seen { statistics, clip, .. }) => ([&statistics.mean[..], &statistics.std[..]], *clip),
+        None => ([&[0.0f32][..], &[1.0][..]], ClipSettings::default()),
     };
     // As often as frames are stacked.
     let [mean, std] = statistics.map(|values| values.iter().cycle().take(subject.inputs).collect::<Vec<_>>());
     let classes = shapes[subject.graph.output().index()].count();
-    let is_convolution = |layer: &Layer| matches!(layer, Layer::Convolution { .. });
-    let first = subject.graph.nodes().iter().find(|node| is_convolution(&node.layer));
     let mut entries: Vec<(&str, Value)> = vec![
         ("sdas", env!("CARGO_PKG_VERSION").into()),
         ("network", subject.text().into()),
@@ -80,19 +78,20 @@ pub fn to_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<(&'static str,
         ("input_size", json!(input_size)),
         ("mean", json!(mean)),
         ("std", json!(std)),
-        ("normalization", json!(normalization)),
-        ("stack", stack.into()),
+        ("normalization", json!(clip.normalization)),
+        ("stack", clip.stack.into()),
+        ("fresh", json!(clip.fresh())),
         ("num_classes", classes.into()),
         ("classes", json!(subject.classes)),
         ("num_features", num_features.into()),
-        ("first_conv", first.map_or("", |node| node.name.as_str()).into()),
+        ("first_conv", first_convolution(&subject.graph).map_or("", |node| node.name.as_str()).into()),
     ];
     entries.extend(own);
     Ok(vec![
         ("sdas_net.py", module(class.as_deref()).into_bytes()),
         ("hubconf.py", HUBCONF.as_bytes().to_vec()),
         ("config.json", config::text(&entries).into_bytes()),
-        ("model.safetensors", to_safetensors(subject)),
+        (WEIGHTS, to_safetensors(subject)),
         ("README.md", readme(subject, folder, &input_size).into_bytes()),
     ])
 }
@@ -107,6 +106,13 @@ pub fn write_pytorch(subject: &Subject, folder: &Path) -> Result<Vec<Written>, E
     let failed = |source| ExportError::Write { path: folder.to_owned(), source };
     sdas_data::whole::make_folder(folder).map_err(failed)?;
     files.into_iter().map(|(name, bytes)| Written::whole(&folder.join(name), &bytes)).collect()
+}
+
+/// The convolution that reads the samples, if nothing else does and it reads all channels together.
+fn first_convolution(graph: &Graph) -> Option<&Node> {
+    let mut readers = graph.nodes().iter().filter(|node| node.reads.iter().any(|read| read.index() == 0));
+    let first = readers.next().filter(|_| readers.next().is_none())?;
+    matches!(&first.layer, Layer::Convolution { filter, .. } if filter.groups == 1).then_some(first)
 }
 
 fn weights(numbers: &Numbers) -> String {
