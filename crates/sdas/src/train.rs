@@ -365,7 +365,7 @@ impl<'a> Training<'a> {
 
     fn seconds_left(&self) -> f64 {
         let steps = self.loaders.training.batches() * self.recipe.train.epochs - self.progress.step;
-        steps as f64 * self.clock.seconds_per_step
+        steps as f64 * self.clock.seconds_per_step()
     }
 
     /// Runs to the end of the current epoch; false if stopped before.
@@ -390,7 +390,7 @@ impl<'a> Training<'a> {
             self.take(&done)?;
             self.clock.step(start.elapsed().as_secs_f64());
             if self.progress.step == 3 {
-                let seconds_per_step = self.clock.seconds_per_step;
+                let seconds_per_step = self.clock.seconds_per_step();
                 let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step };
                 self.context.observer.notice(&Event::Estimate(estimate));
             }

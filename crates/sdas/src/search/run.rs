@@ -296,7 +296,7 @@ impl Search<'_> {
         // The first step also takes its memory from the system, and a graphics card records the second.
         let warm = &times[times.len() / 2..];
         let seconds = warm.iter().sum::<f64>() / warm.len() as f64;
-        self.clock.seconds_per_step = seconds;
+        self.clock.expect(seconds);
         let estimate = Estimate { seconds: self.seconds_left(), memory: peak_memory(), seconds_per_step: seconds };
         self.context.observer.notice(&Event::Estimate(estimate));
         Ok(())
@@ -319,7 +319,7 @@ impl Search<'_> {
         let share = (0..looked_at).map(|number| mixed_at(at(number)) / now).sum::<f64>() / looked_at.max(1) as f64;
         let share = share * left as f64;
         // Measuring the held-out pictures goes forward once, where a step goes forward twice and back twice.
-        1.2 * share * self.clock.seconds_per_step
+        1.2 * share * self.clock.seconds_per_step()
     }
 
     /// Whether this epoch's steps move α.
