@@ -17,6 +17,9 @@ pub(crate) static STEPPING: AtomicBool = AtomicBool::new(false);
 /// Whether a server waits for requests, between which it sees that it is to stop.
 pub(crate) static SERVING: AtomicBool = AtomicBool::new(false);
 
+/// Whether it was said how what is interrupted goes on.
+static SAID: AtomicBool = AtomicBool::new(false);
+
 /// Processes of ours that take steps, by their numbers. Whoever waits for one holds this while it looks, so that no number
 /// here is another process's.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -67,12 +70,20 @@ fn stop(is_urgent: bool) {
     let is_stepping = STEPPING.load(Ordering::SeqCst) || !children().is_empty();
     match (is_first, is_stepping) {
         (true, true) => note("stopping after this step and a checkpoint; press Ctrl-C again to leave at once"),
-        (true, false) => note("interrupted; the same command begins again, with what was kept"),
+        (true, false) => say_interrupted("the same command begins again, with what was kept"),
         (false, _) => {}
     }
     if !is_stepping || is_urgent {
         end_children();
         process::exit(INTERRUPTED.into());
+    }
+}
+
+/// Says that the process was interrupted, and how one goes on. Once: a run may see that it is to stop between two pieces of work,
+/// while whoever was asked leaves.
+pub(crate) fn say_interrupted(how: &str) {
+    if !SAID.swap(true, Ordering::SeqCst) {
+        note(&format!("interrupted; {how}"));
     }
 }
 

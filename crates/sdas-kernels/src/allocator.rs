@@ -1,6 +1,8 @@
 //! What becomes of a process that gets no more memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The system's allocator. Where it has no memory left, the process ends with one error, and with the status of one, instead
 /// of being aborted.
@@ -39,9 +41,15 @@ fn had(memory: *mut u8, bytes: usize) -> *mut u8 {
     memory
 }
 
-/// Says that there are not so many bytes more, which needs none, and ends the process.
+/// Whether a thread ends the process.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Says that there are not so many bytes more, which needs none, and ends the process. Of several threads the first does.
 #[cold]
 fn end(bytes: usize) -> ! {
+    while IS_ENDING.swap(true, Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let mut text = [0; 256];
     let mut rest = &mut text[..];
     // There is room for all of it.

@@ -6,7 +6,7 @@ mod processes;
 use super::{Outcome, data_overrides, device, note, program, say, say_json};
 use crate::arguments::{CompareArguments, PartName};
 use crate::display::Display;
-use crate::interrupt::STOP;
+use crate::interrupt::{STOP, say_interrupted};
 use anyhow::Context as _;
 use sdas::compare::{Beside, Comparison, Completion, Compute, Method, Share, Truth};
 use sdas::recipe::Recipe;
@@ -81,7 +81,7 @@ fn conclude<R: Serialize>(
 ) -> anyhow::Result<Outcome> {
     match completion {
         Completion::Interrupted => {
-            note(&format!("interrupted; the same command goes on with what is in {}", folder.display()));
+            say_interrupted(&format!("the same command goes on with what is in {}", folder.display()));
             return Ok(Outcome::Interrupted);
         }
         Completion::Others(count) => {

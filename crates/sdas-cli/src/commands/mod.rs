@@ -25,7 +25,7 @@ pub(crate) use data::tell;
 use crate::arguments::{BenchCommand, Command, DataCommand, DeviceName, RunArguments};
 use crate::display::{QUIET, note};
 use crate::format::{duration, memory, percent, thousands};
-use crate::interrupt;
+use crate::interrupt::{self, say_interrupted};
 use anyhow::Context as _;
 use sdas::device::{Device, Place};
 use sdas::recipe::BUILTIN;
@@ -160,7 +160,7 @@ fn conclude(
 ) -> anyhow::Result<Outcome> {
     match ending {
         Ending::Interrupted => {
-            note(&format!("interrupted; continue with: {} {command} --resume {}", program(), shell_word(folder)));
+            say_interrupted(&format!("continue with: {} {command} --resume {}", program(), shell_word(folder)));
             return Ok(Outcome::Interrupted);
         }
         Ending::Done(result) if json => say_result(&result, folder)?,
