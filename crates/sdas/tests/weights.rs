@@ -130,7 +130,8 @@ fn networks_are_measured_with_the_weights_of_others() {
         assert_eq!(measure(given).unwrap(), own, "{network}");
     }
     // A classifier of other classes is another network here, which says both shapes; nothing is left to chance.
-    let fewer = ["data.size=16", "data.motion.train=16", "data.motion.test=16", "data.clip.frames=1", "train.width=0.25"];
+    let fewer =
+        ["data.size=16", "data.motion.train=16", "data.motion.test=16", "data.clip.frames=1", "train.width=0.25"];
     let fewer = Recipe::resolve("motion", &fewer.map(String::from)).unwrap();
     let examinee = |network: &str, weights: &str, recipe: Recipe| Examinee::Network {
         architecture: Architecture::resolve(network).unwrap(),
