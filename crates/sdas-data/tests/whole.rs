@@ -323,9 +323,14 @@ proptest! {
         let [start, length] = [start, length].map(|hundredths| f64::from(hundredths) / 100.0);
         let trim = format!("-ss {start} -i {} -t {length} -c copy", whole.display());
         let trimmed = make(&TRIMMED, &trim, &format!("trimmed-{name}"));
-        match decoded(&trimmed) {
-            0 => prop_assert!(frames_of(&trimmed).is_err()),
-            frames => prop_assert_eq!(frames_of(&trimmed), Ok(frames)),
+        let (own, frames) = (frames_of(&trimmed), decoded(&trimmed));
+        // Nothing tells of frames behind the end that they are not shown. Where ffmpeg complains, too, as of the first of a group
+        // that needs the group before, they are taken to be missing.
+        let listed = packets(&trimmed).iter().filter(|(_, _, hidden)| !hidden).count();
+        let seems_short = frames < listed && has_errors(&trimmed);
+        match own {
+            Err(message) if frames > 0 => prop_assert!(seems_short && message.contains("can be decoded"), "{message}"),
+            own => prop_assert_eq!(own.ok(), (frames > 0).then_some(frames)),
         }
     }
 }
