@@ -85,6 +85,7 @@ impl Task for Chains<'_> {
     fn run<R: Registers>(self) {
         match R::ACCUMULATORS {
             16 => chains::<R, 16>(self.rounds),
+            6 => chains::<R, 6>(self.rounds),
             4 => chains::<R, 4>(self.rounds),
             _ => chains::<R, 2>(self.rounds),
         }

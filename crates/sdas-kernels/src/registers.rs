@@ -11,6 +11,17 @@ use crate::lanes::Lanes;
 pub(crate) trait Registers {
     /// How many accumulators of sixteen lanes fit the registers beside their operands.
     const ACCUMULATORS: usize;
+    /// Registers that sixteen lanes take.
+    const PARTS: usize;
+    /// The lanes of one of them.
+    type Part: Copy;
+
+    fn part(lanes: &Lanes, part: usize) -> Self::Part;
+    fn set_part(lanes: &mut Lanes, part: usize, value: Self::Part);
+    /// [`add_product`](Self::add_product) of one part.
+    fn add_product_of(sum: Self::Part, a: Self::Part, b: Self::Part) -> Self::Part;
+    /// [`plus`](Self::plus) of one part.
+    fn plus_of(a: Self::Part, b: Self::Part) -> Self::Part;
 
     fn splat(value: f32) -> Lanes;
     /// `lower` in the lower half of the lanes, `upper` in the other.
@@ -58,6 +69,34 @@ macro_rules! registers {
         #[allow(unused_unsafe)] // some instructions are always there
         impl Registers for $name {
             const ACCUMULATORS: usize = $accumulators;
+            const PARTS: usize = $parts;
+            type Part = $vector;
+
+            #[inline(always)]
+            fn part(lanes: &Lanes, part: usize) -> $vector {
+                assert!(part < $parts);
+                // SAFETY: see the macro; the part lies within the lanes.
+                unsafe { std::ptr::from_ref(lanes).cast::<$vector>().add(part).read() }
+            }
+
+            #[inline(always)]
+            fn set_part(lanes: &mut Lanes, part: usize, value: $vector) {
+                assert!(part < $parts);
+                // SAFETY: see the macro; the part lies within the lanes.
+                unsafe { std::ptr::from_mut(lanes).cast::<$vector>().add(part).write(value) }
+            }
+
+            #[inline(always)]
+            fn plus_of(a: $vector, b: $vector) -> $vector {
+                // SAFETY: see the macro.
+                unsafe { $plus(a, b) }
+            }
+
+            #[inline(always)]
+            fn add_product_of(sum: $vector, a: $vector, b: $vector) -> $vector {
+                // SAFETY: see the macro.
+                unsafe { $add_product(sum, a, b) }
+            }
 
             #[inline(always)]
             fn splat(value: f32) -> Lanes {
@@ -155,7 +194,7 @@ mod x86 {
 
     registers! {
         /// 16 registers of 8 floats: AVX2 with fused multiply-add.
-        Half, [__m256; 2], accumulators: 4,
+        Half, [__m256; 2], accumulators: 6,
         splat: _mm256_set1_ps,
         splat_halves: half_splat_halves,
         add_product: half_add_product,

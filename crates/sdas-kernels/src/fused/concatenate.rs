@@ -15,8 +15,11 @@ fn part(pixels: usize) -> usize {
 }
 
 /// Copies a pixel's channels of one node, block by block.
+#[inline]
 fn copy_pixel(to: &mut [f32], from: &[f32]) {
-    to.chunks_mut(LANES).zip(from.chunks(LANES)).for_each(|(to, from)| copy(to, from));
+    for (to, from) in to.chunks_mut(LANES).zip(from.chunks(LANES)) {
+        copy(to, from);
+    }
 }
 
 /// Puts the channels of nodes, `[pixels, channels]` each, side by side: `[pixels, channels of all]`.

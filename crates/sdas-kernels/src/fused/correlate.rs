@@ -4,6 +4,13 @@ use super::grid::{Tap, Taps};
 use crate::lanes::Lanes;
 use crate::registers::Registers;
 
+/// How many accumulators of one register each fit beside their operands. Channels have nothing to do with one another here, so
+/// that sixteen lanes are computed register by register: each tile has as many pixels or taps as there is room for.
+#[inline(always)]
+const fn accumulators<R: Registers>() -> usize {
+    R::ACCUMULATORS * R::PARTS
+}
+
 /// Where a row of results goes: every `step`-th element from `start` on.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -23,15 +30,15 @@ pub(crate) fn correlate_row<R: Registers, const ADD: bool>(
     row: Row,
 ) {
     // The usual windows are known when this is compiled: an element that several taps of a line read is loaded once.
-    let done = match (R::ACCUMULATORS >= 16, stride, taps.line, taps.spacing) {
-        (true, 1, 3, 1) => lines::<R, ADD, 1, 3, 1>(source, start, taps, weights, to, row),
-        (true, 1, 3, 2) => lines::<R, ADD, 1, 3, 2>(source, start, taps, weights, to, row),
-        (true, 1, 5, 1) => lines::<R, ADD, 1, 5, 1>(source, start, taps, weights, to, row),
-        (true, 1, 5, 2) => lines::<R, ADD, 1, 5, 2>(source, start, taps, weights, to, row),
-        (true, 2, 3, 1) => lines::<R, ADD, 2, 3, 1>(source, start, taps, weights, to, row),
-        (true, 2, 3, 2) => lines::<R, ADD, 2, 3, 2>(source, start, taps, weights, to, row),
-        (true, 2, 5, 1) => lines::<R, ADD, 2, 5, 1>(source, start, taps, weights, to, row),
-        (true, 2, 5, 2) => lines::<R, ADD, 2, 5, 2>(source, start, taps, weights, to, row),
+    let done = match (stride, taps.line, taps.spacing) {
+        (1, 3, 1) => lines::<R, ADD, 1, 3, 1>(source, start, taps, weights, to, row),
+        (1, 3, 2) => lines::<R, ADD, 1, 3, 2>(source, start, taps, weights, to, row),
+        (1, 5, 1) => lines::<R, ADD, 1, 5, 1>(source, start, taps, weights, to, row),
+        (1, 5, 2) => lines::<R, ADD, 1, 5, 2>(source, start, taps, weights, to, row),
+        (2, 3, 1) => lines::<R, ADD, 2, 3, 1>(source, start, taps, weights, to, row),
+        (2, 3, 2) => lines::<R, ADD, 2, 3, 2>(source, start, taps, weights, to, row),
+        (2, 5, 1) => lines::<R, ADD, 2, 5, 1>(source, start, taps, weights, to, row),
+        (2, 5, 2) => lines::<R, ADD, 2, 5, 2>(source, start, taps, weights, to, row),
         _ => 0,
     };
     let start = start + done * stride;
@@ -57,7 +64,7 @@ fn lines<R: Registers, const ADD: bool, const S: usize, const K: usize, const D:
     let mut x = 0;
     while x + 8 <= row.length {
         let (from, at) = (start + x * S, row.start + x * row.step);
-        if x + 16 <= row.length {
+        if accumulators::<R>() >= 16 && x + 16 <= row.length {
             line_tile::<R, ADD, S, K, D, 16>(source, from, taps, weights, to, at, row.step);
             x += 16;
         } else {
@@ -78,20 +85,22 @@ fn line_tile<R: Registers, const ADD: bool, const S: usize, const K: usize, cons
     at: usize,
     step: usize,
 ) {
-    let mut sums = [Lanes::ZERO; P];
-    for line in taps.lines() {
-        let line: &[Tap; K] = line.try_into().expect("a line has K taps");
-        let under = &source[from + line[0].offset..][..(P - 1) * S + (K - 1) * D + 1];
-        for k in 0..K {
-            let weight = weights[line[k].weight];
-            for p in 0..P {
-                sums[p] = sums[p].add_product::<R>(under[p * S + k * D], weight);
+    let to = &mut to[at..][..(P - 1) * step + 1];
+    for part in 0..R::PARTS {
+        let mut sums = [R::part(&Lanes::ZERO, part); P];
+        for line in taps.lines() {
+            let line: &[Tap; K] = line.try_into().expect("a line has K taps");
+            let under = &source[from + line[0].offset..][..(P - 1) * S + (K - 1) * D + 1];
+            for k in 0..K {
+                let weight = R::part(&weights[line[k].weight], part);
+                for p in 0..P {
+                    sums[p] = R::add_product_of(sums[p], R::part(&under[p * S + k * D], part), weight);
+                }
             }
         }
-    }
-    let to = &mut to[at..][..(P - 1) * step + 1];
-    for p in 0..P {
-        to[p * step] = if ADD { to[p * step].plus::<R>(sums[p]) } else { sums[p] };
+        for p in 0..P {
+            put::<R, ADD>(&mut to[p * step], part, sums[p]);
+        }
     }
 }
 
@@ -110,13 +119,13 @@ fn row_of<R: Registers, const ADD: bool, const STRIDE: usize>(
         let left = row.length - x;
         let from = start + x * stride;
         let at = row.start + x * row.step;
-        if R::ACCUMULATORS >= 16 && left >= 16 {
+        if accumulators::<R>() >= 16 && left >= 16 {
             tile::<R, ADD, STRIDE, 16>(source, from, stride, taps, weights, to, at, row.step);
             x += 16;
-        } else if R::ACCUMULATORS >= 8 && left >= 8 {
+        } else if left >= 8 {
             tile::<R, ADD, STRIDE, 8>(source, from, stride, taps, weights, to, at, row.step);
             x += 8;
-        } else if R::ACCUMULATORS >= 4 && left >= 4 {
+        } else if left >= 4 {
             tile::<R, ADD, STRIDE, 4>(source, from, stride, taps, weights, to, at, row.step);
             x += 4;
         } else if left >= 2 {
@@ -142,18 +151,27 @@ fn tile<R: Registers, const ADD: bool, const STRIDE: usize, const P: usize>(
     step: usize,
 ) {
     let stride = if STRIDE > 0 { STRIDE } else { stride };
-    let mut sums = [Lanes::ZERO; P];
-    for tap in taps {
-        let weight = weights[tap.weight];
-        let under = &source[from + tap.offset..][..(P - 1) * stride + 1];
+    let to = &mut to[at..][..(P - 1) * step + 1];
+    for part in 0..R::PARTS {
+        let mut sums = [R::part(&Lanes::ZERO, part); P];
+        for tap in taps {
+            let weight = R::part(&weights[tap.weight], part);
+            let under = &source[from + tap.offset..][..(P - 1) * stride + 1];
+            for p in 0..P {
+                sums[p] = R::add_product_of(sums[p], R::part(&under[p * stride], part), weight);
+            }
+        }
         for p in 0..P {
-            sums[p] = sums[p].add_product::<R>(under[p * stride], weight);
+            put::<R, ADD>(&mut to[p * step], part, sums[p]);
         }
     }
-    let to = &mut to[at..][..(P - 1) * step + 1];
-    for p in 0..P {
-        to[p * step] = if ADD { to[p * step].plus::<R>(sums[p]) } else { sums[p] };
-    }
+}
+
+/// Writes a part of a result, or adds it to what is there.
+#[inline(always)]
+fn put<R: Registers, const ADD: bool>(to: &mut Lanes, part: usize, value: R::Part) {
+    let value = if ADD { R::plus_of(R::part(to, part), value) } else { value };
+    R::set_part(to, part, value);
 }
 
 /// Rows of results, `width` wide, where each lies, and where it starts to read.
@@ -169,10 +187,10 @@ pub(crate) struct ResultRows<'a, A, F> {
 }
 
 impl<'a, A: Fn(usize) -> usize, F: Fn(usize) -> usize> ResultRows<'a, A, F> {
-    /// Every row with where it starts to read.
+    /// A row, and where it starts to read.
     #[inline(always)]
-    fn each(&self) -> impl Iterator<Item = (&'a [Lanes], usize)> {
-        (0..self.rows).map(|row| (&self.results[(self.at)(row)..][..self.width], (self.start)(row)))
+    fn row(&self, row: usize) -> (&'a [Lanes], usize) {
+        (&self.results[(self.at)(row)..][..self.width], (self.start)(row))
     }
 }
 
@@ -184,8 +202,7 @@ pub(crate) fn weight_gradients<R: Registers>(
     taps: &Taps,
     gradients: &mut [Lanes],
 ) {
-    let known = R::ACCUMULATORS >= 16 && rows.width.is_multiple_of(TILE);
-    match (known, rows.stride, taps.line, taps.spacing) {
+    match (rows.width.is_multiple_of(TILE), rows.stride, taps.line, taps.spacing) {
         (true, 1, 3, 1) => return line_gradients::<R, 1, 3, 1>(source, rows, taps, gradients),
         (true, 1, 3, 2) => return line_gradients::<R, 1, 3, 2>(source, rows, taps, gradients),
         (true, 1, 5, 1) => return line_gradients::<R, 1, 5, 1>(source, rows, taps, gradients),
@@ -199,8 +216,8 @@ pub(crate) fn weight_gradients<R: Registers>(
     let mut left: &[Tap] = taps;
     while !left.is_empty() {
         let count = match left.len() {
-            9.. if R::ACCUMULATORS >= 16 => tap_tile::<R, 9>(source, rows, left, gradients),
-            4.. if R::ACCUMULATORS >= 4 => tap_tile::<R, 4>(source, rows, left, gradients),
+            9.. if accumulators::<R>() >= 9 => tap_tile::<R, 9>(source, rows, left, gradients),
+            4.. => tap_tile::<R, 4>(source, rows, left, gradients),
             3.. => tap_tile::<R, 3>(source, rows, left, gradients),
             _ => tap_tile::<R, 1>(source, rows, left, gradients),
         };
@@ -221,7 +238,7 @@ fn line_gradients<R: Registers, const S: usize, const K: usize, const D: usize>(
 ) {
     let mut left: &[Tap] = taps;
     while !left.is_empty() {
-        let lines = match left.len() / K {
+        let lines = match (left.len() / K).min(accumulators::<R>() / K) {
             3.. => line_tile_gradients::<R, S, K, D, 3>(source, rows, left, gradients),
             2 => line_tile_gradients::<R, S, K, D, 2>(source, rows, left, gradients),
             _ => line_tile_gradients::<R, S, K, D, 1>(source, rows, left, gradients),
@@ -238,26 +255,36 @@ fn line_tile_gradients<R: Registers, const S: usize, const K: usize, const D: us
     taps: &[Tap],
     gradients: &mut [Lanes],
 ) -> usize {
-    let mut sums: [[Lanes; K]; LINES] =
-        std::array::from_fn(|line| std::array::from_fn(|k| gradients[taps[line * K + k].weight]));
-    for (results, start) in rows.each() {
-        let length = (rows.width - 1) * S + (K - 1) * D + 1;
-        let under: [&[Lanes]; LINES] = std::array::from_fn(|line| &source[start + taps[line * K].offset..][..length]);
-        for (tile, results) in results.chunks_exact(TILE).enumerate() {
-            let results: &[Lanes; TILE] = results.try_into().expect("a tile");
-            for line in 0..LINES {
-                let under = &under[line][tile * TILE * S..][..(TILE - 1) * S + (K - 1) * D + 1];
-                for (p, result) in results.iter().enumerate() {
-                    for k in 0..K {
-                        sums[line][k] = sums[line][k].add_product::<R>(under[p * S + k * D], *result);
+    for part in 0..R::PARTS {
+        let mut sums = [[R::part(&Lanes::ZERO, part); K]; LINES];
+        for line in 0..LINES {
+            for k in 0..K {
+                sums[line][k] = R::part(&gradients[taps[line * K + k].weight], part);
+            }
+        }
+        for row in 0..rows.rows {
+            let (results, start) = rows.row(row);
+            let length = (rows.width - 1) * S + (K - 1) * D + 1;
+            let under: [&[Lanes]; LINES] =
+                std::array::from_fn(|line| &source[start + taps[line * K].offset..][..length]);
+            for (tile, results) in results.chunks_exact(TILE).enumerate() {
+                let results: &[Lanes; TILE] = results.try_into().expect("a tile");
+                for line in 0..LINES {
+                    let under = &under[line][tile * TILE * S..][..(TILE - 1) * S + (K - 1) * D + 1];
+                    for (p, result) in results.iter().enumerate() {
+                        let result = R::part(result, part);
+                        for k in 0..K {
+                            let read = R::part(&under[p * S + k * D], part);
+                            sums[line][k] = R::add_product_of(sums[line][k], read, result);
+                        }
                     }
                 }
             }
         }
-    }
-    for line in 0..LINES {
-        for k in 0..K {
-            gradients[taps[line * K + k].weight] = sums[line][k];
+        for line in 0..LINES {
+            for k in 0..K {
+                R::set_part(&mut gradients[taps[line * K + k].weight], part, sums[line][k]);
+            }
         }
     }
     LINES
@@ -271,18 +298,25 @@ fn tap_tile<R: Registers, const T: usize>(
     taps: &[Tap],
     gradients: &mut [Lanes],
 ) -> usize {
-    let mut sums: [Lanes; T] = std::array::from_fn(|t| gradients[taps[t].weight]);
-    for (results, start) in rows.each() {
-        let length = (rows.width - 1) * rows.stride + 1;
-        let under: [&[Lanes]; T] = std::array::from_fn(|t| &source[start + taps[t].offset..][..length]);
-        for (x, result) in results.iter().enumerate() {
-            for t in 0..T {
-                sums[t] = sums[t].add_product::<R>(under[t][x * rows.stride], *result);
+    for part in 0..R::PARTS {
+        let mut sums = [R::part(&Lanes::ZERO, part); T];
+        for t in 0..T {
+            sums[t] = R::part(&gradients[taps[t].weight], part);
+        }
+        for row in 0..rows.rows {
+            let (results, start) = rows.row(row);
+            let length = (rows.width - 1) * rows.stride + 1;
+            let under: [&[Lanes]; T] = std::array::from_fn(|t| &source[start + taps[t].offset..][..length]);
+            for (x, result) in results.iter().enumerate() {
+                let result = R::part(result, part);
+                for t in 0..T {
+                    sums[t] = R::add_product_of(sums[t], R::part(&under[t][x * rows.stride], part), result);
+                }
             }
         }
-    }
-    for t in 0..T {
-        gradients[taps[t].weight] = sums[t];
+        for t in 0..T {
+            R::set_part(&mut gradients[taps[t].weight], part, sums[t]);
+        }
     }
     T
 }

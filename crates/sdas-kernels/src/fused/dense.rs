@@ -6,7 +6,7 @@ use super::memory::{Scratch, first};
 use super::pack::Packed;
 use super::plan::{Direct, Plan, Product, STRIP, Unit, strip};
 use super::pool::start;
-use super::product::{Results, Sums, add_block, splat};
+use super::product::{Results, Sums, add_block, are_six, splat};
 use super::unit_back::UnitBack;
 use crate::lanes::{HALF, LANES, Lanes, blocks, prefetch};
 use crate::registers::Registers;
@@ -177,6 +177,11 @@ fn convolve_row<R: Registers, const ADD: bool, const SUM: bool, const SHARED: bo
         } else if R::ACCUMULATORS >= 16 {
             row.blocks::<R, ADD, SUM, 1>(x);
             x += 1;
+        } else if R::ACCUMULATORS >= 6 && are_six(left) {
+            for block in 0..matrices.blocks {
+                row.tile::<R, ADD, SUM, 6, 1>(x, block);
+            }
+            x += 6;
         } else if R::ACCUMULATORS >= 4 && left >= 4 {
             for block in 0..matrices.blocks {
                 row.tile::<R, ADD, SUM, 4, 1>(x, block);
@@ -293,6 +298,10 @@ fn weight_gradients<R: Registers, const SHARED: bool>(
                         over.outer::<R, SHARED, HALF>(0, gradients);
                     } else if R::ACCUMULATORS >= 16 {
                         over.outer::<R, SHARED, LANES>(0, gradients);
+                    } else if R::ACCUMULATORS >= 6 && !SHARED {
+                        over.outer::<R, SHARED, 6>(0, gradients);
+                        over.outer::<R, SHARED, 6>(6, gradients);
+                        over.outer::<R, SHARED, 4>(12, gradients);
                     } else if R::ACCUMULATORS >= 4 {
                         for first in (0..if SHARED { HALF } else { LANES }).step_by(4) {
                             over.outer::<R, SHARED, 4>(first, gradients);

@@ -63,6 +63,11 @@ pub(crate) fn multiply<R: Registers, const SUM: bool, const SHARED: bool>(
                 product.tile::<R, SUM, 8, 1>(pixel, block);
             }
             pixel += 8;
+        } else if R::ACCUMULATORS >= 6 && are_six(left) {
+            for block in 0..blocks {
+                product.tile::<R, SUM, 6, 1>(pixel, block);
+            }
+            pixel += 6;
         } else if R::ACCUMULATORS >= 4 && left >= 4 {
             for block in 0..blocks {
                 product.tile::<R, SUM, 4, 1>(pixel, block);
@@ -80,6 +85,12 @@ pub(crate) fn multiply<R: Registers, const SUM: bool, const SHARED: bool>(
             pixel += 1;
         }
     }
+}
+
+/// Whether the next six of these pixels are taken together; eight are twice four.
+#[inline(always)]
+pub(super) fn are_six(left: usize) -> bool {
+    left >= 6 && left != 8
 }
 
 struct Multiply<'a, const SHARED: bool> {
@@ -177,6 +188,10 @@ pub(crate) fn weight_gradients<R: Registers, const SHARED: bool>(
                 outer_tile::<R, SHARED, HALF>(rows, 0, results, gradients);
             } else if R::ACCUMULATORS >= 16 {
                 outer_tile::<R, SHARED, LANES>(rows, 0, results, gradients);
+            } else if R::ACCUMULATORS >= 6 && !SHARED {
+                outer_tile::<R, SHARED, 6>(rows, 0, results, gradients);
+                outer_tile::<R, SHARED, 6>(rows, 6, results, gradients);
+                outer_tile::<R, SHARED, 4>(rows, 12, results, gradients);
             } else if R::ACCUMULATORS >= 4 {
                 for first in (0..most).step_by(4) {
                     outer_tile::<R, SHARED, 4>(rows, first, results, gradients);
