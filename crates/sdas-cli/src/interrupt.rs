@@ -3,6 +3,7 @@
 use crate::INTERRUPTED;
 use crate::display::note;
 use anyhow::Context as _;
+use sdas_data::threads::begin;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -126,7 +127,7 @@ pub(crate) fn catch() -> anyhow::Result<()> {
             stop(requests.is_urgent(asking, Instant::now()));
         });
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(body).context("cannot wait for signals")?;
+    begin("signals", body).context("cannot wait for signals")?;
     Ok(())
 }
 

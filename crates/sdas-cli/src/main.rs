@@ -20,6 +20,7 @@ use sdas::run::RunError;
 use sdas::table::{ArchitectureError as BenchmarkError, TableError};
 use sdas_data::DataError;
 use sdas_data::fetch::FetchError;
+use sdas_data::threads::begin;
 use std::io;
 use std::process::ExitCode;
 
@@ -47,7 +48,9 @@ fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
-    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(session.threads).build_global() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(session.threads);
+    let pool = pool.spawn_handler(|thread| begin("computing", || thread.run()).map(drop));
+    if let Err(error) = pool.build_global() {
         let remedy = "set RAYON_NUM_THREADS to less, or raise the limit of memory or processes (ulimit -v, ulimit -u)";
         display::note(&format!("error: cannot start the threads to compute with: {error}\n  remedy: {remedy}"));
         return ExitCode::from(FAILED);

@@ -505,7 +505,7 @@ pub enum DataError {
 
     /// The system starts no more threads.
     #[error(
-        "cannot start a thread that makes batches: {source}\n  \
+        "cannot start a thread: {source}\n  \
          remedy: raise the limit of memory or processes (ulimit -v, ulimit -u)"
     )]
     Thread {

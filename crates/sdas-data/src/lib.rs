@@ -97,6 +97,7 @@ pub mod random;
 mod remarks;
 mod seen;
 mod source;
+pub mod threads;
 pub mod whole;
 mod windows;
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use sdas::device::Device;
 use sdas::report::{Form, Measured, is_run, measure, page};
 use sdas::run::Context;
+use sdas_data::threads::begin;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -97,12 +98,16 @@ impl Shown {
     fn measure(&self, data: Option<PathBuf>, device: Device) {
         let (folder, measured) = (self.folder.clone(), Arc::clone(&self.measured));
         *measured.lock().unwrap_or_else(PoisonError::into_inner) = (1, Measured::Not("that is being done".to_owned()));
-        std::thread::spawn(move || {
+        let measures = move || {
             let mut display = Display::new();
             let mut context = Context { device, observer: &mut display, stop: &STOP };
             let result = measure(&folder, data.as_deref(), &mut context);
             *measured.lock().unwrap_or_else(PoisonError::into_inner) = (2, result);
-        });
+        };
+        if let Err(error) = begin("measuring", measures) {
+            let why = format!("no thread can be started for it: {error}");
+            *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = (2, Measured::Not(why));
+        }
     }
 
     /// The page, and its mark; made anew where something has changed.

@@ -340,8 +340,6 @@ fn without_memory_there_is_one_error() {
                 assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{kibibytes}: {said}");
                 failed += 1;
             }
-            // Where a thread has just begun, the C library is who gets none, and aborts.
-            None if output.status.signal() == Some(6) && said.contains("Fatal glibc error") => failed += 1,
             _ => panic!("{kibibytes} KiB: {}: {said}", output.status),
         }
         bench.goes_on(&format!("with {kibibytes} KiB"));

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use crate::decode::CHANNELS;
 use crate::error::DataError;
 use crate::keep::Dataset;
 use crate::random::{shuffle, stream};
 use crate::seen::{Augmentation, ClipSettings, Cropping, Sight, Statistics, Viewer, Views, pixel_type};
+use crate::threads::begin;
 
 /// Samples, or views of samples, and their labels, ready for a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -272,7 +273,7 @@ impl Loader {
                 // Every thread makes every so-many-th batch: in order without any coordination.
                 let batches = (first + thread..end).step_by(threads);
                 let failing = queue.clone();
-                let worker = Builder::new().spawn(move || shared.work(epoch, batches, &order, &queue));
+                let worker = begin("batches", move || shared.work(epoch, batches, &order, &queue));
                 let worker = worker.map_err(|source| {
                     // There is room for it, since nobody else sends.
                     let _ = failing.send(Err(DataError::Thread { source }));

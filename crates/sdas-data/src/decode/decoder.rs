@@ -143,7 +143,9 @@ impl Decoder {
         // Of the frame in which it was cut off, ffmpeg may say no more than that.
         let has_parts = ending == Ending::Unknown && heard.has_parts;
         let in_parts = || has_parts.then(|| "corrupt decoded frame".to_owned());
-        let Some(words) = heard.complaints().or_else(in_parts) else { return Ok((frames, true)) };
+        let Some(words) = heard.complaints().or_else(in_parts) else {
+            return Ok((frames, !heard.lacks_references));
+        };
         match twice(|| self.promised(path))? {
             Some(promised) if decoded < promised => {
                 Err(Failure::Broken(format!("only {decoded} of {promised} frames can be decoded: {words}")))

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::error::DataError;
+use crate::threads::begin;
 
 /// How often we look up while we wait.
 const TURN: Duration = Duration::from_millis(100);
@@ -101,12 +102,12 @@ pub(super) fn run<T: Send + 'static>(
     let (mut stdout, stderr) = (BufReader::new(stdout.expect("piped")), stderr.expect("piped"));
 
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let listening = thread::spawn({
+    let listens = {
         let heard = Arc::clone(&heard);
         move || listen(stderr, &heard)
-    });
+    };
     let (sender, pieces) = sync_channel(2);
-    thread::spawn(move || {
+    let reads = move || {
         // Ends with the output, with the first error, or when nobody listens any more.
         while let Some(piece) = next(&mut stdout).transpose() {
             let failed = piece.is_err();
@@ -114,7 +115,17 @@ pub(super) fn run<T: Send + 'static>(
                 break;
             }
         }
-    });
+    };
+    let threads = begin("words", listens).and_then(|listening| Ok((listening, begin("frames", reads)?)));
+    let (listening, _) = match threads {
+        Ok(threads) => threads,
+        Err(source) => {
+            // Fails only if it has ended meanwhile.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(DataError::Thread { source });
+        }
+    };
 
     let mut clock = Clock::start();
     let mut last = Duration::ZERO;
@@ -194,6 +205,9 @@ fn listen(stderr: ChildStderr, heard: &Mutex<Heard>) {
 pub(super) struct Heard {
     /// The first things it complained about.
     complaints: Vec<String>,
+    /// Whether a frame gave up another as its reference that was not there, as after a trim that begins within an open group. All
+    /// that is in the file may have been read then, and frames that are to be shown only after others may not be.
+    pub(super) lacks_references: bool,
     /// Whether a frame was there in part, of which it may say nothing else.
     pub(super) has_parts: bool,
     /// Frames that the filter `showinfo` had shown before the last complaint, or the last frame that was there in part.
@@ -229,6 +243,7 @@ impl Heard {
             // The system's words, if it could not begin; later only what goes on from a line before, as
             // a text in the file does that has several lines.
             "" if self.has_begun || words.is_empty() => {}
+            "error" if words.starts_with("mmco: unref ") => self.lacks_references = true,
             "" | "panic" | "fatal" | "error" => self.complain(&from, words),
             "warning" if tells_of_loss(words) => self.complain(&from, words),
             "warning" if words.contains("corrupt decoded frame") => {
@@ -308,6 +323,9 @@ mod tests {
             heard.hear(line);
         }
         assert_eq!((heard.complaints(), heard.has_parts, heard.resized(), heard.shown), (None, true, None, 1));
+
+        heard.hear("[h264 @ 0x55b803c76640] [error] mmco: unref short failure");
+        assert_eq!((heard.complaints(), heard.lacks_references), (None, true));
 
         heard.hear("[mpegts @ 0x558d8a798940] [warning] Packet corrupt (stream = 0, dts = 212400).\n");
         heard.hear("[in @ 0x1] [h264 @ 0x55] [error] no frame!");

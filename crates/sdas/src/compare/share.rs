@@ -5,6 +5,7 @@
 use super::{Listed, Part};
 use crate::run::{Context, Event, Folder, RunError, busy, worker};
 use sdas_data::DataError;
+use sdas_data::threads::begin_within;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -215,9 +216,9 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
         let (mut is_moving, mut is_stopped, mut fault) = (false, false, None);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
-            for _ in 0..beside.count.get().min(left.len()) {
+            for worker in 0..beside.count.get().min(left.len()) {
                 let (sender, next, halted) = (sender.clone(), &next, &halted);
-                scope.spawn(move || {
+                let works = move || {
                     while let Some(&index) = left.get(next.fetch_add(1, Ordering::SeqCst)) {
                         // The receiver lives as long as the scope.
                         let _ = sender.send((index, None));
@@ -227,7 +228,12 @@ impl<'w, 'a, A: Account> Work<'w, 'a, A> {
                         };
                         let _ = sender.send((index, Some(computed)));
                     }
-                });
+                };
+                if let Err(source) = begin_within(scope, "part", works) {
+                    // With fewer it only takes longer.
+                    fault = (worker == 0).then(|| DataError::Thread { source }.into());
+                    break;
+                }
             }
             drop(sender);
             for (index, computed) in receiver {

@@ -8,6 +8,7 @@
 //! first is alive.
 
 use super::RunError;
+use sdas_data::threads::begin;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
@@ -151,7 +152,7 @@ impl Lock {
                 let _ = own.write(&file);
             }
         };
-        self.living = Some((sender, thread::Builder::new().spawn(live).map_err(fault)?));
+        self.living = Some((sender, begin("lock", live).map_err(fault)?));
         Ok(self)
     }
 }

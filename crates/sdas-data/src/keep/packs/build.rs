@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use super::index::{Count, Header, Line, Outcome};
@@ -14,6 +14,7 @@ use super::{Known, Packs};
 use crate::decode::{Failure, Frames};
 use crate::error::DataError;
 use crate::source::clips::Item;
+use crate::threads::begin_within;
 
 /// Bytes from which on a pack takes no more clips.
 const FULL: u64 = 1 << 30;
@@ -134,19 +135,19 @@ pub(super) fn build_packs<M: Into<Made>>(
     let outcomes: Vec<_> = thread::scope(|scope| {
         let workers: Vec<_> = (0..workers)
             .map(|_| {
-                scope.spawn(|| {
+                begin_within(scope, "decoding", || {
                     let outcome = work();
                     if outcome.is_err() {
                         stop.store(true, Ordering::Relaxed);
                     }
                     outcome
                 })
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))
             })
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let outcome =
+            |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        workers.into_iter().map(|worker| outcome(worker.map_err(|source| DataError::Thread { source })?)).collect()
     });
     let (writer, _, passing) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Also after a failure: what is complete is kept. Of two errors the first tells more.
