@@ -18,19 +18,18 @@ timm      from what timm.create_model makes
 step      how far a step of SGD with momentum on the whole set, the same in both and from the same weights, changes weights
           otherwise than torch's: by tensor the length of the difference by that of torch's change, of which the largest; so
           halved gradients are 0.5, whatever the rate. A tensor's change counts as no less than a last place of the network's
-          weights. Networks that drop numbers by chance are left out of this and of what follows up to `back`: no two
-          steps of theirs are the same
+          weights. Nothing is dropped by chance meanwhile, or else no two steps were the same
 norms     the largest difference of a norm's running statistics after it: of means by the length of the deviations, of
           variances by their own
-logits    that of the logits
+logits    that of the logits, and `moved` how far the step has moved torch's
 own       how far a network magnifies rounding: what `step` is of DRAWS steps of torch's in double precision from weights that
-          are moved at random by up to a last place of single precision, against the one from these very weights; `own
-          logits`, after them, that of the logits. A ReLU whose input is zero but for rounding suffices
+          are moved at random by up to a last place of single precision, against the one from these very weights. A ReLU
+          whose input is zero but for rounding suffices
 back      what the step came to is saved by torch, read by `sdas predict --weights`: the logits' difference, likewise; and
           `sdas eval --weights` must give torch's loss
 
-It ends with 1 if a difference is larger than 1e-5, after a step than LIMITS says or, in a network that magnifies rounding, than
-SPREAD times its own; and also where that is more than TELLS, so that the network's step says nothing of its gradients.
+It ends with 1 if a difference is larger than 1e-5, after a step than LIMITS says, or `step`, in a network that magnifies rounding,
+than SPREAD times its own; and also where that is more than TELLS, so that the network's step says nothing of its gradients.
 """
 import argparse
 import copy
@@ -97,7 +96,7 @@ NETWORKS = {
     # Its gradients are large while its weights are by chance, and clips this small.
     "s3d": ("s3d", "clips", {"data.size": 64, "train.width": 0.25, "train.weights.rate": RATE / 10_000}),
 }
-# After a step, what rounding explains in every network.
+# After a step; what rounding explains in every network.
 LIMITS = {"step": 1e-3, "norms": 1e-4, "logits": 1e-4}
 # Every layer rounds, not the weights alone: so many times further apart may two ways of rounding be.
 SPREAD = 4
@@ -105,7 +104,7 @@ SPREAD = 4
 TELLS = 0.1
 DRAWS = 16
 LAST_PLACE = 2**-23
-COLUMNS = ["predict", "rounding", "script", "export", "timm", "step", "own", "norms", "logits", "own logits", "back"]
+COLUMNS = ["predict", "rounding", "script", "export", "timm", "step", "own", "norms", "logits", "moved", "back"]
 
 
 def run(*command):
@@ -201,7 +200,7 @@ class Set:
         clip = {"data.clip.frames": FRAMES, "data.clip.stride": 1, "eval.clips": 1, "eval.crops": 1,
                 "data.clip.crop": size, "train.stem": "cifar"}
         still = {"train.augment.flip": False, "train.augment.crop_padding": 0, "train.augment.cutout": 0,
-                 "train.holdout": 0, "train.drop_path": 0, "train.dropout": 0, "train.auxiliary": 0,
+                 "train.holdout": 0, "train.drop_path": 0, "train.handmade_dropout": 0, "train.auxiliary": 0,
                  "train.weights.clip": 0, "train.batch": len(self.train), "data.size": size,
                  "data.cache": str(root / "cache"), "search.augment.flip": False}
         self.settings = {**still, **(clip if kind == "clips" else {})}
@@ -367,13 +366,13 @@ def step(model, what, trained, folder, data, values, test):
             }
 
     row, before, weights = {}, copy.deepcopy(model).double(), weights_of(model)
+    with torch.no_grad():
+        logits = model(inputs)
     theirs = stepped_in(model)
-    if "F.dropout(" not in (folder / "torch" / "sdas_net.py").read_text():
-        exact = stepped_in(copy.deepcopy(before))
-        moved = [stepped_in(move(copy.deepcopy(before), draw)) for draw in range(DRAWS)]
-        row["own"] = largest(other.apart(exact) for other in moved)
-        row["own logits"] = largest(difference(other.logits, exact.logits) for other in moved)
-        row.update(compare(weights, theirs))
+    row["moved"] = difference(theirs.logits, logits)
+    exact = stepped_in(copy.deepcopy(before))
+    row["own"] = largest(stepped_in(move(copy.deepcopy(before), draw)).apart(exact) for draw in range(DRAWS))
+    row.update(compare(weights, theirs))
     with torch.no_grad():
         shares = theirs.logits.softmax(1).gather(1, truth[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
         loss = -shares.double().log().mean().item()
@@ -417,10 +416,9 @@ def main():
         for name in (name for name in NETWORKS if name.startswith(only)):
             row = check(name, place, {"pictures": arguments.pictures, "clips": arguments.clips})
             infinite = float("inf")
-            limits = {"rounding": infinite, "own": infinite, "own logits": infinite, **LIMITS}
+            limits = {"rounding": infinite, "own": infinite, "moved": infinite, **LIMITS}
             if "own" in row:
                 limits["step"] = max(LIMITS["step"], SPREAD * row["own"])
-                limits["logits"] = max(LIMITS["logits"], SPREAD * row["own logits"])
                 silent += [] if limits["step"] <= TELLS else [name]
             shares = [row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row]
             # What is no number is as far off as can be.

@@ -187,6 +187,10 @@ impl Architecture {
             Architecture::Network(network) => {
                 let Sizes { classes, inputs } = sizes;
                 let graph = network.build(&handmade::Sizes { extent, inputs, classes, width: recipe.train.width });
+                let graph = match recipe.train.handmade_dropout {
+                    Some(rate) => graph.with_dropout(rate),
+                    None => graph,
+                };
                 let key = if extent[0] != network.usual().extent[0] { "data.clip.frames" } else { "data.size" };
                 let misfit = |message: String| RunError::Setting { key, message };
                 graph.classes(extent).map_err(|error| misfit(format!("{}: {error}", network.name())))?;

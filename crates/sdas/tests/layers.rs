@@ -193,4 +193,11 @@ fn dropout_is_of_the_layers_rate_and_of_the_passs_stream() {
     assert!((mean - 1.0).abs() < 0.1, "{mean}");
     assert_eq!(dropped, run(Pass { dropout: dropout(), ..Pass::training(&none) }));
     assert!(run(Pass { dropout: dropout(), ..Pass::evaluation(&none, &none) }).iter().all(|&value| value == 1.0));
+    let other = |rate: f64, input: Tensor<5>| -> Vec<f32> {
+        let pass = Pass { dropout: dropout(), ..Pass::training(&none) };
+        graph.clone().with_dropout(rate).forward(pass, input).logits.into_data().iter().collect()
+    };
+    let half = other(0.5, input.clone());
+    assert!(half.iter().all(|&value| value == 0.0 || value == 2.0) && half.contains(&0.0));
+    assert!(other(0.0, input.clone()).iter().all(|&value| value == 1.0));
 }

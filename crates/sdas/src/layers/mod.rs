@@ -116,6 +116,17 @@ impl Graph {
         })
     }
 
+    /// The same with this rate in every dropout layer, with 0 without any dropout.
+    #[must_use]
+    pub fn with_dropout(mut self, rate: f64) -> Graph {
+        for node in &mut self.nodes {
+            if let Layer::Dropout { rate: own } = &mut node.layer {
+                *own = rate;
+            }
+        }
+        self
+    }
+
     /// Number of slots that its parameters have.
     pub fn slots(&self) -> usize {
         self.slots

@@ -256,7 +256,7 @@ impl Run<'_> {
             }
             Layer::Dropout { rate } => {
                 let x = read();
-                match self.dropout.as_mut().filter(|_| self.running.is_none()) {
+                match self.dropout.as_mut().filter(|_| self.running.is_none() && *rate > 0.0) {
                     Some(dropout) => {
                         let shape @ [n, t, h, w, c] = x.dims();
                         dropout.rate = *rate;

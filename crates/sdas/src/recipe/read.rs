@@ -209,6 +209,7 @@ impl Recipe {
         within("train.holdout", train.holdout, 0.0, 1.0)?;
         within("train.drop_path", train.drop_path, 0.0, 1.0)?;
         within("train.dropout", train.dropout, 0.0, 1.0)?;
+        within("train.handmade_dropout", train.handmade_dropout.unwrap_or(0.0), 0.0, 1.0)?;
         within("train.auxiliary", train.auxiliary, 0.0, f64::INFINITY)?;
         within("train.label_smoothing", train.label_smoothing, 0.0, 1.0)?;
         within("train.average", train.average, 0.0, 1.0)?;

@@ -271,8 +271,11 @@ pub struct TrainSettings {
     pub holdout: f64,
     /// Probability of dropping an edge's output at the last epoch; rises linearly from 0.
     pub drop_path: f64,
-    /// Probability of dropping a feature before the classifier.
+    /// Probability of dropping a feature before the classifier, in a network of cells.
     pub dropout: f64,
+    /// The rate of all dropout of a network that people made, instead of those that it was published with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handmade_dropout: Option<f64>,
     /// Weight of the auxiliary head's loss; 0 builds no head.
     pub auxiliary: f64,
     /// ε of label smoothing: the loss's target is 1 − ε of the sample's class and ε of all alike (Szegedy and others, 2016).
@@ -307,6 +310,7 @@ impl Default for TrainSettings {
             holdout: 0.0,
             drop_path: 0.2,
             dropout: 0.0,
+            handmade_dropout: None,
             auxiliary: 0.4,
             label_smoothing: 0.0,
             weights: SgdSettings { rate_end: 0.0, ..SgdSettings::default() },

@@ -289,6 +289,7 @@ impl Writer<'_> {
             Layer::LocalResponseNorm { size, alpha, beta, bias } => {
                 format!("F.local_response_norm({}, {size}, {alpha:?}, {beta:?}, {bias:?})", spatial(0))
             }
+            Layer::Dropout { rate: 0.0 } => return (names.get(reads[0]), all_flat),
             Layer::Dropout { rate } => {
                 return (format!("F.dropout({}, {rate:?}, self.training)", names.get(reads[0])), all_flat);
             }
