@@ -58,7 +58,10 @@ RATE, DECAY = 0.01, 3e-4
 # A few steps that leave logits small, so that probabilities tell them.
 SHORT = {"train.epochs": 6, "train.label_smoothing": 0.1, "train.weights.rate": RATE / 2}
 # Where rounding would be all that a step shows after that.
-SHORT_OF = {"shufflenet_v2_x1_0": {"train.epochs": 20, "train.weights.rate": RATE}, "s3d": {"train.weights.clip": 5}}
+SHORT_OF = {
+    "shufflenet_v2_x1_0": {"train.epochs": 20, "train.weights.rate": RATE, "train.weights.clip": 5},
+    "s3d": {"train.weights.clip": 5},
+}
 STEP = {"train.epochs": 1, "train.weights.weight_decay": DECAY}
 CELLS = {"train.channels": 8, "train.cells": 5}
 WIDE = {"data.size": 64, "train.width": 0.25}
