@@ -32,8 +32,7 @@ back      what the step came to is saved by torch, read by `sdas predict --weigh
           `sdas eval --weights` must give torch's loss
 
 It ends with 1 if a difference is larger than 1e-5, after a step than LIMITS says, or `step`, in a network that magnifies rounding,
-than SPREAD times its own, and `logits` likewise; and also where that of `step` is more than TELLS, so that it says nothing of the
-gradients.
+than SPREAD times its own; and also where that is more than TELLS, so that it says nothing of the gradients.
 """
 import argparse
 import copy
@@ -446,7 +445,6 @@ def main():
             limits = {"rounding": infinite, "own": infinite, "moved": infinite, "own logits": infinite, **LIMITS}
             if "own" in row:
                 limits["step"] = max(LIMITS["step"], SPREAD * row["own"])
-                limits["logits"] = max(LIMITS["logits"], SPREAD * row["own logits"])
                 silent += [] if limits["step"] <= TELLS else [name]
             shares = [row[column] / limits.get(column, 1e-5) for column in COLUMNS if column in row]
             # What is no number is as far off as can be.
