@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use sdas_data::{Part, Share};
 use sdas_kernels::{GradientNorm, log_softmax};
+use std::cell::Cell;
 
 /// Pictures or clips with their labels.
 #[derive(Debug, Clone)]
@@ -61,15 +62,24 @@ impl DeviceBatch {
         flat.reshape([count, classes])
     }
 
-    /// Tensors moved to the host, and the account of logits `[N, classes]`, with one wait for the device.
-    pub(crate) fn read(&self, tensors: Vec<Tensor<2>>, logits: Tensor<2>) -> (Vec<Tensor<2>>, Tally) {
-        let host = Device::flex();
-        if self.input.device() == host {
-            return (tensors, Tally::of(logits, &self.host_labels));
-        }
-        let mut read = read(tensors.into_iter().chain([logits]));
-        let tally = Tally::of_values(read.pop().expect("the logits were read"), &self.host_labels);
-        (read.into_iter().map(|data| Tensor::from_data(data, &host)).collect(), tally)
+    /// Tensors moved to the host, the account of logits `[N, classes]`, and what a step that is still on its way is judged by,
+    /// with one wait for the device.
+    pub(crate) fn read(
+        &self,
+        tensors: Vec<Tensor<2>>,
+        logits: Tensor<2>,
+        step: Option<Unread>,
+    ) -> (Vec<Tensor<2>>, Tally, Option<WeightStep>) {
+        let count = tensors.len();
+        let of_step = step.iter().flat_map(Unread::tensors);
+        let mut data = read(tensors.into_iter().chain([logits]).chain(of_step)).into_iter();
+        let on_host = |data: TensorData| {
+            let dtype = data.dtype();
+            Tensor::from_data(data, (&Device::flex(), dtype))
+        };
+        let tensors = data.by_ref().take(count).map(on_host).collect();
+        let tally = Tally::of_values(data.next().expect("the logits were read"), &self.host_labels);
+        (tensors, tally, step.map(|step| step.judged(data)))
     }
 
     /// The samples in so many parts, one after another, whose sizes differ by one at most. They are parts of what all ranks, of
@@ -94,13 +104,41 @@ impl DeviceBatch {
     }
 }
 
+thread_local! {
+    static WAITS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How often this thread waits while `body` runs for a device to have computed what is asked for here.
+pub(crate) fn waits<R>(body: impl FnOnce() -> R) -> (R, usize) {
+    let before = WAITS.get();
+    let result = body();
+    (result, WAITS.get() - before)
+}
+
 /// What a device has, with one wait for it.
 fn read(tensors: impl Iterator<Item = Tensor<2>>) -> Vec<TensorData> {
+    WAITS.set(WAITS.get() + 1);
     tensors.fold(Transaction::default(), Transaction::register).execute()
 }
 
+/// What a step of the weights came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightStep {
+    /// On its batch.
+    pub tally: Tally,
+    /// The gradient's norm before clipping.
+    pub gradient_norm: f64,
+}
+
+impl WeightStep {
+    /// Whether the step may be taken.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.tally.loss.is_finite() && self.gradient_norm.is_finite()
+    }
+}
+
 /// What a step of the weights is judged by, which the device may not have computed yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unread {
     norm: GradientNorm,
     /// `[N, classes]` of parts of the batch, with their labels.
@@ -119,22 +157,33 @@ impl Unread {
         Unread { norm, logits: Vec::new(), known }
     }
 
-    /// The gradient's norm and the account of the batch, with one wait for the device.
-    pub(crate) fn read(self) -> (f64, Tally) {
-        let (logits, labels): (Vec<_>, Vec<_>) = self.logits.into_iter().unzip();
-        let (norm, logits) = match self.norm {
-            GradientNorm::Known(norm) => (norm, logits.into_iter().map(Tensor::into_data).collect()),
-            GradientNorm::Squares(sums) => {
-                let mut read = read(logits.into_iter().chain([sums.unsqueeze()]));
-                let sums = read.pop().expect("the sums were read");
-                (GradientNorm::of_squares(sums.iter::<f32>()), read)
-            }
+    /// What it is, with one wait for the device.
+    pub(crate) fn read(self) -> WeightStep {
+        let data = read(self.tensors());
+        self.judged(data.into_iter())
+    }
+
+    /// What has to be read: the logits, and the sums that the norm is the root of.
+    fn tensors(&self) -> impl Iterator<Item = Tensor<2>> {
+        let sums = match &self.norm {
+            GradientNorm::Known(_) => None,
+            GradientNorm::Squares(sums) => Some(sums.clone().unsqueeze()),
         };
+        self.logits.iter().map(|(logits, _)| logits.clone()).chain(sums)
+    }
+
+    /// The same from what those tensors hold.
+    fn judged(self, mut data: impl Iterator<Item = TensorData>) -> WeightStep {
+        let mut next = || data.next().expect("all of it was read");
         let mut tally = self.known;
-        for (logits, labels) in logits.into_iter().zip(labels) {
-            tally.add(Tally::of_values(logits, &labels));
+        for (_, labels) in &self.logits {
+            tally.add(Tally::of_values(next(), labels));
         }
-        (norm, tally)
+        let gradient_norm = match self.norm {
+            GradientNorm::Known(norm) => norm,
+            GradientNorm::Squares(_) => GradientNorm::of_squares(next().iter::<f32>()),
+        };
+        WeightStep { tally, gradient_norm }
     }
 }
 
@@ -175,7 +224,8 @@ pub struct Tally {
 impl Tally {
     /// The account of one batch, from its logits `[N, classes]`. Equal logits rank by class, the first first.
     pub fn of(logits: Tensor<2>, labels: &[usize]) -> Self {
-        Self::of_values(logits.into_data(), labels)
+        let logits = read([logits].into_iter()).pop().expect("the logits were read");
+        Self::of_values(logits, labels)
     }
 
     fn of_values(logits: TensorData, labels: &[usize]) -> Self {

@@ -1,7 +1,7 @@
 //! The time of one step on random pictures, and what share of the device's best that is.
 
 use crate::architecture::{Architecture, Model};
-use crate::batch::DeviceBatch;
+use crate::batch::{DeviceBatch, waits};
 use crate::genotype::Genotype;
 use crate::handmade::{Named, Sizes};
 use crate::layers::ShapeError;
@@ -166,6 +166,8 @@ pub struct CardUsage {
     pub launches: usize,
     /// Kernels that the host launches one by one in the last step; the others are repeated from recordings.
     pub launches_by_host: usize,
+    /// How often the host waits in the last step for what the card computes.
+    pub waits: usize,
     /// Bytes of its memory that the process has taken after all steps.
     pub memory: u64,
 }
@@ -191,7 +193,9 @@ fn measured(settings: StepSettings, device: &Device) -> StepTimes {
     // Before the device's own peaks, whose arrays are none of the step's memory.
     let peak_memory = peak_memory();
     let [launches, launches_by_host] = times.launches;
-    let card = sdas_kernels::device_memory(device).map(|memory| CardUsage { launches, launches_by_host, memory });
+    let waits = times.waits;
+    let card =
+        sdas_kernels::device_memory(device).map(|memory| CardUsage { launches, launches_by_host, waits, memory });
     times.seconds.sort_by(f64::total_cmp);
     let median_seconds = times.seconds[times.seconds.len() / 2];
     StepTimes {
@@ -227,6 +231,8 @@ struct Times {
     bytes: f64,
     /// Of the first step and of the last.
     launches: [usize; 2],
+    /// Of the last step.
+    waits: usize,
 }
 
 /// A step on the batches of both halves, of which a training takes the first.
@@ -239,11 +245,16 @@ fn search_step<'a>(space: &'static Space, shape: SupernetShape, device: &'a Devi
     let alpha = Alpha::new(&supernet.candidates, 1);
     let mut state = SearchState::new(supernet, weights, statistics, alpha);
     let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
+    let (mut begun, rate) = (None, weights.rate);
+    // As a search has it, which learns what a step came to with α's next gradient.
     Box::new(move |_, halves| {
         let [training, validation] = halves.map(|half| DeviceBatch::new(half, device));
-        let gradient = state.alpha_gradient(order, &training, &validation, weights.rate, &weights);
+        let gradient = match begun.take() {
+            Some(begun) => state.alpha_gradient_behind(begun, order, &training, &validation, rate, &weights).0,
+            None => state.alpha_gradient(order, &training, &validation, rate, &weights),
+        };
         state.alpha.update(&gradient.values, &state.supernet.plans, &alpha);
-        state.weight_step(&training, weights.rate, &weights);
+        begun = Some(state.begin_weight_step(&training, rate, &weights));
     })
 }
 
@@ -272,24 +283,25 @@ fn timed(settings: &StepSettings, device: &Device) -> Times {
         let halves = halves(step);
         sdas_kernels::launches(|| {
             let start = Instant::now();
-            one(step, halves);
+            let ((), waits) = waits(|| one(step, halves));
             device.sync().expect("a device that has just computed still does");
-            start.elapsed().as_secs_f64()
+            (start.elapsed().as_secs_f64(), waits)
         })
     };
     let (_, first) = time(0);
-    let (seconds, launches): (Vec<f64>, Vec<usize>) = (1..=(*steps).max(1)).map(time).unzip();
-    let last = launches[launches.len() - 1];
+    let steps: Vec<((f64, usize), usize)> = (1..=(*steps).max(1)).map(time).collect();
+    let ((_, waits), last) = steps[steps.len() - 1];
     // Of the network, and of those the ones that go there and back.
     let (passes, both_ways) = match of {
         Stepped::Search { .. } => (2.0 + 3.0, 2.0),
         Stepped::Cells { .. } | Stepped::Layers { .. } => (3.0, 1.0),
     };
     Times {
-        seconds,
+        seconds: steps.iter().map(|((seconds, _), _)| *seconds).collect(),
         operations: 2.0 * passes * (batch * counts.multiply_adds) as f64,
         bytes: 3.0 * both_ways * (size_of::<f32>() * batch * counts.activations) as f64,
         launches: [first, last],
+        waits,
     }
 }
 

@@ -5,7 +5,7 @@ mod state;
 pub(crate) use state::{Position, TrainState};
 
 use crate::architecture::{Architecture, Model};
-use crate::batch::{DeviceBatch, Tally};
+use crate::batch::{DeviceBatch, Tally, WeightStep};
 use crate::draw;
 use crate::export::WEIGHTS;
 use crate::network::Pass;
@@ -16,7 +16,6 @@ use crate::run::{
     StepSize, Wait, Work, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data, loader,
     peak_memory,
 };
-use crate::search::WeightStep;
 use crate::search::progress::{Clock, Progress};
 use crate::weights::NamedTensors;
 use sdas_data::{Loader, LoaderSettings, Views, split};
@@ -404,7 +403,7 @@ impl<'a> Training<'a> {
     }
 
     fn take(&mut self, done: &WeightStep) -> Result<(), RunError> {
-        if !done.tally.loss.is_finite() || !done.gradient_norm.is_finite() {
+        if !done.is_finite() {
             return Err(RunError::NotFinite {
                 what: "the training loss or its gradient",
                 epoch: self.progress.epoch + 1,

@@ -225,6 +225,7 @@ fn a_full_size_step_takes_few_launches() {
         let card = times.card.expect("it ran on a card");
         assert!((500..=2500).contains(&card.launches), "{card:?}");
         assert!((1..=100).contains(&card.launches_by_host), "{card:?}");
+        assert_eq!(card.waits, 1, "{card:?}");
         // Weights and momentum at least.
         assert!(card.memory > 2 * 4 * parameters, "{card:?}");
         assert!(times.peak_operations_per_second > times.operations_per_second, "{times:?}");

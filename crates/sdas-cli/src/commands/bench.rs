@@ -82,7 +82,10 @@ fn report(times: &StepTimes) -> String {
     let (launches, memory) = match times.card {
         None => (String::new(), peak),
         Some(card) => (
-            format!("launches   {} a step, {} of them one by one\n", card.launches, card.launches_by_host),
+            format!(
+                "launches   {} a step, {} of them one by one\nwaits      {} a step for the card\n",
+                card.launches, card.launches_by_host, card.waits
+            ),
             Some(format!("{} of the card's", memory(card.memory))),
         ),
     };
@@ -141,11 +144,12 @@ mod tests {
                    traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the cores\n\
                    memory     1.0 GiB at most\n";
         assert_eq!(report(&times), own);
-        times.card = Some(CardUsage { launches: 1885, launches_by_host: 22, memory: 3 << 29 });
+        times.card = Some(CardUsage { launches: 1885, launches_by_host: 22, waits: 1, memory: 3 << 29 });
         let on_card = "step       0.5000 s (median of 5; the fastest 0.4000 s)\n\
                        work       200.0 GFLOP; 400.0 GFLOP/s are 25.0 % of 1600 in fused multiply-adds\n\
                        traffic    10.0 GB at least; 20.0 GB/s are 10.0 % of 200.0 between memory and the card\n\
                        launches   1885 a step, 22 of them one by one\n\
+                       waits      1 a step for the card\n\
                        memory     1.5 GiB of the card's\n";
         assert_eq!(report(&times), on_card);
     }

@@ -96,9 +96,7 @@ pub(super) fn cost(report: &Report) -> String {
     draw(&names, |area, legend| {
         let millions = |count: f64| (1e-6 * count).max(1e-6);
         let x = report.runs.iter().map(|run| millions(run.multiply_adds as f64));
-        let [low, high] = [x.clone().fold(f64::INFINITY, f64::min), x.fold(0.0, f64::max)];
-        // From one power of ten to another, since it is these that have labels.
-        let [low, high] = [(low / 1.1).log10().floor(), (high * 1.1).log10().ceil()].map(|power| 10f64.powf(power));
+        let [low, high] = [x.clone().fold(f64::INFINITY, f64::min) / 1.1, 1.1 * x.fold(0.0, f64::max)];
         let bars = report.methods.iter().flat_map(|method| bar(Some(method.accuracy), 100.0));
         let y = report.runs.iter().map(|run| 100.0 * run.accuracy).chain(bars).collect::<Vec<f64>>();
         let mut chart = ChartBuilder::on(area)
@@ -106,7 +104,7 @@ pub(super) fn cost(report: &Report) -> String {
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(64)
-            .build_cartesian_2d((low..high).log_scale(), range(y.into_iter()))?;
+            .build_cartesian_2d((low..high).log_scale().with_key_points(ticks(low, high)), range(y.into_iter()))?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -284,6 +282,20 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     low - room..high + room
 }
 
+/// Where a logarithmic axis has labels: at powers of ten, or at round numbers where there would be fewer than two.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let multiples = |step: f64| (low / step).ceil() as i64..=(high / step).floor() as i64;
+    let powers = (low.log10().ceil() as i32..=high.log10().floor() as i32).map(|power| 10f64.powi(power));
+    let powers: Vec<f64> = powers.collect();
+    if powers.len() > 1 {
+        return powers;
+    }
+    let least = 10f64.powi((high - low).log10().floor() as i32 - 1);
+    let steps = [1.0, 2.0, 5.0, 10.0, 20.0].map(|step| step * least);
+    let step = steps.into_iter().find(|&step| multiples(step).count() <= 8).unwrap_or(50.0 * least);
+    multiples(step).map(|number| number as f64 * step).collect()
+}
+
 /// Mean minus deviation, mean, mean plus deviation; all 0 where nothing was measured.
 fn bar(value: Option<Spread>, scale: f64) -> [f64; 3] {
     let (mean, deviation) = value.map_or((0.0, 0.0), |spread| (spread.mean, spread.deviation.unwrap_or(0.0)));
@@ -323,11 +335,28 @@ mod tests {
         let points = front.split("points=\"").nth(1).unwrap().split('"').next().unwrap().split_whitespace().count();
         assert_eq!(points, 3, "{front}");
         assert!(svg.contains("multiply-adds a sample, millions") && svg.contains("poor"), "{svg}");
-        // Labels at powers of ten, even where all networks are within one.
-        let close = vec![at("a", 2, 0.9), at("b", 3, 0.5)];
-        let svg = cost(&Report::of("shapes", close));
-        for label in ["1", "10"] {
+        for label in ["1", "10", "100"] {
             assert!(svg.lines().any(|line| line.trim() == label), "{label}: {svg}");
+        }
+        // The axis is no wider than what it shows.
+        let svg = cost(&Report::of("shapes", vec![at("a", 2, 0.9), at("b", 3, 0.5)]));
+        for label in ["2", "2.2", "3.2"] {
+            assert!(svg.lines().any(|line| line.trim() == label), "{label}: {svg}");
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_some_labels() {
+        let close = |ticks: Vec<f64>, expected: &[f64]| {
+            assert_eq!(ticks.len(), expected.len(), "{ticks:?}");
+            assert!(ticks.iter().zip(expected).all(|(tick, at)| (tick - at).abs() < 1e-9), "{ticks:?}");
+        };
+        close(ticks(0.5, 200.0), &[1.0, 10.0, 100.0]);
+        close(ticks(4.5, 5.5), &[4.6, 4.8, 5.0, 5.2, 5.4]);
+        close(ticks(6.0, 60.0), &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        // All networks cost the same, whatever that is.
+        for at in [1e-6, 0.03, 7.0, 999.0, 123_456.0] {
+            assert!((3..=8).contains(&ticks(at / 1.1, 1.1 * at).len()), "{at}");
         }
     }
 

@@ -115,7 +115,7 @@ fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::schedule::{EdgeState, Plan};
     use crate::space::{Candidates, S2};
@@ -138,7 +138,7 @@ mod tests {
     }
 
     /// A tiny search in double precision, in the middle of its decisions.
-    fn state() -> (SearchState, DeviceBatch) {
+    pub(in crate::search) fn state() -> (SearchState, DeviceBatch) {
         let device = Device::flex();
         let shape = SupernetShape { channels: 2, cells: 3, classes: 3, inputs: 3, stem_stride: [1, 1, 1], share: 1 };
         let mut normal = [EdgeState::Mixed; 14];

@@ -9,4 +9,4 @@ mod step;
 pub(crate) use run::costs_of;
 pub use run::{complete, complete_among, resume, resume_among, search, search_among};
 pub(crate) use state::load_state;
-pub use step::{AlphaGradient, Order, SearchState, WeightStep};
+pub use step::{AlphaGradient, Order, SearchState};

@@ -1,7 +1,6 @@
 //! Where a run stands: what a checkpoint holds besides tensors.
 
-use super::WeightStep;
-use crate::batch::Tally;
+use crate::batch::{Tally, WeightStep};
 use crate::recipe::Recipe;
 use crate::run::{
     DataIdentity, MetricRecord, Phase, RunData, RunError, StepReport, check_classes, forget_peak_memory, peak_memory,

@@ -6,8 +6,9 @@ mod decide;
 use super::SearchState;
 use super::progress::{Clock, Progress, Times};
 use super::state::{check_room, costs, initial, restore, supernet};
+use super::step::BegunStep;
 use crate::architecture::Architecture;
-use crate::batch::{DeviceBatch, Tally};
+use crate::batch::{DeviceBatch, Tally, WeightStep};
 use crate::draw;
 use crate::genotype::{Genes, Genotype, Origin};
 use crate::parameters::Parameters;
@@ -346,41 +347,75 @@ impl Search<'_> {
         let alphas = self.loaders.validation.epoch(epoch as u64, self.progress.step_in_epoch);
         let mut batches = batches.zip(alphas).map(|(training, validation)| [training, validation]);
         let mut moved = self.move_next(&mut batches);
+        let mut begun = None;
         while let Some((training, validation)) = moved {
             if self.state.ranks.stops(self.context.stop) {
+                self.end(begun)?;
                 return Ok(false);
             }
             let start = std::time::Instant::now();
             let training = training?;
-            self.state.mixing.go_to(self.progress.step, epoch, settings.epochs);
+            self.state.mixing.go_to(self.progress.step + usize::from(begun.is_some()), epoch, settings.epochs);
             if self.alpha_moves() {
                 let validation = validation.expect("α still moves")?;
-                let gradient =
-                    self.state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights);
+                let state = &mut self.state;
+                let gradient = match begun.take() {
+                    Some(begun) => {
+                        let (gradient, done) = state.alpha_gradient_behind(
+                            begun,
+                            settings.order,
+                            &training,
+                            &validation,
+                            rate,
+                            &settings.weights,
+                        );
+                        self.take(&done)?;
+                        gradient
+                    }
+                    None => state.alpha_gradient(settings.order, &training, &validation, rate, &settings.weights),
+                };
                 self.state.ranks.check()?;
                 self.check(gradient.tally.loss.is_finite(), "the loss of α", "search.alpha.rate")?;
                 self.state.alpha.update(&gradient.values, &self.state.supernet.plans, &settings.alpha);
             }
-            let begun = self.state.begin_weight_step(&training, rate, &settings.weights);
+            begun = Some(self.state.begin_weight_step(&training, rate, &settings.weights));
             self.state.ranks.check()?;
             moved = self.move_next(&mut batches);
-            let done = self.state.end_weight_step(begun);
-            self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
-            self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
-            self.progress.add(&done);
-            let decisions = self.progress.decisions;
-            self.decide(self.moment())?;
-            if self.progress.decisions > decisions {
-                self.agree("decisions")?;
+            let moment = Moment { step: self.progress.step + 1, ..self.moment() };
+            let keeps = self.clock.is_checkpoint_due(self.recipe.run.checkpoint_minutes);
+            // What a step came to is read with α's next gradient, if nothing has to know it before.
+            if !self.alpha_moves() || moved.is_none() || keeps || self.is_due(moment) {
+                self.end(begun.take())?;
             }
             self.clock.step(start.elapsed().as_secs_f64());
-            let report = self.progress.report(self.seconds_left());
-            self.context.observer.notice(&Event::Step(report));
-            if self.clock.is_checkpoint_due(self.recipe.run.checkpoint_minutes) {
+            if keeps {
                 self.checkpoint()?;
             }
         }
         self.end_epoch(rate)
+    }
+
+    /// Waits for what a step of the weights came to, if one is on its way, and takes the decisions that are due then.
+    fn end(&mut self, begun: Option<BegunStep>) -> Result<(), RunError> {
+        let Some(begun) = begun else { return Ok(()) };
+        let done = self.state.end_weight_step(begun);
+        self.take(&done)?;
+        let decisions = self.progress.decisions;
+        self.decide(self.moment())?;
+        if self.progress.decisions > decisions {
+            self.agree("decisions")?;
+        }
+        Ok(())
+    }
+
+    /// Counts a step of the weights, if it came to numbers.
+    fn take(&mut self, done: &WeightStep) -> Result<(), RunError> {
+        self.check(done.tally.loss.is_finite(), "the training loss", "search.weights.rate")?;
+        self.check(done.gradient_norm.is_finite(), "the gradient", "search.weights.rate")?;
+        self.progress.add(done);
+        let report = self.progress.report(self.seconds_left());
+        self.context.observer.notice(&Event::Step(report));
+        Ok(())
     }
 
     fn check(&self, finite: bool, what: &'static str, key: &'static str) -> Result<(), RunError> {

@@ -1,7 +1,7 @@
 //! One step of the bilevel optimization (Liu, Simonyan, Yang, 2018): α on one half of the data, then the weights on the
 //! other. What a half-step does not need is not tracked, so its gradient is never computed.
 
-use crate::batch::{DeviceBatch, Tally, Unread, cross_entropy};
+use crate::batch::{DeviceBatch, Tally, Unread, WeightStep, cross_entropy};
 use crate::network::{Forward, Noise, Pass};
 use crate::optimizer::{Ahead, Sgd, SgdSettings};
 use crate::parameters::Parameters;
@@ -76,20 +76,17 @@ pub struct AlphaGradient {
     pub tally: Tally,
 }
 
-/// What a weight step did.
-pub struct WeightStep {
-    /// On the batch of the first half.
-    pub tally: Tally,
-    /// The gradient's norm before clipping.
-    pub gradient_norm: f64,
-}
-
 /// A step of the weights that is on its way.
 pub(crate) struct BegunStep {
+    numbers: Numbers,
+    unread: Unread,
+}
+
+/// What such a step changes.
+struct Numbers {
     weights: Parameters,
     momentum: Parameters,
     statistics: Parameters,
-    unread: Unread,
 }
 
 /// Share of the way that running statistics go towards a batch's (PyTorch's momentum).
@@ -106,11 +103,47 @@ impl SearchState {
         rate: f64,
         settings: &SgdSettings,
     ) -> AlphaGradient {
+        self.alpha_gradient_with(None, order, training, validation, rate, settings).0
+    }
+
+    /// The same behind a step of the weights that is on its way, of which it is learned what it came to when α's gradient
+    /// is: of first order, the device is waited for once for both.
+    pub(crate) fn alpha_gradient_behind(
+        &mut self,
+        step: BegunStep,
+        order: Order,
+        training: &DeviceBatch,
+        validation: &DeviceBatch,
+        rate: f64,
+        settings: &SgdSettings,
+    ) -> (AlphaGradient, WeightStep) {
+        let BegunStep { mut numbers, unread } = step;
+        self.swap(&mut numbers);
+        let (gradient, done) = self.alpha_gradient_with(Some(unread), order, training, validation, rate, settings);
+        let done = done.expect("there is a step");
+        if !done.is_finite() {
+            self.swap(&mut numbers);
+        }
+        (gradient, done)
+    }
+
+    fn alpha_gradient_with(
+        &self,
+        step: Option<Unread>,
+        order: Order,
+        training: &DeviceBatch,
+        validation: &DeviceBatch,
+        rate: f64,
+        settings: &SgdSettings,
+    ) -> (AlphaGradient, Option<WeightStep>) {
         // Once, so that all passes of the second order see the same.
         let relaxed = self.mixing.training(Half::Alpha, &self.alpha, &self.supernet);
-        let mut gradient = match order {
-            Order::First => self.alpha_gradient_at(&self.weights, validation, &relaxed, Half::Alpha),
-            Order::Second => self.unrolled_alpha_gradient(training, validation, rate, settings, &relaxed),
+        let (mut gradient, done) = match order {
+            Order::First => self.alpha_gradient_at(&self.weights, validation, &relaxed, Half::Alpha, step),
+            Order::Second => {
+                let gradient = self.unrolled_alpha_gradient(training, validation, rate, settings, &relaxed);
+                (gradient, step.map(Unread::read))
+            }
         };
         self.ranks.sum_alpha(gradient.values.iter_mut().flatten().flatten(), &mut gradient.tally);
         let decay = self.mixing.decay();
@@ -119,7 +152,7 @@ impl SearchState {
             let decays = self.alpha.beta_decay(decay, &self.supernet.candidates, &self.supernet.plans);
             values.zip(decays.iter().flatten().flatten()).for_each(|(value, decay)| *value += decay);
         }
-        gradient
+        (gradient, done)
     }
 
     /// Updates the weights by one step of SGD on `training`; where loss or gradient is not finite, nothing changes.
@@ -141,21 +174,28 @@ impl SearchState {
         if self.ranks.is_alone() {
             let Ahead { weights, momentum, norm } = ahead(&gradients);
             let unread = Unread::new(norm, vec![(logits, training.host_labels.clone())]);
-            return BegunStep { weights, momentum, statistics, unread };
+            return BegunStep { numbers: Numbers { weights, momentum, statistics }, unread };
         }
         let tally = Tally::of(logits, &training.host_labels);
         let ([gradients, statistics], tally) = self.ranks.sum_step([gradients, statistics], training.share(), tally);
         let Ahead { weights, momentum, norm } = ahead(&gradients);
-        BegunStep { weights, momentum, statistics, unread: Unread::known(norm, tally) }
+        BegunStep { numbers: Numbers { weights, momentum, statistics }, unread: Unread::known(norm, tally) }
     }
 
     /// Waits for what a step came to, and takes it over.
-    pub(crate) fn end_weight_step(&mut self, step: BegunStep) -> WeightStep {
-        let (gradient_norm, tally) = step.unread.read();
-        if tally.loss.is_finite() && gradient_norm.is_finite() {
-            (self.weights, self.statistics, self.sgd.momentum) = (step.weights, step.statistics, step.momentum);
+    pub(crate) fn end_weight_step(&mut self, mut step: BegunStep) -> WeightStep {
+        let done = step.unread.read();
+        if done.is_finite() {
+            self.swap(&mut step.numbers);
         }
-        WeightStep { tally, gradient_norm }
+        done
+    }
+
+    /// Takes these over, and leaves what was there in their place.
+    fn swap(&mut self, numbers: &mut Numbers) {
+        std::mem::swap(&mut self.weights, &mut numbers.weights);
+        std::mem::swap(&mut self.sgd.momentum, &mut numbers.momentum);
+        std::mem::swap(&mut self.statistics, &mut numbers.statistics);
     }
 
     /// Logits `[N, classes]` in evaluation mode.
@@ -256,7 +296,8 @@ impl SearchState {
         batch: &DeviceBatch,
         relaxed: &Relaxed,
         half: Half,
-    ) -> AlphaGradient {
+        step: Option<Unread>,
+    ) -> (AlphaGradient, Option<WeightStep>) {
         let (alpha, factors) = self.tracked_alpha(batch, relaxed);
         let pass = |weights: &Parameters, batch: &DeviceBatch, mixes: Vec<Tensor<2>>| {
             let mixes: Vec<Tensor<2>> = mixes.into_iter().map(tracked).collect();
@@ -280,8 +321,8 @@ impl SearchState {
                 (shaped(&mixes, gradients), batch.logits(logits))
             }
         };
-        let (gradients, tally) = batch.read(gradients, logits);
-        AlphaGradient { values: self.take_alpha(alpha, factors, gradients), tally }
+        let (gradients, tally, done) = batch.read(gradients, logits, step);
+        (AlphaGradient { values: self.take_alpha(alpha, factors, gradients), tally }, done)
     }
 
     /// α on the host, tracked, and the factors that depend on it.
@@ -334,13 +375,13 @@ impl SearchState {
         let logits = self.logits_of(&ahead, validation, &mixes, relaxed, Half::Alpha);
         let mut gradients = validation.weighed(cross_entropy(logits.clone(), validation.labels.clone())).backward();
         let v = self.ranks.sum_gradients(ahead.gradients(&mut gradients));
-        let (of_mixes, tally) = validation.read(gradients_of(&mixes, &mut gradients), logits.inner());
+        let (of_mixes, tally, _) = validation.read(gradients_of(&mixes, &mut gradients), logits.inner(), None);
         let mut values = self.take_alpha(alpha, factors, of_mixes);
 
         let epsilon = 0.01 / v.norm().value();
         let shifted = |sign: f64| {
             let weights = self.weights.zip(&v, |w, v| w + v * (sign * epsilon));
-            self.alpha_gradient_at(&weights, training, relaxed, Half::Ahead).values
+            self.alpha_gradient_at(&weights, training, relaxed, Half::Ahead, None).0.values
         };
         let (plus, minus) = (shifted(1.0), shifted(-1.0));
         let numbers = |rows: &[Rows<f64>]| rows.iter().flatten().flatten().copied().collect::<Vec<f64>>();
@@ -390,4 +431,52 @@ fn flat(tensors: &[Tensor<2>]) -> Vec<Tensor<1>> {
 /// Flat tensors in the shapes of others.
 fn shaped(like: &[Tensor<2>], tensors: Vec<Tensor<1>>) -> Vec<Tensor<2>> {
     like.iter().zip(tensors).map(|(like, tensor)| tensor.reshape(like.dims())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::waits;
+    use crate::search::curvature::tests::state;
+    use sdas_kernels::portably;
+
+    const RATE: f64 = 0.025;
+
+    fn numbers(state: &SearchState) -> [Vec<Option<Vec<f32>>>; 3] {
+        [&state.weights, &state.sgd.momentum, &state.statistics].map(Parameters::to_host)
+    }
+
+    /// A step of the weights, and α's gradient at what it leaves: one after the other, and behind it.
+    #[test]
+    fn what_a_step_came_to_is_learned_with_the_next_gradient() {
+        portably(|| {
+            let (mut apart, batch) = state();
+            let mut behind = apart.clone();
+            let settings = SgdSettings::default();
+            for (order, expected) in [(Order::First, 1), (Order::Second, 5)] {
+                let done = apart.weight_step(&batch, RATE, &settings);
+                let gradient = apart.alpha_gradient(order, &batch, &batch, RATE, &settings);
+                let begun = behind.begin_weight_step(&batch, RATE, &settings);
+                let ((own, own_done), count) =
+                    waits(|| behind.alpha_gradient_behind(begun, order, &batch, &batch, RATE, &settings));
+                assert_eq!((own.values, own.tally, own_done), (gradient.values, gradient.tally, done), "{order:?}");
+                assert_eq!(numbers(&apart), numbers(&behind), "{order:?}");
+                assert_eq!(count, expected, "{order:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_step_that_is_no_number_changes_nothing_behind_it_either() {
+        portably(|| {
+            let (mut state, batch) = state();
+            let before = numbers(&state);
+            let broken = DeviceBatch { input: batch.input.clone() * f64::NAN, ..batch.clone() };
+            let settings = SgdSettings::default();
+            let begun = state.begin_weight_step(&broken, RATE, &settings);
+            let (_, done) = state.alpha_gradient_behind(begun, Order::First, &batch, &batch, RATE, &settings);
+            assert!(!done.is_finite());
+            assert_eq!(numbers(&state), before);
+        });
+    }
 }

@@ -2,13 +2,12 @@
 
 use super::named_tensors;
 use crate::architecture::Model;
-use crate::batch::{DeviceBatch, Tally, Unread, smoothed_cross_entropy};
+use crate::batch::{DeviceBatch, Tally, Unread, WeightStep, smoothed_cross_entropy};
 use crate::network::{DropPath, Forward, NamedWeight, Noise, Pass};
 use crate::optimizer::{Ahead, Sgd};
 use crate::parameters::Parameters;
 use crate::recipe::TrainSettings;
 use crate::run::{Checkpoint, CheckpointError, Context, Event, Ranks, RunError, Sizes};
-use crate::search::WeightStep;
 use burn::tensor::{Device, Tensor};
 use sdas_data::random::stream;
 use sdas_kernels::WeightKind;
@@ -126,14 +125,14 @@ impl TrainState {
 
     /// Waits for what a step came to, and takes it over.
     pub(super) fn end_step(&mut self, step: BegunStep, position: &Position, settings: &TrainSettings) -> WeightStep {
-        let (gradient_norm, tally) = step.unread.read();
-        if tally.loss.is_finite() && gradient_norm.is_finite() {
+        let done = step.unread.read();
+        if done.is_finite() {
             (self.weights, self.statistics, self.sgd.momentum) = (step.weights, step.statistics, step.momentum);
             if let Some(average) = &mut self.average {
                 average.follow(&self.weights, &self.statistics, position.step, settings.average);
             }
         }
-        WeightStep { tally, gradient_norm }
+        done
     }
 
     /// The loss's gradient on a part of a step's batch, and what the pass gave.

@@ -16,6 +16,19 @@ impl Search<'_> {
         self.decide_until(|all| schedule.due(moment, all), moment)
     }
 
+    /// Whether a decision is due then.
+    pub(super) fn is_due(&self, moment: Moment) -> bool {
+        let schedule = &self.recipe.search.schedule;
+        self.space().kinds().iter().any(|&kind| self.is_behind(kind, |all| schedule.due(moment, all)))
+    }
+
+    /// Whether fewer decisions of a kind of cell are taken than are due of all.
+    fn is_behind(&self, kind: CellKind, due: impl Fn(usize) -> usize) -> bool {
+        let Supernet { candidates, plans, .. } = &self.state.supernet;
+        let taken = self.recipe.search.schedule.unit().taken(candidates, kind, &plans[kind.index()]);
+        taken < due(self.decisions(kind))
+    }
+
     /// Decisions of a kind of cell, from the first to the last.
     pub(super) fn decisions(&self, kind: CellKind) -> usize {
         self.recipe.search.schedule.unit().decisions(&self.state.supernet.candidates, kind)
@@ -23,14 +36,9 @@ impl Search<'_> {
 
     /// Takes decisions until as many of each kind of cell are taken as are due of all, one of each kind at a time.
     pub(super) fn decide_until(&mut self, due: impl Fn(usize) -> usize, moment: Moment) -> Result<(), RunError> {
-        let unit = self.recipe.search.schedule.unit();
-        let is_behind = |search: &Self, kind: CellKind| {
-            let Supernet { candidates, plans, .. } = &search.state.supernet;
-            unit.taken(candidates, kind, &plans[kind.index()]) < due(search.decisions(kind))
-        };
-        while self.space().kinds().iter().any(|&kind| is_behind(self, kind)) {
+        while self.space().kinds().iter().any(|&kind| self.is_behind(kind, &due)) {
             for &kind in self.space().kinds() {
-                if is_behind(self, kind) {
+                if self.is_behind(kind, &due) {
                     self.decide_one(kind, moment)?;
                 }
             }
