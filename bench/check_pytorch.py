@@ -372,11 +372,12 @@ def step(model, what, trained, folder, data, values, test):
 
     def compare_logits(moved):
         """Those after a step at a rate that moves them little, found in two steps: far off, they are no line of the rate."""
-        rate = values["train.weights.rate"]
+        rate = most = values["train.weights.rate"]
         for _ in range(2):
-            rate *= min(1, MOVED / moved)
+            rate = min(most, rate * MOVED / moved)
             theirs = stepped_in(copy.deepcopy(fresh), rate).logits
             moved = difference(theirs, logits)
+        assert moved > MOVED / 2, moved
         ours = torch.hub.load(str(our_step("smaller", rate)), "sdas", source="local")
         exact = stepped_in(copy.deepcopy(before), rate).logits
         with torch.no_grad():

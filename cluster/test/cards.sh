@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One run on several ranks with graphics cards, by hand: a card a rank, or all ranks on one, as on Mesa's llvmpipe where there is
-# no card. Holds that as many ranks give the same bits, that a search decides and ends with them, that it goes on with another
-# number of them and without cards, and that a training does.
+# no card. Holds that as many ranks give the same bits, that a search decides and ends with them, that one which was stopped
+# gives the same bits, that it goes on with another number of them and without cards, and that a training does.
 #
 #   cluster/test/cards.sh [wgpu|cuda|gpu]
 #
@@ -41,6 +41,17 @@ numbers two >a && numbers again >b && cmp a b
 grep 'computing on' two.log
 [ "$(wc -l <two/decisions.jsonl)" -eq 16 ]
 grep 'took' two.out
+
+echo "one rank that is stopped goes on bit for bit"
+searches 1 whole
+mpirun -n 1 "$sdas" search shapes "${small[@]}" --device "$device" --out halted >halted.log 2>&1 &
+launcher=$!
+until [ -s halted/metrics.jsonl ]; do kill -0 "$launcher" && sleep 0.1; done
+kill -TERM "$(pgrep -f 'search shapes.*--out halted' -P "$launcher")"
+wait "$launcher" || true
+[ ! -e halted/result.json ]
+searches 1 halted
+numbers whole >a && numbers halted >b && cmp a b
 
 echo "one rank goes on with what two have begun, and so does the processor"
 mpirun -n 2 "$sdas" search shapes "${small[@]}" --device "$device" --out stopped >stopped.log 2>&1 &
