@@ -59,6 +59,8 @@ launcher=$!
 until [ -s stopped/metrics.jsonl ]; do kill -0 "$launcher" && sleep 0.1; done
 kill -KILL "$(pgrep -f 'search shapes.*--out stopped' -P "$launcher" | tail -n 1)"
 if wait "$launcher"; then echo "nobody has noticed" >&2 && exit 1; fi
+# The launcher may be gone before those that it ends.
+while pgrep -f 'search shapes.*--out stopped' >/dev/null; do sleep 0.1; done
 [ ! -e stopped/result.json ]
 cp -r stopped on-processor
 searches 1 stopped
