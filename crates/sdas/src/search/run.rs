@@ -2,7 +2,11 @@
 
 mod collapse;
 mod decide;
+mod loaders;
+#[cfg(test)]
+mod tests;
 
+use self::loaders::Loaders;
 use super::SearchState;
 use super::progress::{Clock, Progress, Times};
 use super::state::{check_room, costs, initial, restore, supernet};
@@ -15,13 +19,12 @@ use crate::parameters::Parameters;
 use crate::recipe::Recipe;
 use crate::report::tensorboard::Recorder;
 use crate::run::{
-    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, Ranks, RunData, RunError,
-    RunResult, Sizes, Standing, Wait, check_batch, check_norms, checksum, extent, forget_peak_memory, load_data,
-    loader, peak_memory, standing, what_is_done,
+    CellRecord, Checkpoint, Context, Ending, Estimate, Event, Folder, MetricRecord, Phase, Ranks, RunError, RunResult,
+    Sizes, Standing, Wait, check_norms, checksum, forget_peak_memory, load_data, peak_memory, standing, what_is_done,
 };
-use crate::schedule::{Costs, Measure, Moment, Plan, others};
+use crate::schedule::{Costs, Moment, Plan, others};
 use crate::space::{CellKind, OperationKind, Space};
-use sdas_data::{Augmentation, Batch, Cropping, Loader, LoaderSettings, Views, split};
+use sdas_data::Batch;
 use std::path::Path;
 
 /// Steps that are looked at for an estimate of all that are left.
@@ -169,55 +172,6 @@ fn cells_until(epoch: usize, folder: &Folder) -> usize {
         line.ends_with('\n') && serde_json::from_str::<CellRecord>(line).is_ok_and(|record| record.epoch <= epoch)
     };
     text.split_inclusive('\n').take_while(is_before).count()
-}
-
-/// The halves of the training set as batches.
-struct Loaders {
-    /// The first half: what the weights learn from.
-    training: Loader,
-    /// The second half: what α learns from.
-    validation: Loader,
-    /// The second half again, as it is.
-    evaluation: Loader,
-    /// A batch of it to measure the curvature on, where that is asked for.
-    curvature: Option<Loader>,
-}
-
-impl Loaders {
-    fn new(recipe: &Recipe, data: &RunData, ranks: &Ranks) -> Result<Self, RunError> {
-        let settings = &recipe.search;
-        let [first, second] = split::halves_of(&data.indices, data.train.labels(), data.train.sources(), settings.seed);
-        check_batch(ranks, "search.batch", settings.batch.min(second.len()))?;
-        let share = ranks.share();
-        if first.len() < settings.batch || second.is_empty() {
-            let message = format!("is {}, but half of the training set has {} samples", settings.batch, first.len());
-            return Err(RunError::Setting { key: "search.batch", message });
-        }
-        let batches = |name: &str, indices: &[usize], batches: Option<usize>| {
-            let change = (&settings.cropping, settings.augment);
-            let training = data.seen.training(name, settings.seed, settings.batch, change);
-            loader(&data.train, indices, LoaderSettings { batches, share, ..training })
-        };
-        let training = batches("train", &first, None)?;
-        let validation = batches("alpha", &second, Some(training.batches()))?;
-        let evaluation = LoaderSettings { share, ..data.seen.evaluation(settings.batch, Views::default()) };
-        let curvature = || {
-            let change = (&Cropping::default(), Augmentation::default());
-            let one = data.seen.training("curvature", settings.seed, settings.batch, change);
-            loader(&data.train, &second, LoaderSettings { batches: Some(1), share, ..one })
-        };
-        Ok(Loaders {
-            training,
-            validation,
-            evaluation: loader(&data.train, &second, evaluation)?,
-            curvature: matches!(settings.collapse.by, Measure::Curvature { .. }).then(curvature).transpose()?,
-        })
-    }
-
-    /// Size of a sample.
-    fn extent(&self) -> [usize; 3] {
-        extent(&self.training)
-    }
 }
 
 /// A batch on its device, if it could be loaded.
