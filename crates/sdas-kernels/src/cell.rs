@@ -2,7 +2,7 @@
 //! edge.
 
 use crate::edge::is_portable;
-use crate::expression::{Expression, Extent};
+use crate::expression::Extent;
 use crate::portable::{largest, shuffle};
 use crate::{Edge, Mode, Output, fused};
 use burn::tensor::{Tensor, TensorData};
@@ -132,8 +132,7 @@ fn term(link: &Link, input: Tensor<5>, mixes: Option<&Tensor<2>>, share: usize) 
     let output = link.edge.forward(input, link.weights.clone(), mix.clone(), link.mode.clone());
     let Output { mut activation, statistics } = output;
     if let Some(noise) = link.noise.clone() {
-        let is_noise = |operation: &Expression| *operation == Expression::Noise;
-        let at = link.edge.operations.iter().position(is_noise).expect("noise belongs to an operation");
+        let at = link.edge.noise();
         let factor = mix.map(|mix| mix.slice([at..at + 1]).reshape([1, 1, 1, 1, 1]));
         activation = activation
             + match factor {

@@ -189,6 +189,16 @@ impl Edge {
         self.operations.iter().any(|operation| !matches!(operation, Expression::Zero | Expression::Noise))
     }
 
+    /// Which operation is noise.
+    ///
+    /// # Panics
+    ///
+    /// If none is.
+    pub(crate) fn noise(&self) -> usize {
+        let mut operations = self.operations.iter();
+        operations.position(|operation| *operation == Expression::Noise).expect("noise belongs to an operation")
+    }
+
     /// Whether [`Expression::Skip`] is the identity here rather than a factorized reduce.
     pub(crate) fn is_identity(&self) -> bool {
         volume(self.stride) == 1 && self.inputs == self.outputs

@@ -83,6 +83,10 @@ pub enum Expression {
     /// block's way past its convolutions. At an end that a window does not fill, what is there is averaged, so that the
     /// size is that of any other strided operation.
     Shrink,
+    /// The largest element of each window of the edge's stride, without padding, which no norm ever follows; of a window that
+    /// reaches beyond an end, of what is there. Where the stride is one, the identity. It is how channels pass by an edge that
+    /// works on a part of them (Xu et al., 2020).
+    Largest,
     /// Stages one after another.
     Chain(&'static [Stage]),
     /// The sum of stages over the same input (P3D-B; Qiu, Yao, Mei, 2017).

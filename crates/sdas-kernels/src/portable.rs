@@ -68,6 +68,7 @@ impl Body<'_> {
                 if norm == Norm::Plain { self.norm(y) } else { y }
             }
             Expression::AveragePool { kernel } => window(x, Pool::Average, *kernel, stride),
+            Expression::Largest => largest(x, stride),
             Expression::Shrink => self.pointwise(means(x, stride), inputs, outputs),
             Expression::Chain(stages) => stages.iter().fold(x, |x, stage| self.stage(stage, x)),
             Expression::Parallel(stages) => {

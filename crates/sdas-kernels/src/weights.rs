@@ -178,7 +178,7 @@ impl Walk {
                 self.norm("bn", outputs);
             }
             Expression::Pool { .. } if self.norm == Norm::Plain => self.norm("1", outputs),
-            Expression::Pool { .. } | Expression::AveragePool { .. } => {}
+            Expression::Pool { .. } | Expression::AveragePool { .. } | Expression::Largest => {}
             Expression::Shrink => self.weight("1.weight", WeightKind::Pointwise { inputs, outputs }, out),
             Expression::Chain([stage]) => {
                 self.stage("", stage, outputs, extent, stride);

@@ -438,3 +438,29 @@ fn cells_of_other_topologies_are_the_portable_ones() {
     compare(&case);
     compare(&Case { tracked: [true, false, false, true], ..case });
 }
+
+/// Edges on the first of several parts of the channels, which the others pass by, and operations that are nothing but noise: all
+/// mixed, and in part decided, one edge to noise and one to nothing.
+#[test]
+fn cells_of_parts_of_the_channels_and_of_noise_are_the_portable_ones() {
+    let operations = [Expression::Zero, Expression::Noise, Expression::Skip, PICTURES[4].clone()];
+    let cell = |channels: usize, share: usize| {
+        let mut case = benchmark(channels);
+        for link in &mut case.links {
+            link.operations = operations.to_vec();
+            link.stride = if link.from == 0 { HALVED } else { UNIT };
+        }
+        Case { inputs: vec![channels * share], images: 3, extent: [1, 7, 9], share, beyond: 2, concat: vec![3, 1], ..case }
+    };
+    let whole = cell(4, 3);
+    compare(&whole);
+    compare(&Case { scaled: true, share: 1, inputs: vec![4], ..whole });
+    let mut part = cell(3, 2);
+    for (link, operation) in [(0, 0), (2, 1), (4, 3), (5, 2)] {
+        part.links[link].operations = vec![operations[operation].clone()];
+        part.links[link].mixed = false;
+    }
+    compare(&part);
+    compare(&Case { tracked: [true, true, true, false], ..part.clone() });
+    compare(&Case { tracked: [false, false, false, true], running: true, ..part });
+}

@@ -20,6 +20,8 @@ const OPERATIONS: &[Expression] = &[
     Expression::Pool { pool: Pool::Average, kernel: [1, 3, 3] },
     Expression::Chain(&[Stage::strided([1, 3, 3]), Stage::unstrided([1, 3, 3])]),
     Expression::Shrink,
+    Expression::Largest,
+    Expression::Noise,
 ];
 
 fn cases() -> impl Strategy<Value = Case> {

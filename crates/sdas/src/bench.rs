@@ -10,7 +10,7 @@ use crate::recipe::{SearchSettings, TrainSettings};
 use crate::run::{RunError, StepSize, Work, peak_memory};
 use crate::search::SearchState;
 use crate::space::{Candidates, Space};
-use crate::supernet::{Alpha, Supernet, SupernetShape};
+use crate::supernet::{Alpha, Relaxation, Supernet, SupernetShape};
 use crate::train::{Position, TrainState};
 use burn::tensor::Device;
 use sdas_data::random::stream;
@@ -49,8 +49,9 @@ pub enum Stepped {
 impl std::fmt::Display for Stepped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Stepped::Search { space, shape: SupernetShape { channels, cells, .. } } => {
-                write!(f, "a search of {}, {channels} channels, {cells} cells", space.name)
+            Stepped::Search { space, shape: SupernetShape { channels, cells, share, .. } } => {
+                write!(f, "a search of {}, {channels} channels, {cells} cells", space.name)?;
+                if *share > 1 { write!(f, ", edges on one of {share} parts of the channels") } else { Ok(()) }
             }
             Stepped::Cells { shape: NetworkShape { channels, cells, .. }, .. } => {
                 write!(f, "the training of a cell's network, {channels} channels, {cells} cells")
@@ -74,7 +75,10 @@ impl Stepped {
     /// How a graphics card goes about it.
     fn work(&self) -> Work {
         match self {
-            Stepped::Search { space, .. } => Work::search(&SearchSettings::default(), space),
+            Stepped::Search { space, shape: SupernetShape { share, .. } } => {
+                let relaxation = relaxation(*share);
+                Work::search(&SearchSettings { relaxation, ..SearchSettings::default() }, space)
+            }
             Stepped::Cells { genotype, .. } => Work::training(&Architecture::Cell(genotype.clone())),
             Stepped::Layers { network, .. } => Work::training(&Architecture::Network(*network)),
         }
@@ -238,12 +242,21 @@ struct Times {
 /// A step on the batches of both halves, of which a training takes the first.
 type OneStep<'a> = Box<dyn FnMut(usize, [sdas_data::Batch; 2]) + 'a>;
 
+/// How the edges of a search are mixed that work on one of so many parts of the channels.
+fn relaxation(share: usize) -> Relaxation {
+    if share > 1 { Relaxation::Partial { share } } else { Relaxation::default() }
+}
+
 fn search_step<'a>(space: &'static Space, shape: SupernetShape, device: &'a Device) -> OneStep<'a> {
     let supernet = Supernet::new(Candidates::whole(space), shape);
     let weights = supernet.network.initial_weights(1, device);
     let statistics = supernet.network.initial_statistics(device);
-    let alpha = Alpha::new(&supernet.candidates, 1);
+    let (mut alpha, relaxation) = (Alpha::new(&supernet.candidates, 1), relaxation(shape.share));
+    if relaxation.weighs_edges() {
+        alpha = alpha.weighing_edges(space, 1);
+    }
     let mut state = SearchState::new(supernet, weights, statistics, alpha);
+    state.mixing.relaxation = relaxation;
     let SearchSettings { order, weights, alpha, .. } = SearchSettings::default();
     let (mut begun, rate) = (None, weights.rate);
     // As a search has it, which learns what a step came to with α's next gradient.

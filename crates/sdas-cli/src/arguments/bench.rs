@@ -13,6 +13,7 @@ pub(crate) enum BenchCommand {
     #[command(after_help = "Examples:\n  sdas bench step\n  sdas bench step darts_v2 --batch 96\n  \
                             sdas bench step mobilenet_v1 --width 0.25 --size 64 --batch 64\n  \
                             sdas bench step --channels 8 --layers 5 --batch 4 --frames 8 --size 64\n  \
+                            sdas bench step --share 4 --batch 256\n  \
                             sdas bench step --space nb201 --layers 15 --batch 64 --device cuda")]
     Step(StepArguments),
 }
@@ -26,6 +27,9 @@ pub(crate) struct StepArguments {
     /// The space that is searched: image, video, nb201, or s1 to s4 [default: image; video where there are several frames]
     #[arg(long, conflicts_with = "network")]
     pub(crate) space: Option<&'static Space>,
+    /// Parts of the channels of which the edges of a search work on the first, as with search.relaxation.kind=partial
+    #[arg(long, value_name = "PARTS", conflicts_with = "network", default_value = "1")]
+    pub(crate) share: NonZeroUsize,
     #[command(flatten)]
     pub(crate) sizes: SizeArguments,
     /// Samples a step, of each half in a search

@@ -14,9 +14,9 @@ use std::num::NonZeroUsize;
 /// Times one step.
 pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
     let device = device(arguments.device)?;
-    let StepArguments { network, space, sizes, .. } = arguments;
+    let StepArguments { network, space, share, sizes, .. } = arguments;
     let (of, extent) = match network {
-        None => searched(*space, sizes)?,
+        None => searched(*space, share.get(), sizes)?,
         Some(name) => match Architecture::resolve(name)? {
             Architecture::Network(network) => {
                 let sizes = sizes::of_network(network, sizes)?;
@@ -49,7 +49,11 @@ pub(crate) fn step(arguments: &StepArguments) -> anyhow::Result<Outcome> {
 }
 
 /// What is searched, and of which samples.
-fn searched(space: Option<&'static Space>, sizes: &SizeArguments) -> anyhow::Result<(Stepped, [usize; 3])> {
+fn searched(
+    space: Option<&'static Space>,
+    share: usize,
+    sizes: &SizeArguments,
+) -> anyhow::Result<(Stepped, [usize; 3])> {
     let of_networks = [("--width", sizes.width.is_some()), ("--stem", sizes.stem.is_some())];
     if let Some((option, _)) = of_networks.into_iter().find(|(_, given)| *given) {
         bail!("{option} is of networks that are trained; a search step has none by name");
@@ -63,8 +67,11 @@ fn searched(space: Option<&'static Space>, sizes: &SizeArguments) -> anyhow::Res
         classes: or(sizes.classes, 10),
         inputs: 3,
         stem_stride,
-        share: 1,
+        share,
     };
+    if !shape.channels.is_multiple_of(share) {
+        bail!("--share is {share}, which does not divide the {} channels", shape.channels);
+    }
     if shape.cells < 3 {
         bail!("--layers is {}, but a network that is searched has at least 3 cells", shape.cells);
     }
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn a_step_is_held_against_the_best_of_its_device() {
         let settings = StepSettings {
-            of: searched(None, &SizeArguments::default()).unwrap().0,
+            of: searched(None, 1, &SizeArguments::default()).unwrap().0,
             extent: [1, 32, 32],
             batch: 64,
             steps: 5,

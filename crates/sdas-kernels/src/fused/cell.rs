@@ -19,8 +19,6 @@ use burn::backend::autodiff::grads::Gradients as Graph;
 use burn::backend::autodiff::ops::{Backward as Differentiable, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, Flex, backend_extension};
-#[cfg(feature = "gpu")]
-use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use std::fmt;
@@ -52,17 +50,13 @@ pub(crate) fn handles_cell(
     let is_output = |(place, state): (usize, &usize)| {
         *state >= inputs.len() && shapes[*state].extent == shapes[concat[0]].extent && !concat[..place].contains(state)
     };
-    let device = inputs[0].device();
-    let here = runs_on(&device, links.iter().map(|link| link.edge));
-    // Parts of the channels are the CPU's alone.
-    #[cfg(feature = "gpu")]
-    let here = here && (device == Device::flex() || share == 1);
-    here && whole
+    runs_on(&inputs[0].device(), links.iter().map(|link| link.edge), share)
+        && whole
         && inputs.len() <= INPUTS
         && links.len() <= LINKS
         && concat.iter().enumerate().all(is_output)
         && links.iter().any(|link| link.edge.computes())
-        && links.iter().all(|link| link.noise.is_none() && (share == 1 || fits(link)))
+        && links.iter().all(|link| share == 1 || fits(link))
 }
 
 /// [`crate::cell`] in one piece.
@@ -81,8 +75,9 @@ pub(crate) fn cell(
         Mode::Batch | Mode::Running(_) => None,
     });
     let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, share, (batch, together)));
-    let (mut weights, mut running) = (Vec::with_capacity(LINKS), Vec::new());
+    let (mut weights, mut running, mut noises) = (Vec::with_capacity(LINKS), Vec::new(), Vec::new());
     for (link, place) in links.into_iter().zip(&call.places) {
+        noises.extend(link.noise.map(Tensor::into_dispatch));
         check_weights(&place.plan, link.weights.as_ref());
         weights.push(link.weights.map_or_else(absent, Tensor::into_dispatch));
         if let (false, Mode::Running(own)) = (batch, link.mode) {
@@ -94,8 +89,8 @@ pub(crate) fn cell(
     let mut inputs: Vec<_> = inputs.into_iter().map(Tensor::into_dispatch).collect();
     inputs.resize_with(INPUTS, absent);
     let mixes = mixes.map_or_else(absent, Tensor::into_dispatch);
-    let (inputs, weights, running) = (Tensors(inputs), Tensors(weights), Tensors(running));
-    let forwarded = Dispatch::fused_cell(inputs, mixes, weights, running, call.clone(), false);
+    let (inputs, weights, running, noises) = (Tensors(inputs), Tensors(weights), Tensors(running), Tensors(noises));
+    let forwarded = Dispatch::fused_cell(inputs, mixes, weights, running, noises, call.clone(), false);
     let statistics = forwarded.statistics.0.into_iter().zip(&call.places);
     let statistics = statistics
         .map(|(statistics, place)| (place.plan.statistics > 0).then(|| Tensor::from_dispatch(statistics).inner()))
@@ -111,6 +106,7 @@ pub struct CellKept {
     nodes: Vec<Option<Buffer>>,
     /// By fan.
     fans: Vec<Vec<Kept>>,
+    noises: Vec<FlexTensor>,
 }
 
 impl fmt::Debug for CellKept {
@@ -155,12 +151,13 @@ pub struct CellWanted {
 /// The cell's function and its derivative.
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait FusedCell: Backend {
-    /// The way there. `keep` says whether there will be a way back.
+    /// The way there. `noises` are those of the links that bring one; `keep` says whether there will be a way back.
     fn fused_cell(
         #[extension_type] inputs: Tensors<Self>,
         mixes: FloatTensor<Self>,
         #[extension_type] weights: Tensors<Self>,
         #[extension_type] running: Tensors<Self>,
+        #[extension_type] noises: Tensors<Self>,
         call: Arc<Call>,
         keep: bool,
     ) -> CellForwarded<Self>;
@@ -188,11 +185,12 @@ impl FusedCell for Flex {
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
+        noises: Tensors<Self>,
         call: Arc<Call>,
         keep: bool,
     ) -> CellForwarded<Self> {
         let (inputs, mixes) = (contiguous(inputs), mixes.to_contiguous());
-        let (weights, running) = (contiguous(weights), contiguous(running));
+        let (weights, running, noises) = (contiguous(weights), contiguous(running), contiguous(noises));
         // Sums of what edges give, and in the end the nodes.
         let mut nodes: Vec<_> = (0..call.nodes()).map(|node| Buffer::of_floats(call.own_count(node))).collect();
         for (node, buffer) in nodes.iter_mut().enumerate().filter(|(node, _)| !call.ends_in(*node)) {
@@ -206,6 +204,7 @@ impl FusedCell for Flex {
         for members in &call.fans {
             // A node reads states before it only.
             let left = call.nodes_before(members.from);
+            call.add_noise(&mut nodes, joined..left, &noises, values(&mixes));
             call.join(&mut nodes, joined..left, &inputs, &maxima, values(&mixes));
             joined = joined.max(left);
             let (before, after) = nodes.split_at_mut(left);
@@ -234,6 +233,7 @@ impl FusedCell for Flex {
                 kept.push(own);
             }
         }
+        call.add_noise(&mut nodes, joined..call.nodes(), &noises, values(&mixes));
         call.join(&mut nodes, joined..call.nodes(), &inputs, &maxima, values(&mixes));
         let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
         let is_kept = |node: usize| keep && call.reads(node);
@@ -251,7 +251,7 @@ impl FusedCell for Flex {
         CellForwarded {
             activation: pooled(activation, vec![call.samples, t, h, w, channels.iter().sum()]),
             statistics: Tensors(if call.batch { statistics.into_iter().map(flat).collect() } else { vec![] }),
-            kept: Held::new(CellKept { nodes, fans: kept }),
+            kept: Held::new(CellKept { nodes, fans: kept, noises }),
         }
     }
 
@@ -377,6 +377,9 @@ impl FusedCell for Flex {
                 (before[state], passed[state]) = (Some(edges), Some(rest));
             }
         }
+        if wanted.mixes {
+            call.noise_gradients(&gradients, &kept.noises, &mut mix_gradients);
+        }
         gradients.resize_with(INPUTS, || None);
         let inputs = gradients.into_iter().enumerate().map(|(state, gradient)| {
             let shape = inputs[state].layout().shape().to_vec();
@@ -449,6 +452,7 @@ impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
+        noises: Tensors<Self>,
         call: Arc<Call>,
         _: bool,
     ) -> CellForwarded<Self> {
@@ -461,9 +465,11 @@ impl<B: FusedCell, C: CheckpointStrategy> FusedCell for Autodiff<B, C> {
             Tensors::<B>(tensors.0.into_iter().map(|tensor| tensor.into_primitive()).collect())
         };
         let mixes = mixes.into_primitive();
-        let (inputs, weights, running) = (primitives(inputs), primitives(weights), primitives(running));
+        let (inputs, weights) = (primitives(inputs), primitives(weights));
+        let (running, noises) = (primitives(running), primitives(noises));
         let there = |call: Arc<Call>, keep: bool| {
-            B::fused_cell(inputs.clone(), mixes.clone(), weights.clone(), running.clone(), call, keep)
+            let (running, noises) = (running.clone(), noises.clone());
+            B::fused_cell(inputs.clone(), mixes.clone(), weights.clone(), running, noises, call, keep)
         };
         let (activation, statistics, kept) = match Step.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(step) => {

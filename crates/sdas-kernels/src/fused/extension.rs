@@ -26,19 +26,20 @@ pub(crate) fn handles(edge: &Edge, input: &Tensor<5>, weights: Option<&Tensor<1>
         && weights.is_none_or(single)
         && mix.is_none_or(single)
         && edge.computes()
-        && runs_on(&input.device(), std::iter::once(edge))
+        && runs_on(&input.device(), std::iter::once(edge), 1)
 }
 
-/// Whether there is a fused body for a device, and for these edges together there: on the CPU's backend for all.
-pub(super) fn runs_on<'a>(device: &Device, edges: impl Iterator<Item = &'a Edge> + Clone) -> bool {
+/// Whether there is a fused body for a device, and for these edges together there, which work on one of `share` parts of the
+/// channels: on the CPU's backend for all.
+pub(super) fn runs_on<'a>(device: &Device, edges: impl Iterator<Item = &'a Edge> + Clone, share: usize) -> bool {
     if *device == Device::flex() {
         return true;
     }
     #[cfg(feature = "gpu")]
-    return crate::gpu::runs_on(device) && crate::gpu::compute(edges);
+    return crate::gpu::runs_on(device) && crate::gpu::compute(edges, share);
     #[cfg(not(feature = "gpu"))]
     {
-        let _ = edges;
+        let _ = (edges, share);
         false
     }
 }

@@ -22,6 +22,7 @@ mod grid;
 mod held;
 mod input_back;
 mod memory;
+mod noise;
 mod normal;
 mod pack;
 mod passing;

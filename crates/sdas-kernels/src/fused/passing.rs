@@ -239,27 +239,27 @@ impl Parts {
                 }
             }
             let of_factor = |(passing, gradient): &(Passing, &[f32])| match wants_factors {
-                true => self.product(&passing.state[image_of(passing.state)], &gradient[image_of(gradient)]),
+                true => product(&passing.state[image_of(passing.state)], &gradient[image_of(gradient)], self.channels),
                 false => 0.0,
             };
             passing.iter().map(of_factor).collect::<Vec<f64>>()
         });
         (0..passing.len()).map(|at| of_images.iter().map(|of_image| of_image[at]).sum()).collect()
     }
+}
 
-    /// The scalar product of two images.
-    fn product(&self, state: &[f32], gradient: &[f32]) -> f64 {
-        let mut sums = vec![0.0f32; self.channels];
-        let runs = gradient.chunks(RUN * self.channels).zip(state.chunks(RUN * self.channels));
-        runs.map(|(gradient, state)| {
-            sums.fill(0.0);
-            for (g, x) in gradient.chunks_exact(self.channels).zip(state.chunks_exact(self.channels)) {
-                sums.iter_mut().zip(g.iter().zip(x)).for_each(|(sum, (g, x))| *sum += g * x);
-            }
-            sums.iter().map(|&sum| f64::from(sum)).sum::<f64>()
-        })
-        .sum()
-    }
+/// The scalar product of two images of so many channels.
+pub(super) fn product(state: &[f32], gradient: &[f32], channels: usize) -> f64 {
+    let mut sums = vec![0.0f32; channels];
+    let runs = gradient.chunks(RUN * channels).zip(state.chunks(RUN * channels));
+    runs.map(|(gradient, state)| {
+        sums.fill(0.0);
+        for (g, x) in gradient.chunks_exact(channels).zip(state.chunks_exact(channels)) {
+            sums.iter_mut().zip(g.iter().zip(x)).for_each(|(sum, (g, x))| *sum += g * x);
+        }
+        sums.iter().map(|&sum| f64::from(sum)).sum::<f64>()
+    })
+    .sum()
 }
 
 /// A state on the way back.

@@ -342,9 +342,10 @@ impl Builder<'_> {
     /// Adds the units of an expression; returns what it is the sum of.
     fn expression(&mut self, expression: &Expression) -> Vec<Option<usize>> {
         let Edge { inputs, outputs, stride, norm, .. } = *self.edge;
+        let around = |kernel: Extent| Window::same(kernel, [1; 3], stride);
         match expression {
             Expression::Zero | Expression::Noise => vec![],
-            Expression::Skip if self.edge.is_identity() => vec![None],
+            Expression::Skip | Expression::Largest if self.edge.is_identity() => vec![None],
             Expression::Skip => {
                 let half = outputs / 2;
                 let second = blocks(inputs) * LANES;
@@ -353,8 +354,12 @@ impl Builder<'_> {
                 let segments = vec![(0, inputs, 0, half), (second, inputs, half, outputs - half)];
                 vec![Some(self.product(rows, second + inputs, segments, true))]
             }
-            Expression::Pool { pool, kernel } => vec![Some(self.pool(*pool, *kernel, norm == Norm::Plain))],
-            Expression::AveragePool { kernel } => vec![Some(self.pool(Pool::Average, *kernel, false))],
+            Expression::Pool { pool, kernel } => vec![Some(self.pool(*pool, around(*kernel), norm == Norm::Plain))],
+            Expression::AveragePool { kernel } => vec![Some(self.pool(Pool::Average, around(*kernel), false))],
+            Expression::Largest => {
+                let window = Window { padding: [0; 3], ..around(stride) };
+                vec![Some(self.pool(Pool::Max, window, false))]
+            }
             Expression::Shrink => {
                 let shares = shares(self.plan.input, stride).into_iter().map(|share| share as f32).collect();
                 vec![Some(self.product(Rows::Means { stride, shares }, inputs, vec![(0, inputs, 0, outputs)], false))]
@@ -375,9 +380,9 @@ impl Builder<'_> {
                 vec![Some(self.product(rows, inputs, vec![(0, inputs, 0, outputs)], true))]
             }
             // Of a window of one element the mean is the element.
-            Expression::Normalise => vec![Some(self.pool(Pool::Average, [1; 3], true))],
+            Expression::Normalise => vec![Some(self.pool(Pool::Average, around([1; 3]), true))],
             Expression::Convolve { kernel, padding, activated } => {
-                let mut window = Window::same(*kernel, [1; 3], stride);
+                let mut window = around(*kernel);
                 if *padding == Padding::Valid {
                     window.padding = [0; 3];
                 }
@@ -425,9 +430,9 @@ impl Builder<'_> {
         self.unit(None, self.plan.input, self.plan.output, body, normed)
     }
 
-    fn pool(&mut self, pool: Pool, kernel: Extent, normed: bool) -> usize {
+    fn pool(&mut self, pool: Pool, window: Window, normed: bool) -> usize {
         let (input, output) = (self.plan.input, self.plan.output);
-        let window = Window::same(kernel, [1; 3], self.edge.stride);
+        let kernel = window.kernel;
         let real = |axis: usize, at: usize| {
             let first = (at * window.stride[axis]).saturating_sub(window.padding[axis]);
             let end = (at * window.stride[axis] + kernel[axis] - window.padding[axis]).min(input[axis]);

@@ -50,7 +50,7 @@ pub struct Call {
     together: Option<Together>,
     pub(crate) samples: usize,
     /// Parts that the states' channels are in, of which the edges work on the first.
-    pub(super) share: usize,
+    pub(crate) share: usize,
     /// How many of the tensors that are given are inputs; the others are there to make up the number.
     pub(crate) inputs: usize,
     /// By state.
@@ -69,7 +69,9 @@ pub struct Call {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) plan: Arc<Plan>,
-    pub(super) stride: Extent,
+    pub(crate) stride: Extent,
+    /// Which of its operations is noise, where it brings any.
+    pub(crate) noise: Option<usize>,
     pub(crate) from: usize,
     pub(crate) node: usize,
     pub(crate) mixed: Option<usize>,
@@ -117,6 +119,7 @@ impl Call {
         let place = |link: &Link| Place {
             plan: Plan::of(link.edge, samples, shapes[link.from].extent),
             stride: link.edge.stride,
+            noise: link.noise.as_ref().map(|_| link.edge.noise()),
             from: link.from,
             node: link.node,
             mixed: link.mixed,

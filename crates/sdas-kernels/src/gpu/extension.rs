@@ -1,14 +1,15 @@
 //! The edge's and the cell's functions for CubeCL's backend.
 
-use super::flat::{Places, copied, packed, view};
+use super::flat::{Places, copied, mingle, packed, view};
 use super::nodes::{Node, Nodes};
-use super::phase::{Frame, PhaseLink, lanes};
+use super::phase::{Frame, Noise, PhaseLink, lanes};
 use super::run::{Buffer, Given, Gradients, Kept, Prepared, State};
 use crate::fused::{
     Call, CellCall, CellForwarded, CellReturned, CellWanted, Forwarded, FusedCell, FusedEdge, Held, Place, Plan,
     Returned, Tensors, Wanted,
 };
 use crate::weights::volume;
+use crate::{Edge, Epsilon, Expression, Norm};
 use burn::backend::Cube;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape};
@@ -52,6 +53,7 @@ impl Call {
             weights: Buffer::of(weights, self.plan.weights > 0),
             mixes: Buffer::from(mix.handle.clone()),
             factors: Buffer::new(&input.client, 1),
+            noises: vec![],
         }
     }
 
@@ -74,6 +76,7 @@ impl FusedEdge for Cube {
             plan: call.plan.clone(),
             node: Node { start: 0, pitch: plan.outputs / lanes(plan), begun: false },
             mixed: call.mixed.then_some(0),
+            noise: None,
             factors: None,
             weights: 0,
             statistics: 0,
@@ -136,9 +139,11 @@ struct CellKept {
     nodes: Buffer,
 }
 
-/// A phase of a cell, and the state that it reads.
+/// A phase of a cell, and what it reads.
 struct CellPhase {
     from: usize,
+    /// The channel of that state that it begins at.
+    first: usize,
     prepared: Arc<Prepared>,
     kept: Option<Kept>,
 }
@@ -163,41 +168,97 @@ impl CellCall {
         }
     }
 
-    /// The phases in their order: the links that read one state and end in nodes of one size.
+    /// The phases in their order: the links that read one state and end in nodes of one size, and behind them what passes
+    /// these by.
     fn phases(&self, client: &Client, shared: &Shared) -> Vec<CellPhase> {
-        let mut nodes = shared.nodes.all.clone();
         let frame = Frame { lanes: shared.lanes, batch: self.batch };
+        let size = |node: usize| self.shapes[self.inputs + node];
         let mut phases = Vec::new();
-        let size = |place: &Place| self.shapes[self.inputs + place.node];
+        let mut lay_out = |(from, first): (usize, usize), mut left: Vec<(usize, PhaseLink)>, nodes: &mut [Node]| {
+            while let Some(&(first_node, _)) = left.first() {
+                let ending: Vec<_> = left.extract_if(.., |(node, _)| size(*node) == size(first_node)).collect();
+                let links = ending.iter().map(|(node, link)| PhaseLink { node: nodes[*node], ..link.clone() });
+                let prepared = Prepared::of(client, links.collect(), frame);
+                ending.iter().for_each(|(node, _)| nodes[*node].begun = true);
+                phases.push(CellPhase { from, first, prepared, kept: None });
+            }
+        };
+        let mut nodes = shared.nodes.sums.clone();
+        let behind = |node: &Node| Node { start: node.start + node.pitch / self.share, ..*node };
+        let mut passing: Vec<_> = nodes.iter().map(behind).collect();
         for from in 0..self.shapes.len() {
-            let computes = |(_, place): &(usize, &Place)| place.from == from && !place.plan.terms.is_empty();
-            let mut left: Vec<_> = self.places.iter().enumerate().filter(computes).collect();
-            while let Some(&(_, first)) = left.first() {
-                let links: Vec<_> = left.extract_if(.., |(_, place)| size(place) == size(first)).collect();
-                let of_node = |(index, place): &(usize, &Place)| PhaseLink {
-                    plan: place.plan.clone(),
-                    node: nodes[place.node],
-                    mixed: place.mixed.map(|row| row * self.columns),
-                    factors: place.factors.is_some().then_some(*index),
-                    weights: shared.weights.starts[*index],
-                    statistics: shared.statistics.starts[*index],
-                };
-                let prepared = Prepared::of(client, links.iter().map(of_node).collect(), frame);
-                links.iter().for_each(|(_, place)| nodes[place.node].begun = true);
-                phases.push(CellPhase { from, prepared, kept: None });
+            let leaving = || self.places.iter().enumerate().filter(|(_, place)| place.from == from);
+            let computes = |place: &Place| !place.plan.terms.is_empty() || place.noise.is_some();
+            let edge = |(index, place): (usize, &Place)| (place.node, self.edge(index, place, shared));
+            lay_out((from, 0), leaving().filter(|(_, place)| computes(place)).map(edge).collect(), &mut nodes);
+            if self.share > 1 {
+                let first = self.shapes[from].channels / self.share;
+                let passing_by = |(index, place): (usize, &Place)| (place.node, self.passing_by(index, place, shared));
+                lay_out((from, first), leaving().map(passing_by).collect(), &mut passing);
             }
         }
         phases
     }
 
-    fn state(&self, from: usize, inputs: &[CubeTensor], shared: &Shared, nodes: &Buffer) -> State {
-        match from.checked_sub(self.inputs) {
-            None => state(&inputs[from], self.shapes[from].channels / shared.lanes),
+    /// A link of a phase, in the first that ends in its node.
+    fn edge(&self, index: usize, place: &Place, shared: &Shared) -> PhaseLink {
+        let noises = || self.places[..index].iter().filter(|place| place.noise.is_some()).count();
+        PhaseLink {
+            plan: place.plan.clone(),
+            node: shared.nodes.sums[place.node],
+            mixed: place.mixed.map(|row| row * self.columns),
+            noise: place.noise.map(|operation| Noise { operation, index: noises() }),
+            factors: place.factors.is_some().then_some(index),
+            weights: shared.weights.starts[index],
+            statistics: shared.statistics.starts[index],
+        }
+    }
+
+    /// What passes a link by: an operation without weights, whose factor among the mixes comes behind those of the edge.
+    fn passing_by(&self, index: usize, place: &Place, shared: &Shared) -> PhaseLink {
+        let channels = self.shapes[place.from].channels / self.share * (self.share - 1);
+        let edge = Edge {
+            inputs: channels,
+            outputs: channels,
+            stride: place.stride,
+            operations: vec![Expression::Largest],
+            norm: Norm::Absent,
+            epsilon: Epsilon::USUAL,
+        };
+        PhaseLink {
+            plan: Plan::of(&edge, self.samples, self.shapes[place.from].extent),
+            mixed: place.mixed.map(|row| row * self.columns + place.plan.operations),
+            noise: None,
+            ..self.edge(index, place, shared)
+        }
+    }
+
+    /// What a phase reads, which of the inputs or of the nodes begins at the phase's first channel.
+    fn state(&self, phase: &CellPhase, inputs: &[CubeTensor], shared: &Shared, nodes: &Buffer) -> State {
+        let first = phase.first / shared.lanes;
+        match phase.from.checked_sub(self.inputs) {
+            None => State { start: first, ..state(&inputs[phase.from], self.shapes[phase.from].channels / shared.lanes) },
             Some(node) => {
                 let Node { start, pitch, .. } = shared.nodes.all[node];
-                State { buffer: nodes.clone(), start, pitch, own: true }
+                State { buffer: nodes.clone(), start: start + first, pitch, own: true }
             }
         }
+    }
+
+    /// Mingles the parts of a node's channels, or on the way back takes its gradient apart.
+    fn mingle(&self, client: &Client, shared: &Shared, nodes: &Buffer, node: usize, back: bool) {
+        if self.share == 1 {
+            return;
+        }
+        let place = |node: Node| (node.start * shared.lanes, node.pitch * shared.lanes);
+        let channels = self.shapes[self.inputs + node].channels;
+        let mut places = [shared.nodes.sums[node], shared.nodes.all[node]].map(place);
+        let mut parts = self.share;
+        if back {
+            places.reverse();
+            parts = channels / self.share;
+        }
+        mingle(client, nodes, places, [channels, parts], self.count(node) / channels);
     }
 
     /// The samples' factors, a row a link.
@@ -220,6 +281,7 @@ impl FusedCell for Cube {
         mixes: FloatTensor<Self>,
         weights: Tensors<Self>,
         running: Tensors<Self>,
+        noises: Tensors<Self>,
         call: Arc<CellCall>,
         keep: bool,
     ) -> CellForwarded<Self> {
@@ -241,6 +303,7 @@ impl FusedCell for Cube {
             weights: own(contiguous(weights), |plan| plan.weights, &shared.weights),
             mixes: Buffer::from(mixes.handle.clone()),
             factors: call.factors(&client),
+            noises: contiguous(noises).into_iter().map(|noise| Buffer::from(noise.handle)).collect(),
         };
         let running = own(contiguous(running), |plan| plan.statistics, &shared.statistics);
         let length = shared.nodes.length * shared.lanes;
@@ -250,9 +313,14 @@ impl FusedCell for Cube {
         };
         let statistics = Buffer::new(&client, shared.statistics.length);
         let mut phases = call.phases(&client, &shared);
-        for CellPhase { from, prepared, kept } in &mut phases {
-            let state = call.state(*from, &inputs, &shared, &nodes);
-            *kept = Some(prepared.forward(&given, &state, &nodes, (&running, &statistics)));
+        for from in 0..call.shapes.len() {
+            if let Some(node) = from.checked_sub(call.inputs) {
+                call.mingle(&client, &shared, &nodes, node, false);
+            }
+            for phase in phases.iter_mut().filter(|phase| phase.from == from) {
+                let state = call.state(phase, &inputs, &shared, &nodes);
+                phase.kept = Some(phase.prepared.forward(&given, &state, &nodes, (&running, &statistics)));
+            }
         }
         let of_link =
             call.places.iter().zip(&shared.statistics.starts).map(|(place, start)| match place.plan.statistics {
@@ -291,26 +359,38 @@ impl FusedCell for Cube {
         };
         let weight_gradient = Buffer::new(client, if wanted.weights { shared.weights.length } else { 1 });
         let mut input_gradients: Vec<Option<Buffer>> = inputs.iter().map(|_| None).collect();
-        while let Some(CellPhase { from, prepared, kept }) = phases.pop() {
-            let state = call.state(from, &inputs, &shared, &nodes);
-            let own = from >= call.inputs;
-            let is_wanted = own || wanted.inputs[from];
-            let before = if own { Some(node_gradients.clone()) } else { input_gradients[from].take() };
-            let begun = before.is_some();
-            let count = if is_wanted { inputs.get(from).map_or(1, |input| input.meta.num_elements()) } else { 1 };
-            let input = before.unwrap_or_else(|| Buffer::new(client, count));
-            let to = Gradients {
-                nodes: &node_gradients,
-                input: &input,
-                begun,
-                weights: &weight_gradient,
-                mixes: &Buffer::from(mix_gradient.handle.clone()),
-            };
-            let of_phase = Wanted { input: is_wanted, weights: wanted.weights, mix: wanted.mixes };
-            let kept = kept.expect("the way there was gone");
-            prepared.back(&given, &state, kept, &to, of_phase);
-            if is_wanted && !own {
-                input_gradients[from] = Some(input);
+        for from in (0..call.shapes.len()).rev() {
+            let own = from.checked_sub(call.inputs);
+            let is_wanted = own.is_some() || wanted.inputs[from];
+            while let Some(phase) = phases.pop_if(|phase| phase.from == from) {
+                let state = call.state(&phase, &inputs, &shared, &nodes);
+                let before = match own {
+                    Some(_) => Some(node_gradients.clone()),
+                    // A phase may write a part of the channels alone.
+                    None if is_wanted && call.share > 1 && input_gradients[from].is_none() => {
+                        Some(Buffer::from(zeros(&mixes, inputs[from].meta.shape().clone()).handle))
+                    }
+                    None => input_gradients[from].take(),
+                };
+                let begun = before.is_some();
+                let count = if is_wanted { inputs.get(from).map_or(1, |input| input.meta.num_elements()) } else { 1 };
+                let input = before.unwrap_or_else(|| Buffer::new(client, count));
+                let to = Gradients {
+                    nodes: &node_gradients,
+                    input: &input,
+                    begun,
+                    weights: &weight_gradient,
+                    mixes: &Buffer::from(mix_gradient.handle.clone()),
+                };
+                let of_phase = Wanted { input: is_wanted, weights: wanted.weights, mix: wanted.mixes };
+                let kept = phase.kept.expect("the way there was gone");
+                phase.prepared.back(&given, &state, kept, &to, of_phase);
+                if is_wanted && own.is_none() {
+                    input_gradients[from] = Some(input);
+                }
+            }
+            if let Some(node) = own {
+                call.mingle(client, &shared, &node_gradients, node, true);
             }
         }
         let input_gradients = inputs.iter().zip(input_gradients).enumerate().map(|(from, (input, gradient))| {

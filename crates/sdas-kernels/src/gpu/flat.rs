@@ -103,8 +103,13 @@ pub(super) fn copied(client: &Client, tensors: &[CubeTensor], starts: &[usize], 
     to
 }
 
-/// Copies so many elements into another buffer.
+/// Copies so many elements into another buffer, to its beginning.
 pub(super) fn copy(client: &Client, from: &Buffer, to: &Buffer, count: usize) {
+    copy_to(client, from, to, 0, count);
+}
+
+/// As [`copy`], but to where the element `start` is.
+pub(super) fn copy_to(client: &Client, from: &Buffer, to: &Buffer, start: usize, count: usize) {
     // SAFETY: the buffers are as long as is said.
     unsafe {
         pack::copy::launch_unchecked(
@@ -113,6 +118,35 @@ pub(super) fn copy(client: &Client, from: &Buffer, to: &Buffer, count: usize) {
             CubeDim::new_1d(UNITS as u32),
             from.argument(),
             to.argument(),
+            start,
+            count,
+        );
+    }
+}
+
+/// Copies a node's pixels to another place in the buffer of the nodes, where their `parts` are mingled. Places, in elements,
+/// are where the first pixel lies and from one to the next.
+pub(super) fn mingle(
+    client: &Client,
+    nodes: &Buffer,
+    [from, to]: [(usize, usize); 2],
+    [channels, parts]: [usize; 2],
+    pixels: usize,
+) {
+    let count = pixels * channels;
+    // SAFETY: both places are the buffer's.
+    unsafe {
+        pack::mingle::launch_unchecked(
+            client,
+            CubeCount::new_1d(count.div_ceil(UNITS) as u32),
+            CubeDim::new_1d(UNITS as u32),
+            nodes.argument(),
+            from.0,
+            from.1,
+            to.0,
+            to.1,
+            channels,
+            parts,
             count,
         );
     }

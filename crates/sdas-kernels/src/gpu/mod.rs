@@ -38,10 +38,11 @@ pub(crate) fn runs_on(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(_))
 }
 
-/// Whether they compute these edges, together if there are several: a cube has a unit for each vector of a pixel's channels
-/// at least.
-pub(crate) fn compute<'a>(edges: impl Iterator<Item = &'a Edge> + Clone) -> bool {
+/// Whether they compute these edges, together if there are several, and what passes them by where they work on one of `share`
+/// parts of the channels: a cube has a unit for each vector of a pixel's channels at least.
+pub(crate) fn compute<'a>(edges: impl Iterator<Item = &'a Edge> + Clone, share: usize) -> bool {
     let plans = edges.clone().map(|edge| Plan::of(edge, 1, [16; 3]));
     let lanes = plans.map(|plan| phase::lanes(&plan)).min().unwrap_or(1);
-    edges.map(|edge| edge.inputs.max(edge.outputs)).all(|channels| channels / lanes <= table::UNITS)
+    let channels = edges.map(|edge| edge.inputs.max(edge.outputs) * (share - 1).max(1));
+    channels.into_iter().all(|channels| channels / lanes <= table::UNITS)
 }

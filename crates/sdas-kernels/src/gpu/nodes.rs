@@ -14,10 +14,15 @@ pub(super) struct Node {
     pub(super) begun: bool,
 }
 
-/// The nodes of a cell: those of its output side by side, and behind them the others, each for itself.
+/// The nodes of a cell: those of its output side by side, behind them the others, each for itself, and behind these their sums
+/// where edges work on a part of the channels.
 #[derive(Debug)]
 pub(super) struct Nodes {
+    /// Where they are read.
     pub(super) all: Vec<Node>,
+    /// Where they are added to: there, or, where they are yet to be mingled, with what edges give in front of what passes them
+    /// by.
+    pub(super) sums: Vec<Node>,
     /// Shape of the output.
     pub(super) output: [usize; 5],
     /// Vectors of them all.
@@ -31,17 +36,21 @@ impl Nodes {
         let pitch = channels.iter().sum();
         let mut length = call.samples * volume([t, h, w]) * pitch / lanes;
         let node = |start: usize, pitch: usize| Node { start, pitch: pitch / lanes, begun: false };
-        let mut all = Vec::with_capacity(call.nodes());
-        for of in 0..call.nodes() {
-            all.push(match states.iter().position(|&state| state == of) {
+        let mut alone = |of: usize| {
+            let start = length;
+            length += call.count(of) / lanes;
+            node(start, call.shapes[call.inputs + of].channels)
+        };
+        let all: Vec<_> = (0..call.nodes())
+            .map(|of| match states.iter().position(|&state| state == of) {
                 Some(at) => node(channels[..at].iter().sum::<usize>() / lanes, pitch),
-                None => {
-                    let start = length;
-                    length += call.count(of) / lanes;
-                    node(start, call.shapes[call.inputs + of].channels)
-                }
-            });
-        }
-        Nodes { all, output: [call.samples, t, h, w, pitch], length }
+                None => alone(of),
+            })
+            .collect();
+        let sums = match call.share {
+            1 => all.clone(),
+            _ => (0..call.nodes()).map(alone).collect(),
+        };
+        Nodes { all, sums, output: [call.samples, t, h, w, pitch], length }
     }
 }

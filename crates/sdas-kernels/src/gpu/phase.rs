@@ -31,12 +31,28 @@ pub(super) struct PhaseLink {
     pub(super) node: Node,
     /// Where its factors start among the mixes.
     pub(super) mixed: Option<usize>,
+    /// The noise that it brings.
+    pub(super) noise: Option<Noise>,
     /// Its row among the samples' factors.
     pub(super) factors: Option<usize>,
     /// Where its weights, and their gradients, start.
     pub(super) weights: usize,
     /// Where its statistics start.
     pub(super) statistics: usize,
+}
+
+/// An operation that is nothing but noise: which of its link's operations, and which of the noises that the cell was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Noise {
+    pub(super) operation: usize,
+    pub(super) index: usize,
+}
+
+/// Noise that is copied to the results: which of those that were given, and where to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Brought {
+    pub(super) index: usize,
+    pub(super) result: usize,
 }
 
 /// What the edges of a phase have in common.
@@ -78,6 +94,7 @@ pub(super) struct Phase {
     /// Dense products: of what lies under a window, and of means.
     denses: [Launch; 2],
     pub(super) pools: Launch,
+    pub(super) noises: Vec<Brought>,
     pub(super) norms: Vec<Rows>,
     pub(super) nodes: Rows,
     pub(super) terms: Launch,

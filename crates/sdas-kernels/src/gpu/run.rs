@@ -6,9 +6,10 @@
 mod way_back;
 
 use super::arena::{self, Lease};
+use super::flat::copy_to;
 use super::kernels::forward;
 use super::nodes::Node;
-use super::phase::{Frame, Launch, Phase, PhaseLink};
+use super::phase::{Brought, Frame, Launch, Noise, Phase, PhaseLink};
 use super::table::UNITS;
 use crate::fused::Wanted;
 use burn_cubecl::tensor::CubeTensor;
@@ -79,7 +80,16 @@ pub(super) struct Prepared {
 struct Key {
     device: u64,
     frame: Frame,
-    links: Vec<(usize, Node, [Option<usize>; 4])>,
+    links: Vec<LinkKey>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct LinkKey {
+    /// Where the plan lies.
+    plan: usize,
+    node: Node,
+    starts: [Option<usize>; 4],
+    noise: Option<Noise>,
 }
 
 static PREPARED: LazyLock<Mutex<HashMap<Key, Arc<Prepared>>>> = LazyLock::new(Mutex::default);
@@ -107,6 +117,8 @@ pub(super) struct Given {
     pub(super) weights: Buffer,
     pub(super) mixes: Buffer,
     pub(super) factors: Buffer,
+    /// What the links bring that have noise.
+    pub(super) noises: Vec<Buffer>,
 }
 
 /// What the way there keeps for the way back.
@@ -147,8 +159,9 @@ impl Prepared {
     /// The phase of these links; a step asks for the same few over and over.
     pub(super) fn of(client: &Client, links: Vec<PhaseLink>, frame: Frame) -> Arc<Self> {
         let key = |link: &PhaseLink| {
-            let PhaseLink { plan, node, mixed, factors, weights, statistics } = link;
-            (Arc::as_ptr(plan) as usize, *node, [*mixed, *factors, Some(*weights), Some(*statistics)])
+            let PhaseLink { ref plan, node, mixed, noise, factors, weights, statistics } = *link;
+            let starts = [mixed, factors, Some(weights), Some(statistics)];
+            LinkKey { plan: Arc::as_ptr(plan) as usize, node, starts, noise }
         };
         let key = Key { device: number(client), frame, links: links.iter().map(key).collect() };
         let mut all = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +238,10 @@ impl Prepared {
                     );
                 }
             }
+        }
+        for Brought { index, result } in &phase.noises {
+            let count = phase.pixels * phase.channels * lanes;
+            copy_to(client, &given.noises[*index], &results, result * lanes, count);
         }
         let per_cube = forward::PER * (UNITS / phase.channels);
         // What a kernel does not read still has to be something.

@@ -134,7 +134,14 @@ impl Case {
             })
             .collect();
         let mut links = Vec::new();
+        let mut extents = vec![self.extent; self.inputs.len()];
         for (row, (plan, edge)) in self.links.iter().zip(&edges).enumerate() {
+            let [t, h, w] = edge.output_extent(extents[plan.from]);
+            extents.resize((self.inputs.len() + plan.node + 1).max(extents.len()), [t, h, w]);
+            let noise = edge.operations.contains(&Expression::Noise).then(|| {
+                let shape = [images, t, h, w, edge.outputs];
+                make(&draw(shape.iter().product())).reshape(shape)
+            });
             let name = format!("gradient of the weights of link {row}");
             let weights = (edge.weight_count() > 0).then(|| leaf(name, &draw(edge.weight_count()), self.tracked[3]));
             let statistics: Vec<f64> = draw(edge.statistic_count()).into_iter().map(|v| v.abs() + 0.5).collect();
@@ -148,7 +155,7 @@ impl Case {
                     false => Mode::Batch,
                 },
                 mixed: plan.mixed.then_some(row),
-                noise: None,
+                noise,
                 factors: self.scaled.then(|| draw(images).into_iter().map(|v| v as f32).collect()),
             });
         }

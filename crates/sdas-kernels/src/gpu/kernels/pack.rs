@@ -21,11 +21,33 @@ pub fn pack(tensors: &Sequence<Box<[f32]>>, packed: &mut [f32], places: &[i32]) 
     }
 }
 
-/// A copy of so many elements.
+/// A copy of so many elements, from `start` on.
 #[cube(launch_unchecked)]
-pub fn copy(from: &[f32], to: &mut [f32], count: usize) {
+pub fn copy(from: &[f32], to: &mut [f32], start: usize, count: usize) {
     let at = ABSOLUTE_POS;
     if at < count {
-        to[at] = from[at];
+        to[start + at] = from[at];
+    }
+}
+
+/// Copies pixels within a buffer, whose channels lie in so many parts: those at one place in all parts come to lie side by
+/// side. With the channels of a part in the place of the parts' number, it is the way back. The grid is the elements.
+#[cube(launch_unchecked)]
+pub fn mingle(
+    nodes: &mut [f32],
+    from: usize,
+    from_pitch: usize,
+    to: usize,
+    to_pitch: usize,
+    channels: usize,
+    parts: usize,
+    count: usize,
+) {
+    let at = ABSOLUTE_POS;
+    if at < count {
+        let pixel = at / channels;
+        let channel = at % channels;
+        let own = channel % parts * (channels / parts) + channel / parts;
+        nodes[to + pixel * to_pitch + channel] = nodes[from + pixel * from_pitch + own];
     }
 }

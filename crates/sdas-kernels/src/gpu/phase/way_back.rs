@@ -2,7 +2,7 @@
 
 use super::super::nodes::Node;
 use super::super::table::{NONE, Rows, UNITS, entry, kind, node, piece, sum, term};
-use super::{Builder, Launch, Placed, int, option, pool_key, range, share, take};
+use super::{Brought, Builder, Launch, Noise, PhaseLink, Placed, int, option, pool_key, range, share, take};
 use crate::fused::Body;
 
 impl Builder<'_> {
@@ -21,22 +21,20 @@ impl Builder<'_> {
                 let outer = unit.filter(|(_, unit)| unit.gradient.is_none());
                 let scale = outer.and_then(|(_, unit)| unit.scale);
                 let batch = self.frame.batch && outer.is_some_and(|(_, unit)| unit.statistics.is_some());
-                let partial = take(&mut self.phase.back_partial, parts * 2 * channels);
-                let row = self.phase.table.add(&[
+                let own = [
                     (term::RESULT, option(unit.map(|(placed, _)| placed.result))),
                     (term::NORMAL, option(unit.map(|(placed, _)| placed.normal))),
-                    (term::MIX, self.mix(link, of.operation)),
-                    (term::FACTORS, self.factors(link)),
-                    (term::GRADIENT, int(link.node.start)),
-                    (term::PITCH, int(link.node.pitch)),
-                    (term::PIXELS, int(pixels)),
-                    (term::RANGE, int(range)),
-                    (term::PARTIAL, int(partial)),
                     (term::BACK, option(outer.map(|(placed, _)| placed.normal))),
                     (term::BATCH, i32::from(batch)),
                     (term::AFFINE, option(scale.map(|scale| self.lanes(link.weights + scale)))),
-                ]);
-                owners.push((index, of.operation, of.unit, row));
+                ];
+                owners.push((index, of.operation, of.unit, self.term(link, of.operation, range, &own)));
+            }
+            if let Some(Noise { operation, index: brought }) = link.noise {
+                let result = take(&mut self.phase.results, pixels * channels);
+                self.phase.noises.push(Brought { index: brought, result });
+                let own = [(term::RESULT, int(result)), (term::BATCH, 0)];
+                owners.push((index, operation, None, self.term(link, operation, range, &own)));
             }
         }
         self.phase.terms = Launch { rows: self.phase.table.since(first), cubes: parts, ..Launch::default() };
@@ -60,6 +58,22 @@ impl Builder<'_> {
         }
         self.phase.operations = self.phase.table.since(first);
         self.pool_rows(&owners);
+    }
+
+    /// A term's row, for the sums that cubes of `range` pixels take.
+    fn term(&mut self, link: &PhaseLink, operation: usize, range: usize, own: &[(usize, i32)]) -> usize {
+        let (pixels, channels) = (self.phase.pixels, self.phase.channels);
+        let partial = take(&mut self.phase.back_partial, pixels.div_ceil(range) * 2 * channels);
+        let fields = [
+            (term::MIX, self.mix(link, operation)),
+            (term::FACTORS, self.factors(link)),
+            (term::GRADIENT, int(link.node.start)),
+            (term::PITCH, int(link.node.pitch)),
+            (term::PIXELS, int(pixels)),
+            (term::RANGE, int(range)),
+            (term::PARTIAL, int(partial)),
+        ];
+        self.phase.table.add(&[&fields[..], own].concat())
     }
 
     fn node_rows(&mut self, owners: &[(usize, usize, Option<usize>, usize)]) {
