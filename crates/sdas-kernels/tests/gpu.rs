@@ -450,7 +450,15 @@ fn cells_of_parts_of_the_channels_and_of_noise_are_the_portable_ones() {
             link.operations = operations.to_vec();
             link.stride = if link.from == 0 { HALVED } else { UNIT };
         }
-        Case { inputs: vec![channels * share], images: 3, extent: [1, 7, 9], share, beyond: 2, concat: vec![3, 1], ..case }
+        Case {
+            inputs: vec![channels * share],
+            images: 3,
+            extent: [1, 7, 9],
+            share,
+            beyond: 2,
+            concat: vec![3, 1],
+            ..case
+        }
     };
     let whole = cell(4, 3);
     compare(&whole);

@@ -16,7 +16,9 @@ impl Call {
 
     /// Adds the noise that comes to some of the nodes to what their edges gave.
     pub(super) fn add_noise(&self, nodes: &mut [Buffer], those: Range<usize>, noises: &[FlexTensor], mixes: &[f32]) {
-        for ((place, operation), noise) in self.noisy().zip(noises).filter(|((place, _), _)| those.contains(&place.node)) {
+        for ((place, operation), noise) in
+            self.noisy().zip(noises).filter(|((place, _), _)| those.contains(&place.node))
+        {
             let mix = place.mixed.map_or(1.0, |row| mixes[row * self.columns + operation]);
             let count = self.own_count(place.node);
             let image = count / self.samples;

@@ -237,7 +237,9 @@ impl CellCall {
     fn state(&self, phase: &CellPhase, inputs: &[CubeTensor], shared: &Shared, nodes: &Buffer) -> State {
         let first = phase.first / shared.lanes;
         match phase.from.checked_sub(self.inputs) {
-            None => State { start: first, ..state(&inputs[phase.from], self.shapes[phase.from].channels / shared.lanes) },
+            None => {
+                State { start: first, ..state(&inputs[phase.from], self.shapes[phase.from].channels / shared.lanes) }
+            }
             Some(node) => {
                 let Node { start, pitch, .. } = shared.nodes.all[node];
                 State { buffer: nodes.clone(), start: start + first, pitch, own: true }

@@ -102,6 +102,8 @@ pub(super) mod node {
     pub const BEGUN: usize = 3;
     /// Vectors from a pixel of it to the next.
     pub const PITCH: usize = 4;
+    /// Of a pool's result in its place: the pool's row.
+    pub const PIECE: usize = 5;
 }
 
 /// Places in the row of a term.

@@ -1,6 +1,6 @@
 //! The way back through products: from the gradients of results to those of the rows.
 
-use super::super::table::{UNITS, node, piece, term};
+use super::super::table::{UNITS, kind, node, piece, term};
 use super::forward::{BLOCK, CHUNK, PER, PIXELS};
 use super::place::*;
 use cubecl::prelude::*;
@@ -221,8 +221,8 @@ pub fn stage<N: Size>(
     }
 }
 
-/// Dense products: the gradient of the results times the transposed matrix, tap by tap. The grid is
-/// (cubes of a piece, pieces, blocks of a row).
+/// Dense products: the gradient of the results times the transposed matrix, tap by tap; of a mean, that of each of its
+/// elements. The grid is (cubes of a piece, pieces, blocks of a row).
 #[cube(launch_unchecked)]
 pub fn dense<N: Size>(
     results: &[Vector<f32, N>],
@@ -236,6 +236,7 @@ pub fn dense<N: Size>(
     first: usize,
     channels: usize,
     per_image: usize,
+    #[comptime] means: bool,
 ) {
     let row = first + CUBE_POS_Y as usize;
     let me = UNIT_POS as usize;
@@ -319,7 +320,15 @@ pub fn dense<N: Size>(
                 let local = own + k * strands;
                 let pixel = done + local;
                 if local < size && pixel < end {
-                    rows[to + pixel * length] = sums[k];
+                    let mut sum = sums[k];
+                    if comptime!(means) {
+                        let place = place(pixel, window.output_t, window.output_h, window.output_w);
+                        let count = covered(place.t, window.stride_t, 0, window.stride_t, window.input_t)
+                            * covered(place.h, window.stride_h, 0, window.stride_h, window.input_h)
+                            * covered(place.w, window.stride_w, 0, window.stride_w, window.input_w);
+                        sum = sum / Vector::new(f32::cast_from(count));
+                    }
+                    rows[to + pixel * length] = sum;
                 }
             }
         }
@@ -327,8 +336,8 @@ pub fn dense<N: Size>(
     }
 }
 
-/// Pools: the gradient of the result, over the results, summed over the links that have the pool. The grid is
-/// (parts of the pixels, pools).
+/// Pools: the gradient of the result, over the results, summed over the links that have the pool; of an average, that of each
+/// of its elements. The grid is (parts of the pixels, pools).
 #[cube(launch_unchecked)]
 pub fn pool<N: Size>(
     results: &mut [Vector<f32, N>],
@@ -362,6 +371,15 @@ pub fn pool<N: Size>(
                 gradient = gradient * Vector::new(factors[scaled as usize + pixel / per_image]);
             }
             sum += back.p * gradient + back.q * result + back.r;
+        }
+        let piece = at(table, row, node::PIECE);
+        if signed(table, piece, piece::KIND) == kind::AVERAGE {
+            let window = window(table, piece);
+            let place = place(pixel, window.output_t, window.output_h, window.output_w);
+            let count = covered(place.t, window.stride_t, window.padding_t, window.kernel_t, window.input_t)
+                * covered(place.h, window.stride_h, window.padding_h, window.kernel_h, window.input_h)
+                * covered(place.w, window.stride_w, window.padding_w, window.kernel_w, window.input_w);
+            sum = sum / Vector::new(f32::cast_from(count));
         }
         results[to] = sum;
     }

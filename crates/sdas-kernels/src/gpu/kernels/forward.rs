@@ -323,39 +323,48 @@ pub fn pool<N: Size>(
         let mut pixel = from + own;
         while pixel < end {
             let corner = corner(&window, pixel);
+            // What lies within the picture.
+            let first_t = max(corner.t, 0);
+            let first_h = max(corner.h, 0);
+            let first_w = max(corner.w, 0);
+            let end_t = min(corner.t + window.kernel_t, window.input_t);
+            let end_h = min(corner.h + window.kernel_h, window.input_h);
+            let end_w = min(corner.w + window.kernel_w, window.input_w);
             let mut best = Vector::<f32, N>::new(0.0);
             let mut index = Vector::<f32, N>::new(-1.0);
-            let mut count = 0.0f32;
-            let mut tap = 0.0f32;
-            for kt in 0..window.kernel_t {
-                for kh in 0..window.kernel_h {
-                    for kw in 0..window.kernel_w {
-                        let t = corner.t + kt;
-                        let h = corner.h + kh;
-                        let w = corner.w + kw;
-                        if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
-                            let at = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
-                            let value = x[start + at as usize * pitch + channel];
-                            if maximum {
-                                #[unroll]
-                                for lane in 0..N::value() {
-                                    let larger = value.extract(lane) > best.extract(lane) || count == 0.0;
-                                    best.insert(lane, select(larger, value.extract(lane), best.extract(lane)));
-                                    index.insert(lane, select(larger, tap, index.extract(lane)));
-                                }
-                            } else {
-                                best += value;
-                            }
-                            count += 1.0;
-                        }
-                        tap += 1.0;
+            let mut t = first_t;
+            let mut h = first_h;
+            let mut w = first_w;
+            // One loop, since the compiler would unroll those of each axis, for more registers than there are.
+            while t < end_t {
+                let at = ((corner.image * window.input_t + t) * window.input_h + h) * window.input_w + w;
+                let value = x[start + at as usize * pitch + channel];
+                if maximum {
+                    let tap = ((t - corner.t) * window.kernel_h + h - corner.h) * window.kernel_w + w - corner.w;
+                    #[unroll]
+                    for lane in 0..N::value() {
+                        let larger = value.extract(lane) > best.extract(lane) || index.extract(lane) < 0.0;
+                        best.insert(lane, select(larger, value.extract(lane), best.extract(lane)));
+                        index.insert(lane, select(larger, f32::cast_from(tap), index.extract(lane)));
+                    }
+                } else {
+                    best += value;
+                }
+                w += 1;
+                if w == end_w {
+                    w = first_w;
+                    h += 1;
+                    if h == end_h {
+                        h = first_h;
+                        t += 1;
                     }
                 }
             }
             if maximum {
                 results[indices + pixel * channels] = index;
             } else {
-                best = best / Vector::new(count);
+                let count = (end_t - first_t) * (end_h - first_h) * (end_w - first_w);
+                best = best / Vector::new(f32::cast_from(count));
             }
             results[to + pixel * channels] = best;
             sum += best;

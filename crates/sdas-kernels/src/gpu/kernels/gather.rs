@@ -50,7 +50,7 @@ fn places(strand: &Strand, t: i32, h: i32, w: i32, #[comptime] per: usize) -> Pl
 }
 
 /// What `per` pixels, `strands` apart, gather from one piece. Depthwise rows are weighed by the taps; of dense ones every
-/// tap has its own part; of pools, averages divide by their number of elements and maxima go to their tap alone.
+/// tap has its own part; of pools, averages, divided by their number already, go to all elements, and maxima to their tap alone.
 #[cube]
 pub fn gather<N: Size>(
     rows: &[Vector<f32, N>],
@@ -76,77 +76,59 @@ pub fn gather<N: Size>(
         }
     }
     let mut tap = 0usize;
-    for kt in 0..window.kernel_t {
-        for kh in 0..window.kernel_h {
-            for kw in 0..window.kernel_w {
-                let mut factor = Vector::<f32, N>::new(1.0);
+    let mut at_tap = first_tap();
+    while at_tap.t < window.kernel_t {
+        let mut factor = Vector::<f32, N>::new(1.0);
+        if comptime!(depthwise) {
+            factor = weights[at(table, row, piece::DEPTHWISE) + tap * strand.channels + strand.channel];
+        }
+        #[unroll]
+        for k in 0..per {
+            let t = origin(
+                places.ts[k] + window.padding_t - at_tap.t * window.dilation_t,
+                window.stride_t,
+                window.output_t,
+            );
+            let h = origin(
+                places.hs[k] + window.padding_h - at_tap.h * window.dilation_h,
+                window.stride_h,
+                window.output_h,
+            );
+            let w = origin(
+                places.ws[k] + window.padding_w - at_tap.w * window.dilation_w,
+                window.stride_w,
+                window.output_w,
+            );
+            if t >= 0 && h >= 0 && w >= 0 {
+                let pixel =
+                    (((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w + w) as usize;
                 if comptime!(depthwise) {
-                    factor = weights[at(table, row, piece::DEPTHWISE) + tap * strand.channels + strand.channel];
-                }
-                #[unroll]
-                for k in 0..per {
-                    let t = origin(
-                        places.ts[k] + window.padding_t - kt * window.dilation_t,
-                        window.stride_t,
-                        window.output_t,
-                    );
-                    let h = origin(
-                        places.hs[k] + window.padding_h - kh * window.dilation_h,
-                        window.stride_h,
-                        window.output_h,
-                    );
-                    let w = origin(
-                        places.ws[k] + window.padding_w - kw * window.dilation_w,
-                        window.stride_w,
-                        window.output_w,
-                    );
-                    if t >= 0 && h >= 0 && w >= 0 {
-                        let pixel = (((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w
-                            + w) as usize;
-                        if comptime!(depthwise) {
-                            sums[k] += rows[from + pixel * length + strand.channel] * factor;
-                        } else if sort == kind::DENSE {
-                            // Of a difference, the first frame's row is zero.
-                            if !difference || t * window.stride_t > 0 {
-                                sums[k] += rows[from + pixel * length + tap * inputs + strand.channel];
-                            }
-                        } else {
-                            let place = pixel * length + strand.channel;
-                            let value = results[at(table, row, piece::RESULT) + place];
-                            if sort == kind::MAXIMUM {
-                                let index = results[at(table, row, piece::MATRIX_SUMS) + place];
-                                let mut hit = Vector::<f32, N>::new(0.0);
-                                #[unroll]
-                                for lane in 0..N::value() {
-                                    let own = index.extract(lane) == f32::cast_from(tap);
-                                    hit.insert(lane, select(own, value.extract(lane), 0.0));
-                                }
-                                sums[k] += hit;
-                            } else {
-                                let count =
-                                    covered(t, window.stride_t, window.padding_t, window.kernel_t, window.input_t)
-                                        * covered(
-                                            h,
-                                            window.stride_h,
-                                            window.padding_h,
-                                            window.kernel_h,
-                                            window.input_h,
-                                        )
-                                        * covered(
-                                            w,
-                                            window.stride_w,
-                                            window.padding_w,
-                                            window.kernel_w,
-                                            window.input_w,
-                                        );
-                                sums[k] += value / Vector::new(f32::cast_from(count));
-                            }
+                    sums[k] += rows[from + pixel * length + strand.channel] * factor;
+                } else if sort == kind::DENSE {
+                    // Of a difference, the first frame's row is zero.
+                    if !difference || t * window.stride_t > 0 {
+                        sums[k] += rows[from + pixel * length + tap * inputs + strand.channel];
+                    }
+                } else {
+                    let place = pixel * length + strand.channel;
+                    let value = results[at(table, row, piece::RESULT) + place];
+                    if sort == kind::MAXIMUM {
+                        let index = results[at(table, row, piece::MATRIX_SUMS) + place];
+                        let mut hit = Vector::<f32, N>::new(0.0);
+                        #[unroll]
+                        for lane in 0..N::value() {
+                            let own = index.extract(lane) == f32::cast_from(tap);
+                            hit.insert(lane, select(own, value.extract(lane), 0.0));
                         }
+                        sums[k] += hit;
+                    } else {
+                        sums[k] += value;
                     }
                 }
-                tap += 1;
             }
         }
+        tap += 1;
+        next_tap(&mut at_tap, &window);
     }
     if comptime!(!depthwise) {
         // A difference is also read one frame later, and that frame has a row if the stride meets it.
@@ -166,7 +148,7 @@ pub fn gather<N: Size>(
     }
 }
 
-/// As [`gather`], of rows of means: every pixel lies under one window.
+/// As [`gather`], of rows of means, divided by their number already: every pixel lies under one window.
 #[cube]
 fn gather_means<N: Size>(
     rows: &[Vector<f32, N>],
@@ -186,10 +168,7 @@ fn gather_means<N: Size>(
             let h = places.hs[k] / window.stride_h;
             let w = places.ws[k] / window.stride_w;
             let pixel = ((places.images[k] * window.output_t + t) * window.output_h + h) * window.output_w + w;
-            let count = covered(t, window.stride_t, 0, window.stride_t, window.input_t)
-                * covered(h, window.stride_h, 0, window.stride_h, window.input_h)
-                * covered(w, window.stride_w, 0, window.stride_w, window.input_w);
-            sums[k] += rows[from + pixel as usize * strand.channels] / Vector::new(f32::cast_from(count));
+            sums[k] += rows[from + pixel as usize * strand.channels];
         }
     }
 }
@@ -279,13 +258,6 @@ fn gather_stage<N: Size>(
             gather::<N>(rows, rows, weights, table, row, strand, places, sums, QUAD, true);
         }
     }
-}
-
-/// Real elements under a window along one axis.
-#[cube]
-fn covered(output: i32, stride: i32, padding: i32, kernel: i32, size: i32) -> i32 {
-    let first = output * stride - padding;
-    min(first + kernel, size) - max(first, 0)
 }
 
 /// Keeps a gradient where the value is positive.

@@ -97,3 +97,10 @@ pub fn corner(window: &Window, pixel: usize) -> Place {
 pub fn within(at: i32, size: i32) -> bool {
     at >= 0 && at < size
 }
+
+/// Real elements under a window along one axis.
+#[cube]
+pub fn covered(output: i32, stride: i32, padding: i32, kernel: i32, size: i32) -> i32 {
+    let first = output * stride - padding;
+    min(first + kernel, size) - max(first, 0)
+}

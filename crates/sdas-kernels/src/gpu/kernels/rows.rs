@@ -168,6 +168,34 @@ pub fn line<N: Size>(normals: &[Vector<f32, N>], normal: i32, channel: usize, ch
     Line::<N> { scale, shift }
 }
 
+/// A tap of a window, counted from its first. Taps are gone through in one loop: the compiler would unroll one for each axis,
+/// for more registers than there are.
+#[derive(CubeType)]
+pub struct Counted {
+    pub t: i32,
+    pub h: i32,
+    pub w: i32,
+}
+
+#[cube]
+pub fn first_tap() -> Counted {
+    Counted { t: 0i32.runtime(), h: 0i32.runtime(), w: 0i32.runtime() }
+}
+
+/// In the order of the weights.
+#[cube]
+pub fn next_tap(tap: &mut Counted, window: &Window) {
+    tap.w += 1;
+    if tap.w == window.kernel_w {
+        tap.w = 0;
+        tap.h += 1;
+        if tap.h == window.kernel_h {
+            tap.h = 0;
+            tap.t += 1;
+        }
+    }
+}
+
 /// A depthwise convolution of `per` pixels: of the activation after the norm of the unit that it comes from, if it is
 /// another unit's, and a ReLU.
 #[cube]
@@ -200,27 +228,25 @@ pub fn depthwise_rows<N: Size>(
         ws[k] = select(pixel < strand.end, corner.w, -65536);
     }
     let mut weight = own;
-    for kt in 0..window.kernel_t {
-        for kh in 0..window.kernel_h {
-            for kw in 0..window.kernel_w {
-                let factor = weights[weight];
-                weight += strand.channels;
-                #[unroll]
-                for k in 0..per {
-                    let t = ts[k] + kt * window.dilation_t;
-                    let h = hs[k] + kh * window.dilation_h;
-                    let w = ws[k] + kw * window.dilation_w;
-                    if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
-                        let from = ((images[k] + t) * window.input_h + h) * window.input_w + w;
-                        let mut value = source[pitch.start + from as usize * pitch.pixel + strand.channel];
-                        if comptime!(inner) {
-                            value = value * line.scale + line.shift;
-                        }
-                        sums[k] += max(value, Vector::new(0.0)) * factor;
-                    }
+    let mut tap = first_tap();
+    while tap.t < window.kernel_t {
+        let factor = weights[weight];
+        weight += strand.channels;
+        #[unroll]
+        for k in 0..per {
+            let t = ts[k] + tap.t * window.dilation_t;
+            let h = hs[k] + tap.h * window.dilation_h;
+            let w = ws[k] + tap.w * window.dilation_w;
+            if within(t, window.input_t) && within(h, window.input_h) && within(w, window.input_w) {
+                let from = ((images[k] + t) * window.input_h + h) * window.input_w + w;
+                let mut value = source[pitch.start + from as usize * pitch.pixel + strand.channel];
+                if comptime!(inner) {
+                    value = value * line.scale + line.shift;
                 }
+                sums[k] += max(value, Vector::new(0.0)) * factor;
             }
         }
+        next_tap(&mut tap, window);
     }
 }
 

@@ -112,15 +112,18 @@ impl Builder<'_> {
                 for row in rows {
                     self.phase.table.repeat(row);
                 }
-                (self.placed[index][unit].result, self.phase.table.since(first))
+                (int(self.placed[index][unit].result), self.phase.table.since(first))
             })
             .collect();
         let first = self.phase.table.rows();
+        let pieces = self.phase.pools.rows.first..self.phase.pools.rows.first + self.phase.pools.rows.count;
         for (result, terms) in copied {
+            let is_own = |row: &usize| self.phase.table.get(*row, piece::RESULT) == result;
             self.phase.table.add(&[
                 (node::FIRST, int(terms.first)),
                 (node::COUNT, int(terms.count)),
-                (node::OUTPUT, int(result)),
+                (node::OUTPUT, result),
+                (node::PIECE, int(pieces.clone().find(is_own).expect("a pool has a row"))),
             ]);
         }
         self.phase.pool_backs = self.phase.table.since(first);

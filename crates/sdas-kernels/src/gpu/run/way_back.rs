@@ -261,7 +261,7 @@ impl Back<'_> {
             }
         }
         let rows = self.prepared.buffer(self.given, phase.dense_rows);
-        for (dense, _) in phase.dense_launches() {
+        for (dense, means) in phase.dense_launches() {
             unsafe {
                 back::dense::launch_unchecked(
                     client,
@@ -279,6 +279,7 @@ impl Back<'_> {
                     dense.rows.first,
                     phase.channels,
                     phase.per_image,
+                    means,
                 );
             }
         }
