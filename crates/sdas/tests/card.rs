@@ -2,7 +2,7 @@
 //! or not, and what they launch. Small pictures and few shapes: compiling a shader is what takes time there.
 #![cfg(any(feature = "wgpu", feature = "cuda"))]
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use sdas::batch::{DeviceBatch, Tally};
 use sdas::bench::{StepSettings, Stepped, Width};
@@ -153,6 +153,26 @@ fn steps_repeat_bit_for_bit_whether_they_are_recorded_or_not() {
         for search in [&mut recorded, &mut again, &mut done] {
             search.decide(part != "whole");
         }
+    }
+}
+
+/// A last batch of fewer samples may come second, or when the others are recorded.
+#[test]
+fn a_batch_of_another_size_is_computed_beside_what_is_recorded() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut search = Search::new(&IMAGE, device());
+    let whole = batch(1, 0, &search.device).input;
+    let part = whole.clone().narrow(0, 1, 2);
+    let logits = |search: &Search, input: &Tensor<5>| {
+        search.state.evaluate(input.clone()).into_data().iter::<f32>().collect::<Vec<_>>()
+    };
+    let expected = [&whole, &part].map(|input| {
+        search.state.recorded = Recorded::default();
+        logits(&search, input)
+    });
+    search.state.recorded = Recorded::default();
+    for _ in 0..3 {
+        assert_eq!([&whole, &part].map(|input| logits(&search, input)), expected);
     }
 }
 

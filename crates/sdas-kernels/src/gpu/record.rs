@@ -59,14 +59,15 @@ impl Recorder {
                 self.stages.insert(name, done);
                 return Some(outputs);
             }
-            Some(Stage::Done { inputs, bits }) => {
-                let mut recording = Recording::new(&like, &inputs, &bits, &compute, Some(&self.arena));
+            Some(Stage::Done { inputs: first, bits }) if lengths(&first) == lengths(inputs) => {
+                let mut recording = Recording::new(&like, &first, &bits, &compute, Some(&self.arena));
                 if recording.is_none() {
                     self.arena = Arena::default();
-                    recording = Recording::new(&like, &inputs, &bits, &compute, None);
+                    recording = Recording::new(&like, &first, &bits, &compute, None);
                 }
                 self.stages.insert(name, recording.map_or(Stage::Refused, Stage::Recorded));
             }
+            // With inputs of other sizes it is another computation.
             Some(stage) => {
                 self.stages.insert(name, stage);
             }
@@ -128,6 +129,11 @@ impl Group {
     }
 }
 
+/// Elements of each tensor.
+fn lengths(values: &Values) -> Vec<Vec<usize>> {
+    values.iter().map(|tensors| tensors.iter().map(|tensor| tensor.dims()[0]).collect()).collect()
+}
+
 /// Of what groups hold.
 fn bits(like: &CubeTensor, groups: &[Group]) -> Vec<u32> {
     let whole = |group: &Group| {
@@ -182,10 +188,7 @@ impl Recording {
     /// What it makes of other inputs, if they are as large.
     fn repeat(&self, inputs: &Values) -> Option<Values> {
         let client = &self.like.client;
-        let are_as_large = |(group, tensors): (&Group, &Vec<Tensor<1>>)| {
-            tensors.iter().map(|tensor| tensor.dims()[0]).eq(group.lengths.iter().copied())
-        };
-        if !self.inputs.iter().zip(inputs).all(are_as_large) {
+        if !self.inputs.iter().map(|group| &group.lengths).eq(&lengths(inputs)) {
             return None;
         }
         for (group, tensors) in self.inputs.iter().zip(inputs) {
