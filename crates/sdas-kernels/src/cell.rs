@@ -23,7 +23,7 @@ pub struct Link<'a> {
     /// Its row among the mixes, which begins with a factor per operation, followed by that of what passes it by where
     /// anything does; `None` takes all as they are.
     pub mixed: Option<usize>,
-    /// What its [`Expression::Noise`] gives, in the shape of its result.
+    /// What its [`Expression::Noise`](crate::Expression::Noise) gives, in the shape of its result.
     pub noise: Option<Tensor<5>>,
     /// What its result is multiplied by, a factor per sample: drop path.
     pub factors: Option<Vec<f32>>,
