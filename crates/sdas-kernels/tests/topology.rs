@@ -3,11 +3,11 @@
 mod outcome;
 mod topologies;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 use outcome::Outcome;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sdas_kernels::{Expression, Norm, Pool, Stage, Width};
+use sdas_kernels::{Edge, Epsilon, Expression, Link, Mode, Norm, Pool, Stage, Width, cell};
 use topologies::{Case, HALVED, Plan, UNIT, benchmark, convolve, residual};
 
 /// NAS-Bench-201's, and others beside them.
@@ -153,4 +153,22 @@ fn a_node_without_a_link_is_refused() {
     let mut case = benchmark(3);
     case.links.remove(0);
     on_cpu(&case, DType::F32, false);
+}
+
+#[test]
+#[should_panic(expected = "noise is of the shape of what its link gives, [2, 1, 4, 4, 3]")]
+fn noise_of_another_shape_is_refused() {
+    let edge = Edge {
+        inputs: 3,
+        outputs: 3,
+        stride: UNIT,
+        operations: vec![Expression::Noise, Expression::Skip],
+        norm: Norm::Plain,
+        epsilon: Epsilon::USUAL,
+    };
+    let zeros = |side: usize| Tensor::<5>::zeros([2, 1, side, side, 3], &Device::flex());
+    let (weights, mixed, factors) = (None, None, None);
+    let link =
+        Link { edge: &edge, from: 0, node: 0, weights, mode: Mode::Batch, mixed, noise: Some(zeros(3)), factors };
+    cell(vec![zeros(4)], vec![link], None, &[1], 1);
 }

@@ -9,6 +9,7 @@ use super::forward::Onto;
 use super::held::Held;
 use super::memory::Buffer;
 use super::passing::{Maxima, StateBack};
+use super::plan::Plan;
 use super::tensors::Tensors;
 use super::topology::{Call, Place, shapes};
 use crate::crew::each;
@@ -46,7 +47,8 @@ pub(crate) fn handles_cell(
     };
     let whole = inputs.iter().all(|input| input.dims()[0] == samples && input.dtype() == DType::F32)
         && mixes.is_none_or(|mixes| mixes.dtype() == DType::F32)
-        && links.iter().all(|link| link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32));
+        && links.iter().all(|link| link.weights.as_ref().is_none_or(|weights| weights.dtype() == DType::F32))
+        && links.iter().all(|link| link.noise.as_ref().is_none_or(|noise| noise.dtype() == DType::F32));
     let is_output = |(place, state): (usize, &usize)| {
         *state >= inputs.len() && shapes[*state].extent == shapes[concat[0]].extent && !concat[..place].contains(state)
     };
@@ -77,8 +79,9 @@ pub(crate) fn cell(
     let call = Arc::new(Call::new(&inputs, &links, mixes.as_ref(), concat, share, (batch, together)));
     let (mut weights, mut running, mut noises) = (Vec::with_capacity(LINKS), Vec::new(), Vec::new());
     for (link, place) in links.into_iter().zip(&call.places) {
-        noises.extend(link.noise.map(Tensor::into_dispatch));
         check_weights(&place.plan, link.weights.as_ref());
+        check_noise(&place.plan, link.noise.as_ref());
+        noises.extend(link.noise.map(Tensor::into_dispatch));
         weights.push(link.weights.map_or_else(absent, Tensor::into_dispatch));
         if let (false, Mode::Running(own)) = (batch, link.mode) {
             assert!(place.plan.statistics == 0 || own.is_some(), "an edge with norms needs running statistics");
@@ -97,6 +100,13 @@ pub(crate) fn cell(
         .chain(std::iter::repeat(None))
         .take(call.places.len());
     CellOutput { activation: Tensor::from_dispatch(forwarded.activation), statistics: statistics.collect() }
+}
+
+/// Asserts that a link was given noise in the shape of its result.
+fn check_noise(plan: &Plan, noise: Option<&Tensor<5>>) {
+    let [t, h, w] = plan.output;
+    let shape = [plan.samples, t, h, w, plan.outputs];
+    assert!(noise.is_none_or(|noise| noise.dims() == shape), "noise is of the shape of what its link gives, {shape:?}");
 }
 
 /// What the way there keeps for the way back.
