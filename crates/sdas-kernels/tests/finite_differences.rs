@@ -52,6 +52,7 @@ fn every_operation() -> Vec<Expression> {
         convolve(Padding::Same, true),
         Expression::AveragePool { kernel: BOTH },
         Expression::Shrink,
+        Expression::Largest,
     ]
 }
 

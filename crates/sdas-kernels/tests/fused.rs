@@ -44,6 +44,7 @@ const OPERATIONS: &[Expression] = &[
     Expression::AveragePool { kernel: SPACE },
     Expression::AveragePool { kernel: BOTH },
     Expression::Shrink,
+    Expression::Largest,
     Expression::Normalise,
 ];
 

@@ -191,6 +191,7 @@ fn layers_are_the_portable_ones() {
         (Expression::Skip, [12, 8], [1, 2, 2]),
         (same(SPACE, false), [3, 36], [1, 1, 1]),
         (Expression::Shrink, [3, 8], [2, 2, 2]),
+        (Expression::Largest, [5, 5], [2, 3, 2]),
         (Expression::AveragePool { kernel: BOTH }, [5, 5], [1, 2, 2]),
         (same(BOTH, true), [5, 6], [2, 2, 2]),
         (Expression::Convolve { kernel: [1, 2, 2], padding: Padding::Valid, activated: true }, [40, 72], [1, 1, 1]),

@@ -16,7 +16,7 @@ use sdas::layers::{Activation, Affinity, Builder, Filter, Graph, Layer, Padding,
 use sdas::network::{NetworkShape, Pass};
 use sdas::parameters::Parameters;
 use sdas::run::Seen;
-use sdas::space::{Candidates, IMAGE, NB201, Space, Stem, VIDEO};
+use sdas::space::{Candidates, Expression, IMAGE, NB201, Operation, OperationKind, Space, Stem, VIDEO};
 use sdas::supernet::{Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_data::{ClipSettings, Normalization, Sampling, Statistics};
@@ -354,6 +354,13 @@ fn every_layer_is_written() {
     }
 }
 
+/// A space of one's own, with what no other gives an edge to choose from.
+static LARGEST: Space = Space {
+    name: "largest",
+    operations: &[Operation { name: "largest", kind: OperationKind::Pool, expression: Expression::Largest }],
+    ..IMAGE
+};
+
 /// A cell in which every edge runs one operation.
 fn everywhere(space: &'static Space, operation: &str) -> Genotype {
     let gene = |from: usize| Gene { operation: space.operation(operation).unwrap(), from };
@@ -370,7 +377,8 @@ fn everywhere(space: &'static Space, operation: &str) -> Genotype {
 
 #[test]
 fn every_operation_of_the_spaces_is_written() {
-    let spaces: [(&'static Space, Stem, [usize; 3]); 4] = [
+    let spaces: [(&'static Space, Stem, [usize; 3]); 5] = [
+        (&LARGEST, Stem::Cifar, [1, 17, 14]),
         (&IMAGE, Stem::Cifar, [1, 17, 14]),
         (&IMAGE, Stem::Imagenet, [1, 33, 30]),
         (&VIDEO, Stem::Video, [17, 19, 16]),

@@ -152,6 +152,10 @@ def operation(what: dict, inputs: int, outputs: int, stride: List[int], affine: 
         around = tuple(size // 2 for size in what["kernel"])
         conv = convolution(inputs, outputs, what["kernel"], stride, around)
         return nn.Sequential(*activation, conv, norm(outputs, axes, affine))
+    if kind == "largest":
+        if max(stride) == 1:
+            return nn.Identity()
+        return {2: nn.MaxPool2d, 3: nn.MaxPool3d}[axes](tuple(stride), tuple(stride), ceil_mode=True)
     if kind == "shrink":
         means = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[axes]
         means = means(tuple(stride), tuple(stride), ceil_mode=True, count_include_pad=False)
