@@ -4,19 +4,21 @@
 //! that these tests leave in the folder that `SDAS_ONNX_CASES` names, or else in `target/tmp/onnx`: a model, what it is given,
 //! and what we compute of that.
 
+mod cells;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use cells::{LARGEST, everywhere};
 use rand::Rng;
 use safetensors::tensor::{Dtype, TensorView};
 use sdas::architecture::Architecture;
 use sdas::export::{Numbers, OnnxError, OnnxSettings, Subject, to_onnx, to_safetensors};
-use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::handmade::{NETWORKS, Named, Sizes};
 use sdas::layers::{Activation, Affinity, Builder, Filter, Graph, Layer, Padding, Value, Window};
 use sdas::network::{NetworkShape, Pass};
 use sdas::parameters::Parameters;
 use sdas::run::Seen;
-use sdas::space::{Candidates, Expression, IMAGE, NB201, Operation, OperationKind, Space, Stem, VIDEO};
+use sdas::space::{Candidates, IMAGE, NB201, Space, Stem, VIDEO};
 use sdas::supernet::{Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_data::{ClipSettings, Normalization, Sampling, Statistics};
@@ -352,27 +354,6 @@ fn every_layer_is_written() {
             leave("layers", &format!("{dims}_{name}_{how}"), &subject, &OnnxSettings::default());
         }
     }
-}
-
-/// A space of one's own, with what no other gives an edge to choose from.
-static LARGEST: Space = Space {
-    name: "largest",
-    operations: &[Operation { name: "largest", kind: OperationKind::Pool, expression: Expression::Largest }],
-    ..IMAGE
-};
-
-/// A cell in which every edge runs one operation.
-fn everywhere(space: &'static Space, operation: &str) -> Genotype {
-    let gene = |from: usize| Gene { operation: space.operation(operation).unwrap(), from };
-    let (nodes, concat) = match space.name {
-        "nb201" => ((0..space.nodes).map(|node| (0..=node).map(gene).collect()).collect(), vec![space.nodes]),
-        _ => (
-            (0..space.nodes).map(|node| vec![gene(node), gene(node + 1)]).collect(),
-            (space.inputs..space.inputs + space.nodes).collect(),
-        ),
-    };
-    let genes = Genes { nodes, concat };
-    Genotype { space, cells: space.kinds().iter().map(|_| genes.clone()).collect(), origin: None }
 }
 
 #[test]

@@ -1,39 +1,18 @@
 //! Networks as graphs of layers.
 
+mod cells;
+
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use cells::{LARGEST, everywhere};
 use rand::Rng;
-use sdas::genotype::{Gene, Genes, Genotype};
 use sdas::handmade::Named;
 use sdas::layers::{Builder, Filter, Graph, LowerError, Window};
 use sdas::network::{Dropout, NamedWeight, Network, NetworkShape, Pass};
 use sdas::parameters::Parameters;
-use sdas::space::{Candidates, Expression, IMAGE, NB201, Operation, OperationKind, Space, Stem, VIDEO};
+use sdas::space::{Candidates, IMAGE, NB201, OperationKind, Space, Stem, VIDEO};
 use sdas::supernet::{Remains, Supernet, SupernetShape};
 use sdas_data::random::stream;
 use sdas_kernels::portably;
-
-/// A space of one's own, with what no other gives an edge to choose from.
-static LARGEST: Space = Space {
-    name: "largest",
-    operations: &[Operation { name: "largest", kind: OperationKind::Pool, expression: Expression::Largest }],
-    ..IMAGE
-};
-
-/// A cell in which every edge runs one operation.
-fn everywhere(space: &'static Space, operation: &str) -> Genotype {
-    let gene = |from: usize| Gene { operation: space.operation(operation).unwrap(), from };
-    let inputs = space.inputs;
-    let nodes = match space.name {
-        "nb201" => (0..space.nodes).map(|node| (0..=node).map(gene).collect()).collect(),
-        _ => (0..space.nodes).map(|node| vec![gene(node), gene(node + 1)]).collect(),
-    };
-    let concat = match space.name {
-        "nb201" => vec![space.nodes],
-        _ => (inputs..inputs + space.nodes).collect(),
-    };
-    let genes = Genes { nodes, concat };
-    Genotype { space, cells: space.kinds().iter().map(|_| genes.clone()).collect(), origin: None }
-}
 
 /// Means and variances that are not those of the start.
 fn statistics(network: &Network, device: &Device) -> Parameters {
