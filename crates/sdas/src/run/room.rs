@@ -188,10 +188,10 @@ mod tests {
         let measured = [
             (Phase::Search, [16, 8, 1, 32], 64, 4114.0, Some(2531.0)),
             (Phase::Search, [16, 8, 1, 32], 16, 1112.0, Some(724.0)),
-            (Phase::Search, [16, 8, 1, 32], 4, 366.0, Some(352.0)),
+            (Phase::Search, [16, 8, 1, 32], 4, 366.0, Some(256.0)),
             (Phase::Search, [8, 8, 1, 32], 64, 2086.0, Some(1179.0)),
-            (Phase::Search, [36, 8, 1, 32], 16, 2784.0, Some(2008.0)),
-            (Phase::Search, [16, 20, 1, 32], 16, 2758.0, Some(1656.0)),
+            (Phase::Search, [36, 8, 1, 32], 16, 2784.0, Some(2070.0)),
+            (Phase::Search, [16, 20, 1, 32], 16, 2758.0, Some(1648.0)),
             (Phase::Search, [16, 3, 1, 32], 64, 1928.0, Some(1332.0)),
             (Phase::Search, [16, 8, 1, 64], 16, 4114.0, Some(2531.0)),
             (Phase::Search, [8, 5, 16, 112], 16, 23604.0, None),
